@@ -1,0 +1,58 @@
+"""Builds the Cython kernels; everything else is in pyproject.toml.
+
+    python setup.py build_ext --inplace        the release build
+    LABELOG_DEBUG=1 python setup.py ...        bounds and overflow checks on, assertions on: for running the tests
+    LABELOG_SANITIZE=1 python setup.py ...     AddressSanitizer and UBSan on top of the debug build
+"""
+
+import os
+from pathlib import Path
+
+import blosc2
+import numpy
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+SANITIZE = bool(os.environ.get("LABELOG_SANITIZE"))
+DEBUG = SANITIZE or bool(os.environ.get("LABELOG_DEBUG"))
+
+DIRECTIVES = {
+    #                   release    debug
+    "boundscheck":      (False,    True),
+    "wraparound":       (False,    False),
+    "initializedcheck": (False,    True),
+    "overflowcheck":    (False,    True),
+    "cdivision":        (True,     True),
+    "language_level":   (3,        3),
+    "embedsignature":   (True,     True),
+}  # fmt: skip
+
+BLOSC2 = Path(blosc2.__file__).parent
+
+COMPILE = ["-O1", "-g"] if DEBUG else ["-O3"]
+LINK: list[str] = []
+if SANITIZE:
+    COMPILE += ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
+    LINK += ["-fsanitize=address,undefined"]
+
+
+def kernel(name: str, static: list[str] | None = None) -> Extension:
+    return Extension(
+        f"labelog.kernels.{name}",
+        [f"src/labelog/kernels/{name}.pyx"],
+        include_dirs=[numpy.get_include(), str(BLOSC2 / "include")],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+        extra_objects=[str(BLOSC2 / "lib" / library) for library in static or []],
+        extra_compile_args=COMPILE,
+        extra_link_args=[*LINK, *(["-lpthread", "-ldl", "-lm"] if static else [])],
+    )
+
+
+setup(
+    ext_modules=cythonize(
+        [kernel("runs"), kernel("spans")],
+        compiler_directives={name: debug if DEBUG else release for name, (release, debug) in DIRECTIVES.items()},
+        include_path=["src"],
+        force=DEBUG,
+    )
+)

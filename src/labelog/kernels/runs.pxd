@@ -1,0 +1,24 @@
+from libc.stdint cimport uint32_t, uint64_t
+
+from labelog.kernels.labels cimport Buffer, Table
+
+
+cdef class Runs:
+    cdef readonly Py_ssize_t nz, ny, nx
+    cdef const uint64_t[::1] labels      # the palette
+    cdef const uint32_t[::1] rows        # rows[r]:rows[r + 1] are the runs of row r = z * ny + y
+    cdef const uint32_t[::1] stops       # where each run ends in its row, ascending, the last one nx
+    cdef const uint32_t[::1] picks       # its index into the palette
+    cdef readonly Py_ssize_t nbytes
+
+    cdef int _weigh(self) except -1
+
+
+cdef Runs make(Py_ssize_t nz, Py_ssize_t ny, Py_ssize_t nx,
+               uint64_t[::1] labels, uint32_t[::1] rows, uint32_t[::1] stops, uint32_t[::1] picks)
+
+cdef size_t run_at(const uint32_t *stops, size_t first, size_t last, uint32_t x) noexcept nogil
+
+cdef keys_in_order(Table *table)
+
+cdef taken(Buffer *buffer)

@@ -1,0 +1,344 @@
+"""Runs: a box of labels as runs along x, the one representation of labels in memory.
+
+    row r = z * ny + y of a box of 2 x 2 x 8
+
+    r   labels            stops        picks
+    0   7 7 7 0 0 9 9 9   3 5 8        1 0 2        palette  0 7 9
+    1   7 7 7 7 7 7 7 7   8            1
+    2   0 0 0 0 0 0 0 9   7 8          0 2          rows     0 3 4 6 9
+    3   0 0 7 7 7 7 7 0   2 7 8        0 1 0
+
+Runs are maximal (neighbours in a row differ) and immutable. A palette lists no label twice; it may hold labels
+that no run uses any more.
+"""
+
+cimport cython
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdlib cimport free
+from libc.string cimport memcpy
+
+from labelog.kernels.labels cimport Buffer, Label, Table, reserve, table_add, table_close, table_open
+
+import numpy as np
+
+from labelog.errors import Invalid
+
+
+cdef class Runs:
+    """A box of uint64 labels as runs along x. Immutable; equal if every voxel has the same label.
+
+    Parameters
+    ----------
+    shape : (nz, ny, nx), each at least 1.
+    palette : uint64, the labels that runs point to, none twice.
+    rows : uint32, nz * ny + 1 offsets into `stops`.
+    stops : uint32, the exclusive end of each run within its row.
+    picks : uint32, the palette index of each run.
+
+    Raises Invalid if these do not describe a box of maximal runs.
+    """
+
+    def __init__(self, shape, palette, rows, stops, picks):
+        self.nz, self.ny, self.nx = shape
+        self.labels = np.ascontiguousarray(palette, np.uint64)
+        self.rows = np.ascontiguousarray(rows, np.uint32)
+        self.stops = np.ascontiguousarray(stops, np.uint32)
+        self.picks = np.ascontiguousarray(picks, np.uint32)
+        self._weigh()
+        self._verify()
+
+    cdef int _weigh(self) except -1:
+        self.nbytes = 8 * self.labels.shape[0] + 4 * (self.rows.shape[0] + 2 * self.stops.shape[0])
+        return 0
+
+    def _verify(self):
+        cdef Py_ssize_t n_rows = self.nz * self.ny, n = self.stops.shape[0], r
+        cdef size_t i
+        cdef uint32_t before
+        if min(self.nz, self.ny, self.nx) < 1 or self.nx > 0xFFFFFFFF:
+            raise Invalid(f"the shape of runs must be three numbers of at least 1, not {self.shape}")
+        if self.rows.shape[0] != n_rows + 1 or self.picks.shape[0] != n:
+            raise Invalid(f"expected {n_rows + 1} row offsets and as many picks as stops, "
+                          f"found {self.rows.shape[0]} and {self.picks.shape[0]} for {n}")
+        if len(set(self.palette.tolist())) != self.labels.shape[0]:
+            raise Invalid("a palette must not list a label twice")
+        if self.rows[0] != 0 or self.rows[n_rows] != n:
+            raise Invalid(f"row offsets must go from 0 to {n}, not from {self.rows[0]} to {self.rows[n_rows]}")
+        for r in range(n_rows):
+            if self.rows[r + 1] <= self.rows[r] or self.rows[r + 1] > n:
+                raise Invalid(f"row {r} has no run")
+            before = 0
+            for i in range(self.rows[r], self.rows[r + 1]):
+                if self.stops[i] <= before or self.picks[i] >= self.labels.shape[0]:
+                    raise Invalid(f"run {i} in row {r} does not ascend, or points outside the palette")
+                if i > self.rows[r] and self.picks[i] == self.picks[i - 1]:
+                    raise Invalid(f"run {i} in row {r} has the label of the run before it")
+                before = self.stops[i]
+            if before != self.nx:
+                raise Invalid(f"row {r} ends at {before}, not at {self.nx}")
+
+    @property
+    def shape(self):
+        """(nz, ny, nx), voxels."""
+        return self.nz, self.ny, self.nx
+
+    @property
+    def palette(self):
+        """The labels that runs point to: uint64, read only."""
+        return np.asarray(self.labels)
+
+    @property
+    def offsets(self):
+        """uint32, read only: runs offsets[r]:offsets[r + 1] lie in row r = z * ny + y."""
+        return np.asarray(self.rows)
+
+    @property
+    def ends(self):
+        """uint32, read only: the exclusive end of each run within its row."""
+        return np.asarray(self.stops)
+
+    @property
+    def index(self):
+        """uint32, read only: the palette index of each run."""
+        return np.asarray(self.picks)
+
+    def __repr__(self):
+        return f"Runs({self.nz} x {self.ny} x {self.nx}, {self.stops.shape[0]} runs, {self.labels.shape[0]} labels)"
+
+    def __reduce__(self):
+        return Runs, (self.shape, self.palette, self.offsets, self.ends, self.index)
+
+    def __eq__(self, other):
+        if not isinstance(other, Runs):
+            return NotImplemented
+        return (self.shape == other.shape and np.array_equal(self.ends, other.ends)
+                and np.array_equal(self.offsets, other.offsets)
+                and np.array_equal(self.palette[self.index], other.palette[other.index]))
+
+    __hash__ = None
+
+    def fill(self, Label[:, :, :] out, start, const Label[::1] values):
+        """Write the labels of a box into `out`.
+
+        Parameters
+        ----------
+        out : an integer array (z, y, x), any strides; its shape is the shape of the box.
+        start : the box's first voxel (z, y, x) in these runs.
+        values : what to write for each entry of the palette, in out's dtype (the palette itself, or a view's map).
+        """
+        cdef Py_ssize_t z0, y0, x0, z, y, row
+        z0, y0, x0 = start
+        cdef Py_ssize_t dz = out.shape[0], dy = out.shape[1], dx = out.shape[2]
+        if (z0 < 0 or y0 < 0 or x0 < 0 or z0 + dz > self.nz or y0 + dy > self.ny or x0 + dx > self.nx):
+            raise Invalid(f"a box of {dz} x {dy} x {dx} at {tuple(start)} is not within {self.shape}")
+        if values.shape[0] != self.labels.shape[0]:
+            raise Invalid(f"expected {self.labels.shape[0]} values for the palette, found {values.shape[0]}")
+        if dz == 0 or dy == 0 or dx == 0:
+            return
+        cdef Py_ssize_t step = out.strides[2]
+        with nogil:
+            for z in range(dz):
+                for y in range(dy):
+                    row = (z0 + z) * self.ny + y0 + y
+                    if step == sizeof(Label):
+                        fill_row(&out[z, y, 0], x0, dx, &self.stops[0], &self.picks[0],
+                                 self.rows[row], self.rows[row + 1], &values[0])
+                    else:
+                        fill_row_strided(<char *> &out[z, y, 0], step, x0, dx, &self.stops[0], &self.picks[0],
+                                         self.rows[row], self.rows[row + 1], &values[0])
+
+    def dense(self):
+        """All labels: a new uint64 array (nz, ny, nx)."""
+        out = np.empty(self.shape, np.uint64)
+        self.fill(out, (0, 0, 0), self.palette)
+        return out
+
+    def at(self, const int64_t[::1] points):
+        """The labels of single voxels: uint64, one for each flat index z * ny * nx + y * nx + x of `points`."""
+        cdef Py_ssize_t i, n = points.shape[0], volume = self.nz * self.ny * self.nx
+        cdef int64_t row
+        cdef uint64_t[::1] out = np.empty(n, np.uint64)
+        with nogil:
+            for i in range(n):
+                if points[i] < 0 or points[i] >= volume:
+                    with gil:
+                        raise Invalid(f"voxel {points[i]} is not within {self.shape}")
+                row = points[i] // self.nx
+                out[i] = self.labels[self.picks[run_at(&self.stops[0], self.rows[row], self.rows[row + 1],
+                                                       <uint32_t> (points[i] - row * self.nx))]]
+        return np.asarray(out)
+
+    def counts(self):
+        """Voxels of each entry of the palette: uint64."""
+        cdef uint64_t[::1] out = np.zeros(self.labels.shape[0], np.uint64)
+        cdef Py_ssize_t r
+        cdef size_t i
+        cdef uint32_t before
+        with nogil:
+            for r in range(self.nz * self.ny):
+                before = 0
+                for i in range(self.rows[r], self.rows[r + 1]):
+                    out[self.picks[i]] += self.stops[i] - before
+                    before = self.stops[i]
+        return np.asarray(out)
+
+    def compacted(self):
+        """The same voxels with a palette of only the labels in use, ascending."""
+        used = np.zeros(self.labels.shape[0], bool)
+        used[self.index] = True
+        kept = np.flatnonzero(used)
+        kept = kept[np.argsort(self.palette[kept])]
+        place = np.zeros(self.labels.shape[0], np.uint32)
+        place[kept] = np.arange(kept.size, dtype=np.uint32)
+        return make(self.nz, self.ny, self.nx, self.palette[kept], self.offsets.copy(), self.ends.copy(),
+                    place[self.index])
+
+    @staticmethod
+    def full(shape, label):
+        """A box of one label."""
+        rows = shape[0] * shape[1]
+        return Runs(shape, np.array([label], np.uint64), np.arange(rows + 1, dtype=np.uint32),
+                    np.full(rows, shape[2], np.uint32), np.zeros(rows, np.uint32))
+
+    @staticmethod
+    def from_dense(array):
+        """Runs of an integer array (z, y, x) of any integer dtype and strides.
+
+        Raises Invalid for a negative value, naming it.
+        """
+        return from_dense(array)
+
+    @staticmethod
+    def stacked(parts):
+        """Boxes of one (ny, nx) put above one another along z."""
+        palette, inverse = np.unique(np.concatenate([part.palette for part in parts]), return_inverse=True)
+        sizes = np.array([part.ends.size for part in parts])
+        places = np.split(inverse.astype(np.uint32), np.cumsum([part.palette.size for part in parts]))
+        before = (np.cumsum(sizes) - sizes).astype(np.uint32)
+        rows = [part.offsets[:part.nz * part.ny] + base for part, base in zip(parts, before)]
+        rows.append(np.array([sizes.sum()], np.uint32))
+        return Runs((sum(part.nz for part in parts), parts[0].ny, parts[0].nx), palette, np.concatenate(rows),
+                    np.concatenate([part.ends for part in parts]),
+                    np.concatenate([place[part.index] for place, part in zip(places, parts)]))
+
+
+cdef Runs make(Py_ssize_t nz, Py_ssize_t ny, Py_ssize_t nx,
+               uint64_t[::1] labels, uint32_t[::1] rows, uint32_t[::1] stops, uint32_t[::1] picks):
+    """Runs of arrays that a kernel has just made, taken as they are."""
+    cdef Runs runs = Runs.__new__(Runs)
+    runs.nz, runs.ny, runs.nx = nz, ny, nx
+    runs.labels, runs.rows, runs.stops, runs.picks = labels, rows, stops, picks
+    runs._weigh()
+    return runs
+
+
+cdef size_t run_at(const uint32_t *stops, size_t first, size_t last, uint32_t x) noexcept nogil:
+    """The run among first:last, the runs of a row, that holds x."""
+    cdef size_t middle
+    while last - first > 4:
+        middle = (first + last) // 2
+        if stops[middle] <= x:
+            first = middle + 1
+        else:
+            last = middle + 1
+    while stops[first] <= x:
+        first += 1
+    return first
+
+
+cdef inline void fill_row(Label *out, Py_ssize_t x0, Py_ssize_t dx, const uint32_t *stops, const uint32_t *picks,
+                          size_t first, size_t last, const Label *values) noexcept nogil:
+    cdef size_t i = first if x0 == 0 else run_at(stops, first, last, <uint32_t> x0)
+    cdef Py_ssize_t x = 0, stop
+    cdef Label value
+    while x < dx:
+        stop = <Py_ssize_t> stops[i] - x0
+        if stop > dx:
+            stop = dx
+        value = values[picks[i]]
+        while x < stop:
+            out[x] = value
+            x += 1
+        i += 1
+
+
+cdef inline void fill_row_strided(char *out, Py_ssize_t step, Py_ssize_t x0, Py_ssize_t dx, const uint32_t *stops,
+                                  const uint32_t *picks, size_t first, size_t last,
+                                  const Label *values) noexcept nogil:
+    cdef size_t i = first if x0 == 0 else run_at(stops, first, last, <uint32_t> x0)
+    cdef Py_ssize_t x
+    for x in range(dx):
+        while <Py_ssize_t> stops[i] <= x0 + x:
+            i += 1
+        (<Label *> (out + x * step))[0] = values[picks[i]]
+
+
+def from_dense(const Label[:, :, :] array):
+    cdef Py_ssize_t nz = array.shape[0], ny = array.shape[1], nx = array.shape[2], z, y, x, step
+    cdef Buffer stops = [NULL, 0, 0], picks = [NULL, 0, 0]
+    cdef Table table = [NULL, NULL, 0, 0]
+    cdef const char *row
+    cdef Label value, next_value
+    cdef bint negative = False
+    if nz < 1 or ny < 1 or nx < 1:
+        raise Invalid(f"an array of labels must have voxels, not shape {(nz, ny, nx)}")
+    rows_array = np.empty(nz * ny + 1, np.uint32)
+    cdef uint32_t[::1] rows = rows_array
+    rows[0] = 0
+    step = array.strides[2]
+    try:
+        with nogil:
+            table_open(&table, 64)
+            for z in range(nz):
+                for y in range(ny):
+                    reserve(&stops, nx)
+                    reserve(&picks, nx)
+                    row = <const char *> &array[z, y, 0]
+                    value = (<const Label *> row)[0]
+                    next_value = value
+                    x = 0
+                    while x < nx:
+                        x += 1
+                        while x < nx:
+                            next_value = (<const Label *> (row + x * step))[0]
+                            if next_value != value:
+                                break
+                            x += 1
+                        if value < 0:
+                            negative = True
+                            break
+                        stops.at[stops.size] = <uint32_t> x
+                        stops.size += 1
+                        picks.at[picks.size] = <uint32_t> table_add(&table, <uint64_t> value)
+                        picks.size += 1
+                        value = next_value
+                    if negative:
+                        break
+                    rows[z * ny + y + 1] = <uint32_t> stops.size
+                if negative:
+                    break
+        if negative:
+            raise Invalid(f"labels must be 0 or more, found {value} in row {(z, y)}")
+        return make(nz, ny, nx, keys_in_order(&table), rows_array, taken(&stops), taken(&picks))
+    finally:
+        table_close(&table)
+        free(stops.at)
+        free(picks.at)
+
+
+cdef keys_in_order(Table *table):
+    """The keys of a table by index: a new uint64 array."""
+    cdef uint64_t[::1] keys = np.empty(table.used, np.uint64)
+    cdef size_t i
+    for i in range(table.capacity):
+        if table.slots[i] != 0:
+            keys[table.slots[i] - 1] = table.keys[i]
+    return np.asarray(keys)
+
+
+cdef taken(Buffer *buffer):
+    """What a buffer holds: a new uint32 array."""
+    cdef uint32_t[::1] copy = np.empty(buffer.size, np.uint32)
+    if buffer.size:
+        memcpy(&copy[0], buffer.at, buffer.size * sizeof(uint32_t))
+    return np.asarray(copy)
