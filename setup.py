@@ -50,7 +50,7 @@ def kernel(name: str, static: list[str] | None = None) -> Extension:
 
 setup(
     ext_modules=cythonize(
-        [kernel("runs"), kernel("spans")],
+        [kernel("runs"), kernel("spans"), kernel("codec", static=["libblosc2.a"])],
         compiler_directives={name: debug if DEBUG else release for name, (release, debug) in DIRECTIVES.items()},
         include_path=["src"],
         force=DEBUG,
