@@ -1,0 +1,58 @@
+"""labelog keeps 3D label volumes while people and programs edit them.
+
+    volume = labelog.create("cells.labelog", shape=(250, 2000, 2000), voxel_size=(40, 10, 10))
+    with volume.edit(author="ana", message="cell 7, slice 10") as edit:
+        edit[10, 100:110, 200:210] = 7
+    volume.undo(author="ana")
+
+Nouns: a `Volume` is opened, read and edited. An `Edit` stages changes and commits them as one revision, or none; a
+`Commit` says what a revision was. A `Snapshot` is a volume at a revision, a `View` a snapshot seen through a label
+map. A `Box` is half-open voxel bounds. Axes are always z, y, x; labels are uint64, 0 is background.
+"""
+
+from labelog.engine.check import Report
+from labelog.engine.edit import Edit
+from labelog.engine.snapshot import Snapshot, View
+from labelog.engine.volume import Volume, create, load, open
+from labelog.errors import (
+    Conflict,
+    Corrupt,
+    Exists,
+    Invalid,
+    LabelogError,
+    NotFound,
+    NothingToUndo,
+    OutOfBounds,
+    OutOfSpace,
+    ReadOnly,
+    Unsupported,
+)
+from labelog.geometry import Box
+from labelog.storage.journal import Commit, Kind
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Box",
+    "Commit",
+    "Conflict",
+    "Corrupt",
+    "Edit",
+    "Exists",
+    "Invalid",
+    "Kind",
+    "LabelogError",
+    "NotFound",
+    "NothingToUndo",
+    "OutOfBounds",
+    "OutOfSpace",
+    "ReadOnly",
+    "Report",
+    "Snapshot",
+    "Unsupported",
+    "View",
+    "Volume",
+    "create",
+    "load",
+    "open",
+]

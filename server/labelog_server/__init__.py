@@ -1,0 +1,1 @@
+"""The HTTP layer of labelog. It has no routes yet."""

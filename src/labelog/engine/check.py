@@ -1,0 +1,145 @@
+"""Verifies a whole volume: every byte that a read could depend on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from labelog.engine.store import Store
+from labelog.errors import LabelogError
+from labelog.kernels import spans
+from labelog.storage.journal import link
+from labelog.storage.meta import Meta
+from labelog.storage.sqlite import Reader
+
+
+@dataclass
+class Report:
+    """What a check found.
+
+    Attributes
+    ----------
+    problems : one sentence each, naming the file, chunk or revision.
+    revisions, chunks, deltas : how many were verified.
+    """
+
+    problems: list[str] = field(default_factory=list)
+    revisions: int = 0
+    chunks: int = 0
+    deltas: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+    @contextmanager
+    def noting(self, place: str) -> Iterator[None]:
+        """What is raised inside is a problem, not the end of the check."""
+        try:
+            yield
+        except LabelogError as error:
+            self.problems.append(f"{place}: {error}")
+
+
+def check(store: Store, progress: Callable[[int, int], None] | None = None) -> Report:
+    """Verify a volume. What is committed meanwhile is left for another time."""
+    report = Report()
+    upto = store.head()
+    with report.noting("labelog.json"):
+        Meta.read(store.folder)
+    for path, expected in store.base.documents().items():
+        if not path.exists() or path.read_bytes() != expected:
+            report.problems.append(f"{path} is missing or is not as it was written")
+    with report.noting("head"):
+        _check_head(store, report)
+    with report.noting("journal"):
+        chunks = _check_journal(store, report, upto)
+        for path in store.base.stray():
+            report.problems.append(f"{path} does not belong to the volume")
+        for done, chunk in enumerate(chunks):
+            with report.noting(f"chunk {store.grid.index(chunk)}"):
+                _check_chunk(store, report, chunk, upto)
+            if progress:
+                progress(done + 1, len(chunks))
+    return report
+
+
+def _check_head(store: Store, report: Report) -> None:
+    slots = store.journal.head_slots()
+    if not slots:
+        report.problems.append(f"the head file of {store.folder} is missing")
+    with store.journal.reading() as journal:
+        for number, slot in enumerate(slots):
+            if slot is None:
+                report.problems.append(f"slot {number} of the head file is damaged")
+            elif slot.revision >= 0 and journal.chain(slot.revision) != slot.hash:
+                report.problems.append(f"the journal has lost revision {slot.revision}, which the head file names")
+
+
+def _check_journal(store: Store, report: Report, upto: int) -> list[int]:
+    """All pages, the hash chain, the live set; the chunks to look at."""
+    with store.journal.reading() as journal:
+        for (line,) in journal.rows("PRAGMA integrity_check"):
+            if line != "ok":
+                report.problems.append(f"journal: {line}")
+        before = store.meta.key
+        for revision in range(upto + 1):
+            record = journal.record(revision)
+            if record is None:
+                report.problems.append(f"revision {revision} is missing")
+                break
+            deltas = {chunk: data for chunk in record.chunks for _, data in journal.deltas(chunk, revision - 1, revision)}
+            chain = link(before, record, deltas)
+            if chain != journal.chain(revision):
+                report.problems.append(f"revision {revision} is not as it was committed: its hash does not hold")
+            before = journal.chain(revision) or chain
+            report.revisions += 1
+        _check_live(journal, report, upto)
+        for chunk, revision in journal.rows("SELECT chunk, revision FROM deltas WHERE revision NOT IN "
+                                            "(SELECT revision FROM edits)"):  # fmt: skip
+            report.problems.append(f"a delta of chunk {chunk} belongs to no commit ({revision})")
+        present = set(journal.chunks()) | set(store.base.present())
+        return sorted(present)
+
+
+def _check_live(journal: Reader, report: Report, upto: int) -> None:
+    """The live set follows from who takes out what."""
+    dead: set[int] = set()
+    for revision in range(upto, 0, -1):
+        if any(taker not in dead for taker in journal.takers(revision) if taker <= upto):
+            dead.add(revision)
+        if (revision in dead) == journal.is_live(revision) and not any(t > upto for t in journal.takers(revision)):
+            report.problems.append(f"revision {revision} is {'live' if revision in dead else 'dead'}, and should not be")
+
+
+def _check_chunk(store: Store, report: Report, chunk: int, upto: int) -> None:
+    """The chunk's deltas follow from one another; base and keepsakes are what they lead to; so is the live set."""
+    with store.journal.reading() as journal:
+        manifest = journal.manifest(chunk)
+        stored = store.stored(chunk)
+        if manifest and (stored.revision, stored.crc) != manifest and stored.revision <= manifest[0]:
+            raise store.damaged(chunk, f"its file has revision {stored.revision} and CRC {stored.crc:08x}, "
+                                       f"the manifest revision {manifest[0]} and CRC {manifest[1]:08x}")  # fmt: skip
+        kept = journal.rows("SELECT revision, data FROM kept WHERE chunk = ?", chunk)
+        whole = {revision: store.kept(chunk, revision, data).runs for revision, data in kept}
+        whole[stored.revision] = stored.runs
+        ground = store.runs(chunk, 0)
+        runs = replayed = ground
+        edits = {}
+        for revision, data in journal.deltas(chunk, 0, upto):
+            delta = store.delta(chunk, revision, data)
+            if spans.diff(runs, delta.new) != delta:
+                raise store.damaged(chunk, f"its delta at revision {revision} does not follow from what was before")
+            runs = spans.apply(runs, delta.new)
+            edits[revision] = delta
+            if revision in whole and whole[revision] != runs:
+                raise store.damaged(chunk, f"what is stored of revision {revision} is not what the deltas lead to")
+            report.deltas += 1
+        for revision, live, _ in sorted(journal.edits(chunk, 1)):
+            if live and revision in edits:
+                replayed = spans.apply(replayed, edits[revision].new)
+        if replayed != runs and journal.head() == upto:
+            raise store.damaged(chunk, "its labels are not what the live edits made")
+        report.chunks += 1

@@ -1,0 +1,211 @@
+"""The one path by which anything is committed.
+
+Commits of several threads that wait at the same time share one transaction and one flush to disk (group commit):
+whoever gets the turn carries out all that has queued up, each in an attempt of its own, so that one may fail alone.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from labelog.engine.store import Store
+from labelog.errors import Conflict, Invalid
+from labelog.geometry import Box
+from labelog.kernels import codec, spans
+from labelog.kernels.runs import Runs
+from labelog.kernels.spans import Spans
+from labelog.storage.journal import Kind, Receipt, Record
+from labelog.storage.sqlite import Turn
+
+Patches = dict[int, Spans]
+"""What is to be written: chunk -> voxels and labels."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """Who commits what, and why.
+
+    Attributes
+    ----------
+    key : idempotency key: the same author's commits with one key happen once.
+    digest : of all that was asked for; the same key with another digest is a Conflict.
+    """
+
+    author: str
+    session: str | None = None
+    message: str = ""
+    key: str | None = None
+    digest: bytes = b""
+
+
+def draft(author: str, session: str | None, message: str, key: str | None, *asked: object) -> Draft:
+    """A checked draft. Raises Invalid for an author that is no path of names, or texts that are no texts."""
+    if not isinstance(author, str) or not author or not all(author.split("/")) or "\0" in author:
+        raise Invalid(f"author must be a name or a path of names such as 'vendor-b/ana', not {author!r}")
+    for name, text in (("session", session), ("key", key)):
+        if text is not None and (not isinstance(text, str) or not text or "\0" in text):
+            raise Invalid(f"{name} must be a text or None, not {text!r}")
+    if not isinstance(message, str):
+        raise Invalid(f"message must be a text, not {message!r}")
+    return Draft(author, session, message, key, blake2b(repr(asked).encode(), digest_size=16).digest())
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a commit did. `revision` is None if there was nothing to write."""
+
+    revision: int | None
+    voxels: int
+    written: int
+
+
+Job = Callable[["Batch"], Outcome]
+
+
+class Batch:
+    """The turn to write, as commits see it: the volume with what was committed in the same turn before."""
+
+    def __init__(self, store: Store, turn: Turn) -> None:
+        self.store = store
+        self.turn = turn
+        self.fresh: dict[int, tuple[int, Runs]] = {}
+        self.start = store.advance(turn.newest)  # the revision from which the turn set out
+
+    def runs(self, chunk: int) -> Runs:
+        """A chunk's labels now."""
+        made = self.fresh.get(chunk)
+        return made[1] if made else self.store.runs(chunk, self.start)
+
+    def now(self) -> int:
+        return max(time.time_ns() // 1000, self.turn.time(self.turn.newest))
+
+    def write(self, kind: Kind, draft: Draft, patches: Patches, *, written: int | None = None, left_alone: int = 0,
+              lowest: int | None = None, targets: tuple[int, ...] = ()) -> Outcome:  # fmt: skip
+        """Commit patches as the next revision. An edit's deltas hold all that it wrote, others' what they changed."""
+        revision = self.turn.newest + 1
+        deltas, fresh = {}, {}
+        changed = total = 0
+        for chunk in sorted(patches):
+            runs = self.runs(chunk)
+            delta = spans.diff(runs, patches[chunk])
+            if kind is not Kind.EDIT:
+                delta = spans.diff(runs, delta.changes())
+            changed += delta.changed
+            total += delta.written
+            deltas[chunk] = codec.encode_delta(delta, self.store.grid.chunks[2])
+            fresh[chunk] = revision, spans.apply(runs, delta.new)
+        record = Record(
+            revision, kind, draft.author, draft.session, self.now(), draft.message, changed,
+            total if written is None else written, left_alone, revision if lowest is None else lowest,
+            tuple(deltas), targets,
+        )  # fmt: skip
+        self.turn.add(record, deltas)
+        self.fresh.update(fresh)
+        return Outcome(revision, changed, record.written)
+
+    def since(self, chunk: int, revision: int) -> Spans:
+        """The voxels of a chunk that commits after `revision` gave another label."""
+        changed = spans.nothing()
+        for made, data in self.turn.deltas(chunk, revision, self.turn.newest):
+            changed = spans.overlay(changed, self.store.delta(chunk, made, data).changes())
+        return changed
+
+
+def refuse_unseen(batch: Batch, patches: Patches, seen: int) -> None:
+    """Raise Conflict if any voxel of the patches got another label after revision `seen`."""
+    collisions = {chunk: spans.intersect(patch, batch.since(chunk, seen)) for chunk, patch in patches.items()}
+    voxels, box = measure(batch.store, collisions)
+    if box is not None:
+        raise Conflict(
+            f"{voxels} of the voxels to be written were changed after revision {seen}, within {box}",
+            box=box, voxels=voxels, revision=batch.turn.newest,
+        )  # fmt: skip
+
+
+def measure(store: Store, patches: Patches) -> tuple[int, Box | None]:
+    """How many voxels patches hold, and the box that they lie in."""
+    voxels = 0
+    whole: Box | None = None
+    for chunk, patch in patches.items():
+        bounds = patch.bounds(store.grid.chunks)
+        if bounds is not None:
+            z0, z1, y0, y1, x0, x1 = bounds
+            box = Box((z0, y0, x0), (z1, y1, x1)).shift(store.grid.origin(chunk))
+            whole = box if whole is None else whole.union(box)
+            voxels += patch.voxels
+    return voxels, whole
+
+
+class _Ticket:
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.done = False
+        self.outcome: Outcome | None = None
+        self.error: BaseException | None = None
+
+
+class Committer:
+    """Group commit for the threads of one handle."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._turn = threading.Lock()
+        self._waiting: list[_Ticket] = []
+
+    def commit(self, draft: Draft, job: Job) -> Outcome:
+        """Carry out a job, durably, or raise what it raised and leave nothing of it."""
+        ticket = _Ticket(lambda batch: _once(batch, draft, job))
+        self._waiting.append(ticket)
+        with self._turn:
+            if not ticket.done:
+                self._carry_out()
+        if ticket.error is not None:
+            raise ticket.error
+        assert ticket.outcome is not None
+        return ticket.outcome
+
+    def _carry_out(self) -> None:
+        tickets, self._waiting = self._waiting, []
+        try:
+            with self._store.journal.turn() as turn:
+                batch = Batch(self._store, turn)
+                for ticket in tickets:
+                    before = dict(batch.fresh)
+                    try:
+                        with turn.attempt():
+                            ticket.outcome = ticket.job(batch)
+                    except Exception as error:
+                        if not turn.alive:
+                            raise
+                        batch.fresh = before
+                        ticket.error = error
+        except Exception as error:  # nothing of this turn is there
+            for ticket in tickets:
+                ticket.error = ticket.error or error
+        except BaseException:  # an interrupt of this thread is not the others'
+            self._waiting = [ticket for ticket in tickets if ticket.error is None] + self._waiting
+            raise
+        else:
+            if turn.added is not None:
+                self._store.published(turn.newest, batch.fresh)
+        for ticket in tickets:
+            ticket.done = True
+
+
+def _once(batch: Batch, draft: Draft, job: Job) -> Outcome:
+    """The job, or what it did when the same key was used before."""
+    if draft.key is None:
+        return job(batch)
+    receipt = batch.turn.receipt(draft.author, draft.key)
+    if receipt is not None:
+        if receipt.digest != draft.digest:
+            raise Conflict(f"{draft.author} has used the key {draft.key!r} for another edit", key=draft.key)
+        return Outcome(*receipt[1:])
+    outcome = job(batch)
+    batch.turn.add_receipt(draft.author, draft.key,
+                           Receipt(draft.digest, outcome.revision, outcome.voxels, outcome.written))  # fmt: skip
+    return outcome

@@ -1,0 +1,209 @@
+"""The live set: undo, redo, revert and blame.
+
+One rule: a commit is live unless a live later commit takes it out. Undo takes out its author's newest live action,
+redo takes out the undo, revert takes out whatever it names. A voxel has the label that the newest live edit which
+wrote it gave it; so taking edits out, or putting them back, is a matter of finding for each voxel that they wrote
+who wrote it last among the live ones.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from typing import NamedTuple
+
+from labelog.engine.commit import Batch, Draft, Outcome, measure
+from labelog.engine.store import Store
+from labelog.errors import Conflict, NothingToUndo
+from labelog.geometry import Box
+from labelog.kernels import spans
+from labelog.kernels.runs import Runs
+from labelog.kernels.spans import Spans
+from labelog.storage.journal import Kind, Record
+from labelog.storage.sqlite import Reader
+
+ACTIONS = (Kind.EDIT, Kind.REVERT)
+"""What an author does; undo and redo speak of these."""
+
+
+def undo(batch: Batch, draft: Draft, strict: bool) -> Outcome:
+    """Take out the author's newest live action (of the session, if the draft has one)."""
+    target = batch.turn.latest(draft.author, draft.session, ACTIONS, live=True)
+    if target is None:
+        raise NothingToUndo(f"{_who(draft)} has nothing left to undo")
+    return take_out(batch, Kind.UNDO, draft, [target], strict)
+
+
+def redo(batch: Batch, draft: Draft, strict: bool) -> Outcome:
+    """Take out the author's newest live undo, unless the author has done something since."""
+    target = batch.turn.latest(draft.author, draft.session, (Kind.UNDO,), live=True)
+    since = batch.turn.latest(draft.author, draft.session, ACTIONS, live=False)
+    if target is None or (since is not None and since > target):
+        raise NothingToUndo(f"{_who(draft)} has nothing to redo")
+    return take_out(batch, Kind.REDO, draft, [target], strict)
+
+
+def _who(draft: Draft) -> str:
+    return draft.author if draft.session is None else f"{draft.author} (session {draft.session})"
+
+
+def revert(batch: Batch, draft: Draft, revision: int, strict: bool) -> Outcome:
+    """Take out one commit, whoever made it."""
+    record = batch.turn.record(revision)
+    if record is None or record.kind is Kind.CREATE:
+        raise NothingToUndo(f"there is no commit {revision} to revert; they go from 1 to {batch.turn.newest}")
+    if not batch.turn.is_live(revision):
+        takers = [taker for taker in batch.turn.takers(revision) if batch.turn.is_live(taker)]
+        raise NothingToUndo(f"revision {revision} is already taken out, by {', '.join(map(str, takers))}")
+    return take_out(batch, Kind.REVERT, draft, [revision], strict)
+
+
+def revert_author(batch: Batch, draft: Draft, author: str, strict: bool) -> Outcome:
+    """Take out all that an author, or anyone below that path, has done; also what they have undone themselves."""
+    done = batch.turn.of_author(author, ACTIONS)
+    targets = [revision for revision in done if not _reverted(batch, revision)]
+    if not targets:
+        raise NothingToUndo(f"{author} has made no edit that is not reverted already")
+    return take_out(batch, Kind.REVERT, draft, targets, strict)
+
+
+def _reverted(batch: Batch, revision: int) -> bool:
+    takers = [taker for taker in batch.turn.takers(revision) if batch.turn.is_live(taker)]
+    records = [batch.turn.record(taker) for taker in takers]
+    return any(record is not None and record.kind is Kind.REVERT for record in records)
+
+
+def take_out(batch: Batch, kind: Kind, draft: Draft, targets: list[int], strict: bool) -> Outcome:
+    """Commit that these are taken out, and all that follows from it for the voxels."""
+    flips = flipped(batch, targets)
+    chunks: dict[int, set[int]] = defaultdict(set)
+    lowest = batch.turn.newest + 1
+    for revision in flips:
+        record = batch.turn.record(revision)
+        if record is not None and record.kind is Kind.EDIT:
+            lowest = min(lowest, revision)
+            for chunk in record.chunks:
+                chunks[chunk].add(revision)
+    batch.turn.set_live(flips)
+    settled = {chunk: settle(batch, chunk, toggled) for chunk, toggled in chunks.items()}
+    left_alone, box = measure(batch.store, {chunk: found.left_alone for chunk, found in settled.items()})
+    if strict and left_alone:
+        raise Conflict(
+            f"{left_alone} of the voxels in question were written again by later edits, within {box}",
+            box=box, voxels=left_alone,
+        )  # fmt: skip
+    written = sum(found.written for found in settled.values())
+    return batch.write(kind, draft, {chunk: found.labels for chunk, found in settled.items()}, written=written,
+                       left_alone=left_alone, lowest=lowest, targets=tuple(targets))  # fmt: skip
+
+
+def flipped(batch: Batch, targets: list[int]) -> dict[int, bool]:
+    """Which commits begin or cease to be live when a new one takes out these."""
+    flips: dict[int, bool] = {}
+    named = set(targets)
+    heap = [-target for target in named]  # newest first: who takes a commit out is always newer than it
+    heapq.heapify(heap)
+    seen = set(named)
+    while heap:
+        revision = -heapq.heappop(heap)
+        was = batch.turn.is_live(revision)
+        takers = batch.turn.takers(revision)
+        now = revision not in named and not any(flips.get(t, batch.turn.is_live(t)) for t in takers)
+        if was == now:
+            continue
+        flips[revision] = now
+        record = batch.turn.record(revision)
+        for target in record.targets if record else ():
+            if target not in seen:
+                seen.add(target)
+                heapq.heappush(heap, -target)
+    return flips
+
+
+class Settled(NamedTuple):
+    """A chunk after some of its edits were taken out or put back."""
+
+    labels: Spans  # of the voxels that they wrote
+    left_alone: Spans  # those that a later live edit wrote
+    written: int
+
+
+def settle(batch: Batch, chunk: int, toggled: set[int]) -> Settled:
+    """For each voxel that the toggled edits wrote in a chunk, the label that its newest live writer gave it."""
+    store, turn = batch.store, batch.turn
+    deltas = {r: store.delta(chunk, r, data) for r in toggled for _, data in turn.deltas(chunk, r - 1, r)}
+    open_ = spans.nothing()  # voxels whose newest live writer is not found yet
+    for delta in deltas.values():
+        open_ = spans.overlay(open_, delta.new)
+    written = open_.voxels
+    hidden = open_  # voxels of which no edit, live or toggled, is found yet
+    labels = left_alone = spans.nothing()
+    lowest = min(toggled)
+    ground = floor(turn, chunk, min(lowest, batch.start + 1))  # of what is not committed yet nothing can be read
+    for revision, live, data in turn.edits(chunk, ground):
+        if not open_ and (not hidden or revision < lowest):
+            break
+        if not live and revision not in toggled:
+            continue
+        made = (deltas.get(revision) or store.delta(chunk, revision, data)).new
+        if revision not in toggled:
+            left_alone = spans.overlay(left_alone, spans.intersect(made, hidden))
+        hidden = spans.subtract(hidden, made)
+        if live:
+            labels = spans.overlay(labels, spans.intersect(made, open_))
+            open_ = spans.subtract(open_, made)
+    if open_:
+        if len(toggled) == 1 and ground == lowest:
+            below = deltas[lowest].old
+        else:
+            below = spans.diff(store.runs(chunk, ground - 1), open_).old
+        labels = spans.overlay(labels, spans.intersect(below, open_))
+    return Settled(labels, left_alone, written)
+
+
+def floor(journal: Reader, chunk: int, revision: int) -> int:
+    """The newest revision, up to the given one, below which the chunk's edits are live or not as they were then.
+
+    The chunk as it was just before it is then what the live edits below it make today.
+    """
+    while True:
+        lowest = journal.lowest_toggled(chunk, revision)
+        if lowest is None or lowest >= revision:
+            return revision
+        revision = lowest
+
+
+def blame(store: Store, journal: Reader, chunk: int, voxels: Spans) -> Runs:
+    """For each of these voxels of a chunk the revision of its newest live writer, 0 if there is none; 0 elsewhere."""
+    found = spans.nothing()
+    for revision, live, data in journal.edits(chunk, 1):
+        if not voxels:
+            break
+        if live:
+            made = store.delta(chunk, revision, data).new
+            touched = spans.intersect(voxels, made)
+            found = spans.overlay(found, Spans(touched.start, touched.stop, [revision] * len(touched)))
+            voxels = spans.subtract(voxels, made)
+    return spans.apply(Runs.full(store.grid.chunks, 0), found)
+
+
+def touches(store: Store, journal: Reader, record: Record, label: int | None, box: Box | None) -> bool:
+    """Whether a commit gave or took this label, and wrote within this box (each if given)."""
+    if label is None and box is None:
+        return True
+    inside = {chunk: part for chunk, part in store.grid.touching(box)} if box is not None else None
+    seen_label, seen_box = label is None, box is None
+    for chunk in record.chunks:
+        if inside is not None and chunk not in inside and seen_label:
+            continue
+        for revision, data in journal.deltas(chunk, record.revision - 1, record.revision):
+            delta = store.delta(chunk, revision, data)
+            seen_label = seen_label or bool((delta.old.value == label).any() or (delta.new.value == label).any())
+            if inside is not None and chunk in inside:
+                z, y, x = store.grid.origin(chunk)
+                part = inside[chunk].shift((-z, -y, -x))
+                voxels = spans.box_spans(store.grid.chunks, part.start, part.shape, 0)
+                seen_box = seen_box or bool(spans.intersect(delta.new, voxels))
+        if seen_label and seen_box:
+            return True
+    return False

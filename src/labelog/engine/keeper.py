@@ -1,0 +1,120 @@
+"""Housekeeping in the background: folds chunks with many deltas into the base, and keeps the log short.
+
+Folding does its decoding and encoding beside the writers, and takes their place only to rename and record.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from labelog.errors import LabelogError
+from labelog.storage.layout import FOLD_AT, KEEP_AT
+from labelog.storage.sqlite import CHECKPOINT_AT
+
+if TYPE_CHECKING:
+    from labelog.engine.store import Store
+
+log = logging.getLogger("labelog.keeper")
+
+BATCH = 16  # chunks folded in one turn
+
+
+class Keeper:
+    """The housekeeper of a store: a thread that is started when there is something to do."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._counts: Counter[int] = Counter()  # deltas of a chunk since its last fold, as far as this process made them
+        self._wishes: dict[int, None] = {}
+        self._condition = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._stopped = False
+
+    def count(self, chunks: Iterable[int]) -> None:
+        """A commit has added a delta to each of these chunks."""
+        self._counts.update(list(chunks))
+        due = [chunk for chunk in chunks if self._counts[chunk] >= FOLD_AT]
+        for chunk in due:
+            del self._counts[chunk]
+        if due or self._store.journal.log_pages >= CHECKPOINT_AT:
+            self.wish(*due)
+
+    def wish(self, *chunks: int) -> None:
+        """These chunks should be folded soon; with or without any, the log is looked after."""
+        if not self._store.writable or self._stopped:
+            return
+        with self._condition:
+            self._wishes.update(dict.fromkeys(chunks))
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="labelog-keeper", daemon=True)
+                self._thread.start()
+            self._condition.notify()
+
+    def stop(self) -> None:
+        """End the thread after what it is doing now."""
+        with self._condition:
+            self._stopped = True
+            self._condition.notify()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _work(self) -> None:
+        while True:
+            with self._condition:
+                while not (self._stopped or self._wishes or self._store.journal.log_pages >= CHECKPOINT_AT):
+                    self._condition.wait()
+                if self._stopped:
+                    return
+                chunks = list(self._wishes)[:BATCH]
+                for chunk in chunks:
+                    del self._wishes[chunk]
+            try:
+                fold(self._store, chunks)
+                if self._store.journal.log_pages >= CHECKPOINT_AT:
+                    self._store.journal.checkpoint()
+            except LabelogError as error:  # a full disk, say: the deltas stay, and are folded another time
+                log.warning("%s: folding put off: %s", self._store.folder, error)
+                self._store.journal.log_pages = 0
+
+
+def fold(store: Store, chunks: Iterable[int]) -> int:
+    """Bring chunks of the base up to the head; how many of them were behind."""
+    ready = []
+    head = store.head()
+    for chunk in chunks:
+        state = store.state(chunk, head)
+        if state > store.stored(chunk).revision:
+            ready.append((chunk, state, store.base.pack(chunk, state, store.runs(chunk, head))))
+    if not ready:
+        return 0
+    folded = 0
+    with store.journal.turn() as turn:
+        for chunk, state, data in ready:
+            if (turn.manifest(chunk) or (-1, 0))[0] >= state:  # another process was first
+                continue
+            turn.set_manifest([(chunk, state, store.base.write(chunk, data))])
+            kept = turn.kept(chunk, state, before=True)
+            if turn.count_deltas(chunk, kept[0] if kept else 0) >= KEEP_AT:
+                turn.keep(chunk, state, data)
+            folded += 1
+    log.debug("%s: folded %d chunks up to revision %d", store.folder, folded, head)
+    return folded
+
+
+def compact(store: Store, progress: Callable[[int, int], None] | None = None) -> int:
+    """Fold every chunk, and the log into the journal; how many chunks were behind."""
+    with store.journal.reading() as journal:
+        chunks = journal.chunks()
+    folded = 0
+    for first in range(0, len(chunks), BATCH):
+        folded += fold(store, chunks[first : first + BATCH])
+        if progress:
+            progress(min(first + BATCH, len(chunks)), len(chunks))
+    with store.journal.turn():
+        pass  # so that there is a writer, which alone can checkpoint
+    store.journal.checkpoint()
+    return folded

@@ -1,0 +1,220 @@
+"""New volumes: empty ones, and ones made of an array or of slabs as they come.
+
+A volume is built beside its final name and renamed into place whole, so there is never half of one. What is loaded
+becomes the base, at revision 0, without passing through edits.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from getpass import getuser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labelog.engine.commit import draft
+from labelog.engine.edit import checked_labels
+from labelog.errors import Exists, Invalid, NotFound
+from labelog.geometry import Box, Grid
+from labelog.kernels.runs import Runs
+from labelog.storage.base import Base
+from labelog.storage.disk import explained, flush_folder, refuse_network
+from labelog.storage.journal import Kind, Record
+from labelog.storage.meta import Meta, checked_size
+from labelog.storage.sqlite import SqliteJournal
+
+CHUNKS = (16, 256, 256)
+"""The default chunk: a brush stroke touches one to four, a slice of 2000 x 2000 voxels 64."""
+
+Progress = Callable[[int, int], None]
+"""Called with slices done and slices in all (0 if not known)."""
+
+
+def default_user() -> str:
+    """The author where none is named: the operating system's user."""
+    try:
+        return getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+@contextmanager
+def under_construction(path: Path) -> Iterator[Path]:
+    """A folder beside `path` that becomes it at the end, or vanishes if an exception says so."""
+    with explained(path):
+        path = path.absolute()
+        if path.exists():
+            raise Exists(f"{path} exists already, and was left as it is", path=str(path))
+        if not path.parent.is_dir():
+            raise NotFound(f"the folder {path.parent} does not exist", path=str(path.parent))
+        refuse_network(path.parent)
+        folder = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+        folder.mkdir()
+        try:
+            yield folder
+            flush_folder(folder)
+            os.rename(folder, path)
+            flush_folder(path.parent)
+        except BaseException as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error, OSError) and path.exists():
+                raise Exists(f"{path} was made by somebody else meanwhile", path=str(path)) from error
+            raise
+
+
+def load(path: str | os.PathLike[str], labels: Any, *, voxel_size: Iterable[float] = (1, 1, 1), unit: str = "nm",
+         chunks: Iterable[int] | None = None, colours: Mapping[int, str] | None = None, author: str | None = None,
+         message: str = "", threads: int | None = None, progress: Progress | None = None) -> None:  # fmt: skip
+    """Make a new volume of an array, or of slabs as they come, without passing through edits.
+
+    Parameters
+    ----------
+    path : where the volume shall be; nothing may be there.
+    labels : an integer array (z, y, x) of any kind that gives NumPy arrays when sliced (NumPy, HDF5, Zarr), or an
+        iterable of slabs: integer arrays (n, y, x), consecutive along z, of any n.
+    voxel_size : along z, y, x, in `unit` (nm, um, mm, m, angstrom).
+    chunks : voxels of a chunk along z, y, x; by default 16, 256, 256, or less where the volume is smaller.
+    colours : label -> "#rrggbbaa", kept with the volume; read when the last slab has come.
+    author, message : who loads it and why, for the history.
+    threads : how many to use; by default one for each processor.
+    progress : called with slices done, slices in all (0 for slabs).
+
+    Raises Exists, Invalid (dtype, shape, negative labels: naming the slab), OutOfSpace; then nothing is left behind.
+    """
+    size = checked_size(voxel_size, unit)
+    who = draft(author or default_user(), None, message, None)
+    total, slabs = _slabs(labels)
+    threads = threads or os.cpu_count() or 1
+    with under_construction(Path(path)) as folder, ThreadPoolExecutor(threads) as pool:
+        loader = _Loader(folder, chunks, pool)
+        for number, slab in enumerate(slabs):
+            loader.add(slab, number)
+            if progress:
+                progress(loader.depth, total)
+        grid = loader.finish()
+        meta = Meta(loader.key.hex, grid.shape, grid.chunks, size, unit, dict(colours or {}))
+        _complete(folder, meta, who.author, message or "loaded", loader.manifest)
+
+
+def create(path: str | os.PathLike[str], shape: Iterable[int], voxel_size: Iterable[float], unit: str,
+           chunks: Iterable[int] | None, author: str | None) -> None:  # fmt: skip
+    """Make a new volume of zeros."""
+    size = checked_size(voxel_size, unit)
+    grid = _grid(shape, chunks)
+    who = draft(author or default_user(), None, "", None)
+    with under_construction(Path(path)) as folder:
+        _complete(folder, Meta(uuid.uuid4().hex, grid.shape, grid.chunks, size, unit), who.author, "created", [])
+
+
+def _grid(shape: Any, chunks: Any) -> Grid:
+    if chunks is not None:
+        return Grid.of(shape, chunks)
+    whole = Grid.of(shape, CHUNKS)
+    return whole._replace(chunks=tuple(min(n, c) for n, c in zip(*whole, strict=True)))
+
+
+def _complete(folder: Path, meta: Meta, author: str, message: str, manifest: list[tuple[int, int, int]]) -> None:
+    now = time.time_ns() // 1000
+    Base(folder, meta).create()
+    SqliteJournal.create(folder, meta.key, Record(0, Kind.CREATE, author, None, now, message, 0, 0, 0, 0, (), ()),
+                         manifest)  # fmt: skip
+    meta.write(folder)
+
+
+def _slabs(labels: Any) -> tuple[int, Iterable[NDArray[Any]]]:
+    """How many slices there are (0 if that is not known), and the slabs."""
+    if hasattr(labels, "shape") and hasattr(labels, "__getitem__"):
+        if len(labels.shape) != 3:
+            raise Invalid(f"labels must be an array (z, y, x), not of shape {tuple(labels.shape)}")
+        step = CHUNKS[0]
+        return labels.shape[0], (np.asarray(labels[z : z + step]) for z in range(0, labels.shape[0], step))
+    if not hasattr(labels, "__iter__"):
+        raise Invalid(f"expected an array (z, y, x) or an iterable of slabs (n, y, x), found {type(labels).__name__}")
+    return 0, labels
+
+
+class _Loader:
+    """Cuts slabs into chunks, and writes each row of chunks when it is complete."""
+
+    def __init__(self, folder: Path, chunks: Any, pool: ThreadPoolExecutor) -> None:
+        self.key = uuid.uuid4()
+        self.depth = 0
+        self.manifest: list[tuple[int, int, int]] = []
+        self._chunks = chunks
+        self._pool = pool
+        self._folder = folder
+        self._base: Base | None = None
+        self._parts: dict[int, list[Runs]] = {}
+
+    def add(self, slab: NDArray[Any], number: int) -> None:
+        try:
+            slab = checked_labels(slab)
+            if slab.ndim != 3 or 0 in slab.shape:
+                raise Invalid(f"a slab is an array (n, y, x) with voxels, not of shape {slab.shape}")
+            if self._base is None:
+                self._base = Base(self._folder, self._meta(_grid((2**31 - 1, *slab.shape[1:]), self._chunks)))
+            if slab.shape[1:] != self._base.grid.shape[1:]:
+                raise Invalid(f"expected slices of {self._base.grid.shape[1:]}, found {slab.shape[1:]}")
+            depth = self._base.grid.chunks[0]
+            while len(slab):
+                taken = min(depth - self.depth % depth, len(slab))
+                self._place(slab[:taken])
+                slab = slab[taken:]
+        except Invalid as error:
+            raise Invalid(f"slab {number} (slices from {self.depth} on): {error}") from None
+
+    def _meta(self, grid: Grid) -> Meta:
+        return Meta(self.key.hex, grid.shape, grid.chunks, (1, 1, 1), "nm")
+
+    def _place(self, slab: NDArray[Any]) -> None:
+        """Add slices that lie in one row of chunks."""
+        assert self._base is not None
+        grid = self._base.grid
+        box = Box((self.depth, 0, 0), (self.depth + len(slab), *grid.shape[1:]))
+
+        def column(part: tuple[int, Box]) -> tuple[int, Runs]:
+            chunk, voxels = part
+            piece = slab[voxels.shift((-self.depth, 0, 0)).slices()]
+            size = len(slab), grid.chunks[1], grid.chunks[2]
+            if piece.shape != size:
+                piece = np.pad(piece, [(0, n - m) for n, m in zip(size, piece.shape, strict=True)])
+            return chunk, Runs.from_dense(piece)
+
+        for chunk, runs in self._pool.map(column, grid.touching(box)):
+            self._parts.setdefault(chunk, []).append(runs)
+        self.depth += len(slab)
+        if self.depth % grid.chunks[0] == 0:
+            self._write()
+
+    def _write(self) -> None:
+        base = self._base
+        assert base is not None
+
+        def write(item: tuple[int, list[Runs]]) -> tuple[int, int, int] | None:
+            chunk, parts = item
+            missing = base.grid.chunks[0] - sum(part.nz for part in parts)
+            if missing:
+                parts = [*parts, Runs.full((missing, *base.grid.chunks[1:]), 0)]
+            runs = parts[0] if len(parts) == 1 else Runs.stacked(parts)
+            if runs.palette.tolist() == [0]:
+                return None
+            return chunk, 0, base.write(chunk, base.pack(chunk, 0, runs))
+
+        self.manifest += [entry for entry in self._pool.map(write, self._parts.items()) if entry]
+        self._parts.clear()
+
+    def finish(self) -> Grid:
+        """Write what is left; the grid of the whole."""
+        if self._base is None:
+            raise Invalid("there are no slices to load")
+        if self._parts:
+            self._write()
+        return self._base.grid._replace(shape=(self.depth, *self._base.grid.shape[1:]))

@@ -1,0 +1,255 @@
+"""An opened volume's machinery: its chunks at any revision, and the one path by which commits are made.
+
+Reading: which revision last changed the chunk -> the cache -> else the nearest stored state (the base, a chunk kept
+in the journal, or zeros) and the deltas between it and the revision wanted.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labelog.engine.cache import ChunkCache
+from labelog.engine.keeper import Keeper
+from labelog.errors import Corrupt, Invalid, LabelogError
+from labelog.geometry import Box, Grid
+from labelog.kernels import codec, spans
+from labelog.kernels.runs import Runs
+from labelog.kernels.spans import Delta, Spans
+from labelog.storage.base import Base, Chunk, unpack
+from labelog.storage.disk import refuse_network
+from labelog.storage.layout import FOLD_AT
+from labelog.storage.meta import Meta
+from labelog.storage.sqlite import Reader, SqliteJournal
+
+CATCH_UP = 10_000  # revisions by others that are followed one by one; beyond, what is known of chunks is forgotten
+PARALLEL = 2**22  # voxels from which a read uses several threads
+
+
+class Store:
+    """The files of one volume, opened once in this process by one handle."""
+
+    def __init__(self, folder: Path, *, writable: bool, cache_bytes: int, threads: int) -> None:
+        self.pid = os.getpid()
+        self.folder = folder
+        self.options = {"writable": writable, "cache_bytes": cache_bytes, "threads": threads}
+        self.meta = Meta.read(folder)
+        refuse_network(folder)
+        self.grid: Grid = self.meta.grid
+        self.base = Base(folder, self.meta)
+        self.journal = SqliteJournal(folder, self.meta.key, writable=writable)
+        self.cache = ChunkCache(cache_bytes)
+        self.keeper = Keeper(self)
+        self.changed = threading.Condition()  # notified at each commit of this process
+        self.threads = threads
+        self.closed = False
+        self._zeros = Runs.full(self.grid.chunks, 0)
+        self._pool: ThreadPoolExecutor | None = None
+        self._lock = threading.Lock()
+        with self.journal.reading() as journal:
+            self._known = journal.head()  # up to here `_last` is right
+        self._last: dict[int, int] = {}  # chunk -> the revision that last changed it, where asked for already
+
+    @property
+    def writable(self) -> bool:
+        return self.journal.writable
+
+    def reopened(self) -> Store:
+        """A store on the same files, for a process that inherited this one by fork."""
+        return Store(self.folder, **self.options)  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        self.closed = True
+        self.keeper.stop()
+        with self._lock:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown()
+        self.journal.close()
+
+    # Revisions
+
+    def head(self) -> int:
+        """The newest revision, other processes' commits included."""
+        if self.closed:
+            raise Invalid(f"{self.folder} is closed")
+        with self.journal.reading() as journal:
+            head = journal.head()
+        return self.advance(head)
+
+    def advance(self, head: int) -> int:
+        """Learn which chunks changed up to `head`."""
+        if head > self._known:
+            with self._lock:
+                if head - self._known > CATCH_UP:
+                    self._last.clear()
+                elif head > self._known:
+                    with self.journal.reading() as journal:
+                        self._last.update(journal.changed_chunks(self._known, head))
+                self._known = max(head, self._known)
+        return head
+
+    def state(self, chunk: int, revision: int) -> int:
+        """The revision that last changed a chunk, as of `revision`; 0 if none has."""
+        known = self._known  # before `last`, or a commit between the two would be missed
+        last = self._last.get(chunk)
+        if last is None:
+            with self.journal.reading() as journal:
+                last = journal.last_change(chunk, known)
+            with self._lock:
+                if known == self._known:
+                    self._last[chunk] = last
+        if last <= revision <= known:
+            return last
+        with self.journal.reading() as journal:
+            return journal.last_change(chunk, revision)
+
+    # Chunks
+
+    def runs(self, chunk: int, revision: int) -> Runs:
+        """A chunk's labels at a revision."""
+        state = self.state(chunk, revision)
+        runs = self.cache.get(chunk, state)
+        if runs is None:
+            runs = self._build(chunk, state)
+            self.cache.put(chunk, state, runs)
+        return runs
+
+    def _build(self, chunk: int, state: int) -> Runs:
+        near = self.cache.nearest(chunk, state)
+        stored = None
+        if near is None or state - near[0] > FOLD_AT:
+            stored = self.stored(chunk)  # the file first, then the journal, which then knows its revision
+        with self.journal.reading() as journal:
+            if near is not None and (stored is None or not near[0] < stored.revision <= state):
+                return self._forward(journal, chunk, *near, state)
+            assert stored is not None
+            before = journal.kept(chunk, state, before=True)
+            if before and not before[0] <= stored.revision <= state:
+                stored = self.kept(chunk, *before)
+            if stored.revision <= state:
+                return self._forward(journal, chunk, stored.revision, stored.runs, state)
+            after = journal.kept(chunk, state, before=False)
+            if after and after[0] < stored.revision:
+                stored = self.kept(chunk, *after)
+            return self._backward(journal, chunk, stored.revision, stored.runs, state)
+
+    def stored(self, chunk: int) -> Chunk:
+        """A chunk as the base holds it: zeros at revision 0 if it was never written."""
+        stored = self.base.read(chunk)
+        with self.journal.reading() as journal:
+            if stored is None:
+                if journal.manifest(chunk) is not None:
+                    raise self.damaged(chunk, f"{self.base.path(chunk)} is missing")
+                return Chunk(0, self._zeros, 0)
+            if stored.revision > journal.head():
+                raise self.damaged(chunk, f"it is of revision {stored.revision}, which the journal does not have")
+        return stored
+
+    def damaged(self, chunk: int, what: str) -> Corrupt:
+        index = self.grid.index(chunk)
+        return Corrupt(f"chunk {index} of {self.folder}: {what}", path=str(self.folder), chunk=index)
+
+    def kept(self, chunk: int, revision: int, data: bytes) -> Chunk:
+        index = self.grid.index(chunk)
+        place = f"chunk {index} kept at revision {revision} in {self.journal.path}"
+        return unpack(data, self.grid.chunks, place, self.meta.key, index)
+
+    def delta(self, chunk: int, revision: int, data: bytes) -> Delta:
+        """A delta as stored. Raises Corrupt, naming the chunk and the revision."""
+        try:
+            return codec.decode_delta(data, self.grid.chunks)
+        except Corrupt as error:
+            raise self.damaged(chunk, f"its delta at revision {revision} is damaged: {error}") from error
+
+    def _forward(self, journal: Reader, chunk: int, revision: int, runs: Runs, state: int) -> Runs:
+        deltas = journal.deltas(chunk, revision, state) if revision < state else []
+        written = spans.nothing()
+        for made, data in deltas:
+            written = spans.overlay(written, self.delta(chunk, made, data).new)
+        if len(deltas) > FOLD_AT:
+            self.keeper.wish(chunk)
+        return spans.apply(runs, written)
+
+    def _backward(self, journal: Reader, chunk: int, revision: int, runs: Runs, state: int) -> Runs:
+        written = spans.nothing()
+        for made, data in reversed(journal.deltas(chunk, state, revision)):
+            written = spans.overlay(written, self.delta(chunk, made, data).old)
+        return spans.apply(runs, written)
+
+    # Reading
+
+    def read(self, box: Box, out: NDArray[Any], chunk_runs: Callable[[int], Runs]) -> None:
+        """Fill `out` (box.shape, uint64) with the labels of a box; `chunk_runs` gives each chunk's."""
+
+        def fill(part: tuple[int, Box]) -> None:
+            chunk, voxels = part
+            origin = self.grid.origin(chunk)
+            runs = chunk_runs(chunk)
+            start = tuple(a - b for a, b in zip(voxels.start, origin, strict=True))
+            runs.fill(out[voxels.shift(tuple(-a for a in box.start)).slices()], start, runs.palette)  # type: ignore[arg-type]
+
+        self.each(fill, self.grid.touching(box), box.voxels)
+
+    def each(self, function: Callable[[Any], Any], items: Iterable[Any], voxels: int) -> None:
+        """Call a function for all items, on several threads if it is about many voxels."""
+        if self.threads > 1 and voxels >= PARALLEL:
+            for _ in self.pool.map(function, items):
+                pass
+        else:
+            for item in items:
+                function(item)
+
+    @property
+    def pool(self) -> ThreadPoolExecutor:
+        with self._lock:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(self.threads, "labelog")
+            return self._pool
+
+    def lookup(self, points: NDArray[np.int64], chunk_runs: Callable[[int], Runs]) -> NDArray[np.uint64]:
+        """The labels of voxels: points (n, 3) of z, y, x within the volume."""
+        counts, chunks = np.array(self.grid.counts), np.array(self.grid.chunks)
+        index, local = np.divmod(points, chunks)
+        number = np.ravel_multi_index(tuple(index.T), tuple(counts)) if len(points) else np.zeros(0, np.int64)
+        flat = (local[:, 0] * chunks[1] + local[:, 1]) * chunks[2] + local[:, 2]
+        out = np.empty(len(points), np.uint64)
+        order = np.argsort(number, kind="stable")
+        for group in np.split(order, np.flatnonzero(np.diff(number[order])) + 1):
+            if len(group):
+                out[group] = chunk_runs(int(number[group[0]])).at(np.ascontiguousarray(flat[group]))
+        return out
+
+    # After a commit
+
+    def published(self, head: int, fresh: dict[int, tuple[int, Runs]]) -> None:
+        """The commits up to `head` are durable; `fresh` holds the chunks that they changed, and at which revision."""
+        self.advance(head)
+        for chunk, (revision, runs) in fresh.items():
+            self.cache.put(chunk, revision, runs)
+        self.keeper.count(fresh)
+        with self.changed:
+            self.changed.notify_all()
+
+
+def check_fork(store: Store) -> Store:
+    """The store, or a new one on the same files if this process inherited it by fork.
+
+    The inherited one is neither used nor closed: SQLite's locks belong to the parent.
+    """
+    if store.pid == os.getpid():
+        return store
+    _inherited.append(store)
+    if store.closed:
+        raise LabelogError(f"{store.folder} is closed")
+    return store.reopened()
+
+
+_inherited: list[Store] = []

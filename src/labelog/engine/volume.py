@@ -1,0 +1,426 @@
+"""Volumes: what a program opens, reads and edits."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from labelog.engine import check, history, indexing, keeper
+from labelog.engine import load as loading
+from labelog.engine.commit import Committer, Draft, Job, draft
+from labelog.engine.edit import Edit, checked_label
+from labelog.engine.load import Progress, default_user
+from labelog.engine.snapshot import Snapshot, View
+from labelog.engine.store import Store, check_fork
+from labelog.errors import Invalid, NotFound
+from labelog.geometry import Box, Triple, whole
+from labelog.kernels import spans
+from labelog.storage.journal import Commit
+
+Mode = Literal["r", "r+"]
+CACHE_BYTES = 256 * 2**20
+PAGE = 256  # commits fetched at a time
+POLL = 0.02  # seconds between looks for other processes' commits
+
+
+def create(path: str | os.PathLike[str], shape: Iterable[int], *, voxel_size: Iterable[float] = (1, 1, 1),
+           unit: str = "nm", chunks: Iterable[int] | None = None, author: str | None = None,
+           cache_bytes: int = CACHE_BYTES, threads: int | None = None) -> Volume:  # fmt: skip
+    """Make a new volume of zeros and open it for editing.
+
+    Parameters
+    ----------
+    path : where it shall be; nothing may be there. By custom the name ends in `.labelog`.
+    shape : voxels along z, y, x.
+    voxel_size : along z, y, x, in `unit` (nm, um, mm, m, angstrom).
+    chunks : voxels of a chunk along z, y, x; by default 16, 256, 256, or less where the volume is smaller.
+    author : who made it, for the history; by default the operating system's user.
+    cache_bytes, threads : as for `open`.
+
+    Raises Exists if something is there, Invalid for numbers that make no volume, OutOfSpace.
+    """
+    loading.create(path, shape, voxel_size, unit, chunks, author)
+    return open(path, cache_bytes=cache_bytes, threads=threads)
+
+
+def load(path: str | os.PathLike[str], labels: Any, *, voxel_size: Iterable[float] = (1, 1, 1), unit: str = "nm",
+         chunks: Iterable[int] | None = None, colours: Mapping[int, str] | None = None, author: str | None = None,
+         message: str = "", cache_bytes: int = CACHE_BYTES, threads: int | None = None,
+         progress: Progress | None = None) -> Volume:  # fmt: skip
+    """Make a new volume of an array or of slabs, and open it for editing."""
+    loading.load(path, labels, voxel_size=voxel_size, unit=unit, chunks=chunks, colours=colours, author=author,
+                 message=message, threads=threads, progress=progress)  # fmt: skip
+    return open(path, cache_bytes=cache_bytes, threads=threads)
+
+
+load.__doc__ = loading.load.__doc__
+
+
+def open(path: str | os.PathLike[str], mode: Mode = "r+", *, cache_bytes: int = CACHE_BYTES,
+         threads: int | None = None) -> Volume:  # fmt: skip
+    """Open a volume.
+
+    Parameters
+    ----------
+    path : the volume's folder.
+    mode : `r+` to read and edit, `r` to read only: then nothing is written, and no right to write is needed.
+    cache_bytes : how much memory decoded chunks may take.
+    threads : how many threads a large read may use; by default one for each processor.
+
+    Raises NotFound if no volume is there, Corrupt if it is damaged or has lost commits, Unsupported for a newer
+    format or a network file system, ReadOnly if `r+` may not write there.
+    """
+    if mode not in ("r", "r+"):
+        raise Invalid(f'mode must be "r" or "r+", not {mode!r}')
+    return Volume(Path(path).absolute(), mode, cache_bytes, threads)
+
+
+class Volume:
+    """A label volume: voxels (z, y, x) of uint64 labels, 0 being background, with its whole history.
+
+    Open one with `labelog.open`, make one with `labelog.create` or `labelog.load`. Indexing reads it as it is now:
+    `volume[10, 100:300, 200:400]`. Use it from any thread, and from several processes at once.
+    """
+
+    dtype = np.dtype(np.uint64)
+    ndim = 3
+
+    def __init__(self, folder: Path, mode: Mode, cache_bytes: int, threads: int | None) -> None:
+        self._open = Store(folder, writable=mode == "r+", cache_bytes=cache_bytes,
+                           threads=threads or os.cpu_count() or 1)  # fmt: skip
+        self._committer = Committer(self._open)
+        self._arguments = folder, mode, cache_bytes, threads
+
+    # What it is
+
+    @property
+    def store(self) -> Store:
+        """The opened files; opened anew in a process that inherited the volume by fork."""
+        if self._open.pid != os.getpid():
+            self._open = check_fork(self._open)
+            self._committer = Committer(self._open)
+        return self._open
+
+    @property
+    def committer(self) -> Committer:
+        """What all commits through this handle go through."""
+        return self._committer if self._open is self.store else self._committer
+
+    @property
+    def address(self) -> str:
+        """What to give to `labelog.open`."""
+        return str(self._arguments[0])
+
+    @property
+    def id(self) -> str:
+        """32 hex digits that no other volume has."""
+        return self._open.meta.id
+
+    @property
+    def mode(self) -> Mode:
+        """How it was opened: `r` or `r+`."""
+        return self._arguments[1]
+
+    @property
+    def shape(self) -> Triple:
+        """Voxels along z, y, x."""
+        return self._open.meta.shape
+
+    @property
+    def size(self) -> int:
+        """Voxels."""
+        return Box((0, 0, 0), self.shape).voxels
+
+    @property
+    def chunks(self) -> Triple:
+        """Voxels of a chunk along z, y, x."""
+        return self._open.meta.chunks
+
+    @property
+    def voxel_size(self) -> tuple[float, float, float]:
+        """Along z, y, x, in `unit`."""
+        return self._open.meta.voxel_size
+
+    @property
+    def unit(self) -> str:
+        """The unit of voxel sizes, such as `nm`."""
+        return self._open.meta.unit
+
+    @property
+    def colours(self) -> dict[int, str]:
+        """Label -> "#rrggbbaa", as the file that it was imported from had them."""
+        return dict(self._open.meta.colours)
+
+    @property
+    def revision(self) -> int:
+        """The newest revision, other processes' commits included."""
+        return self.store.head()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._open.closed
+
+    def __repr__(self) -> str:
+        z, y, x = self.shape
+        state = "closed" if self.closed else f"revision {self.revision}"
+        return f"<Volume {self.address}, {z} x {y} x {x}, {state}>"
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __reduce__(self) -> Any:
+        return Volume, self._arguments
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:  # fmt: skip
+        self.close()
+
+    def close(self) -> None:
+        """Close the files. Everything committed is on disk already; closing twice is fine."""
+        if not self._open.closed and self._open.pid == os.getpid():
+            self._open.close()
+
+    # Reading
+
+    def at(self, when: int | datetime | None = None) -> Snapshot:
+        """The volume at a revision, or as it was at a time; at its newest revision if None.
+
+        A datetime without a time zone is local time. Raises NotFound for a revision or time that is not there.
+        """
+        head = self.revision
+        if when is None:
+            return Snapshot(self, head)
+        if isinstance(when, datetime):
+            return Snapshot(self, self._revision_at(when, head))
+        try:
+            revision = whole(when)
+        except TypeError:
+            raise Invalid(f"expected a revision or a datetime, not {when!r}") from None
+        if not 0 <= revision <= head:
+            raise NotFound(f"there is no revision {revision}; they go from 0 to {head}", revision=revision)
+        return Snapshot(self, revision)
+
+    def _revision_at(self, when: datetime, head: int) -> int:
+        wanted = int(when.astimezone(UTC).timestamp() * 1_000_000)
+        low, high = -1, head
+        with self.store.journal.reading() as journal:
+            while low < high:
+                middle = (low + high + 1) // 2
+                low, high = (middle, high) if journal.time(middle) <= wanted else (low, middle - 1)
+        if low < 0:
+            raise NotFound(f"the volume did not exist yet at {when}")
+        return low
+
+    def view(self, name: str = "instance") -> View:
+        """The newest revision seen through a label map, pinned: see `Snapshot.view`."""
+        return self.at().view(name)
+
+    def read(self, box: Box | tuple[Triple, Triple] | None = None,
+             out: NDArray[np.uint64] | None = None) -> NDArray[np.uint64]:  # fmt: skip
+        """The labels of a box now: see `Snapshot.read`."""
+        return Snapshot(self, self.revision).read(box, out)
+
+    def __getitem__(self, index: Any) -> Any:
+        return Snapshot(self, self.revision)[index]
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        return self.at().__array__(dtype, copy)
+
+    # Writing
+
+    def edit(self, author: str | None = None, message: str = "", *, session: str | None = None,
+             key: str | None = None, seen: int | None = None) -> Edit:  # fmt: skip
+        """Stage changes and commit them as one revision: `with volume.edit(author="ana") as edit: ...`
+
+        Parameters
+        ----------
+        author : a name, or a path of names such as `vendor-b/ana`; by default the operating system's user.
+        message : why, for the history.
+        session : the window or program, so that undo can be held to it.
+        key : an idempotency key. The same author's edit with the same key happens once; sent again it gives the
+            same answer. With other content it is a Conflict.
+        seen : the revision that the author was looking at: raise Conflict, naming box and voxels, if any voxel to
+            be written got another label since.
+        """
+        if seen is not None:
+            seen = self.at(seen).revision
+        return Edit(self, draft(author or default_user(), session, message, key, "edit", seen), seen)
+
+    def undo(self, author: str | None = None, *, session: str | None = None, strict: bool = False, message: str = "",
+             key: str | None = None) -> Commit:  # fmt: skip
+        """Take back the author's newest edit (or revert) that counts, at any depth, under later work of others.
+
+        Voxels that a later edit wrote stay as they are; the commit's `left_alone` says how many.
+
+        Parameters
+        ----------
+        author : whose; by default the operating system's user.
+        session : only of this session.
+        strict : raise Conflict rather than leave any voxel alone.
+        key : idempotency key, as for `edit`.
+
+        Raises NothingToUndo.
+        """
+        who = draft(author or default_user(), session, message, key, "undo", strict)
+        return self._commit(who, lambda batch: history.undo(batch, who, strict))
+
+    def redo(self, author: str | None = None, *, session: str | None = None, strict: bool = False, message: str = "",
+             key: str | None = None) -> Commit:  # fmt: skip
+        """Put back, at its own place in the order, what the author undid last, unless they have edited since.
+
+        Parameters and errors are those of `undo`.
+        """
+        who = draft(author or default_user(), session, message, key, "redo", strict)
+        return self._commit(who, lambda batch: history.redo(batch, who, strict))
+
+    def revert(self, revision: int | None = None, *, author: str | None = None, by: str | None = None,
+               session: str | None = None, strict: bool = False, message: str = "",
+               key: str | None = None) -> Commit:  # fmt: skip
+        """Take out one commit of anybody's, or all that an author has done, and keep everyone else's work.
+
+        Parameters
+        ----------
+        revision : the commit to take out; one that is itself an undo, redo or revert is undone by this.
+        author : instead of a revision: all edits of this author, and of those below (`vendor-b` is also
+            `vendor-b/ana`).
+        by : who does it; by default the operating system's user.
+        strict, session, key : as for `undo`.
+
+        Raises NothingToUndo, Conflict, Invalid.
+        """
+        if (revision is None) == (author is None):
+            raise Invalid("revert takes a revision or an author")
+        who = draft(by or default_user(), session, message, key, "revert", revision, author, strict)
+        if author is not None:
+            name = draft(author.rstrip("/") if isinstance(author, str) else author, None, "", None).author
+            return self._commit(who, lambda batch: history.revert_author(batch, who, name, strict))
+        try:
+            number = whole(revision)
+        except TypeError:
+            raise Invalid(f"a revision is a whole number, not {revision!r}") from None
+        return self._commit(who, lambda batch: history.revert(batch, who, number, strict))
+
+    def _commit(self, who: Draft, job: Job) -> Commit:
+        outcome = self.committer.commit(who, job)
+        assert outcome.revision is not None
+        return self.commit(outcome.revision)
+
+    # History
+
+    def commit(self, revision: int) -> Commit:
+        """What a revision was: who, when, why, how much. Raises NotFound."""
+        with self.store.journal.reading() as journal:
+            record = journal.record(self.at(revision).revision)
+            assert record is not None
+            return record.commit(journal.is_live(revision))
+
+    def history(self, author: str | None = None, *, session: str | None = None, label: int | None = None,
+                box: Box | tuple[Triple, Triple] | None = None, since: int | datetime | None = None,
+                until: int | datetime | None = None, limit: int | None = None) -> Iterator[Commit]:  # fmt: skip
+        """The commits, newest first.
+
+        Parameters
+        ----------
+        author : only this one's, and those below (`vendor-b` is also `vendor-b/ana`).
+        session : only of this session.
+        label : only commits that gave or took this label anywhere.
+        box : only commits that wrote within it.
+        since, until : a revision or a datetime: only commits after the one, up to and including the other.
+        limit : at most this many.
+        """
+        store = self.store
+        label = None if label is None else checked_label(label)
+        bounds = None if box is None else indexing.within(box, self.shape)
+        newest = self.at(until).revision
+        after = -1 if since is None else self.at(since).revision
+        where, values = "revision > ? AND revision <= ?", (after,)
+        if author is not None:
+            with store.journal.reading() as journal:
+                where += f" AND author IN ({', '.join(map(str, journal.authors(author)))})"
+        if session is not None:
+            where, values = f"session = ? AND {where}", (session, *values)  # type: ignore[assignment]
+        return self._pages(store, where, values, newest, label, bounds, limit)
+
+    def _pages(self, store: Store, where: str, values: tuple[Any, ...], newest: int, label: int | None,
+               box: Box | None, limit: int | None) -> Iterator[Commit]:  # fmt: skip
+        found = 0
+        while True:
+            with store.journal.reading() as journal:
+                page = journal.records(where, *values, newest, newest_first=True, limit=PAGE)
+                chosen = [record.commit(live) for record, live in page
+                          if history.touches(store, journal, record, label, box)]  # fmt: skip
+            for commit in chosen:
+                if limit is not None and found >= limit:
+                    return
+                found += 1
+                yield commit
+            if len(page) < PAGE:
+                return
+            newest = page[-1][0].revision - 1
+
+    def blame(self, box: Box | tuple[Triple, Triple] | None = None) -> NDArray[np.uint64]:
+        """For each voxel of a box the revision of the live edit that last wrote it; 0 where none has.
+
+        Returns a uint64 array of the box's shape; `commit(revision)` tells who that was.
+        """
+        store = self.store
+        bounds = Box((0, 0, 0), self.shape) if box is None else indexing.within(box, self.shape)
+        out = np.zeros(bounds.shape, np.uint64)
+        with store.journal.reading() as journal:
+            for chunk, part in store.grid.touching(bounds):
+                origin = store.grid.origin(chunk)
+                start = part.shift((-origin[0], -origin[1], -origin[2])).start
+                voxels = spans.box_spans(store.grid.chunks, start, part.shape, 0)
+                runs = history.blame(store, journal, chunk, voxels)
+                a, b, c = bounds.start
+                runs.fill(out[part.shift((-a, -b, -c)).slices()], start, runs.palette)
+        return out
+
+    def watch(self, since: int | None = None, *, timeout: float | None = None) -> Iterator[Commit]:
+        """Commits as they are made, by this and other processes, in order.
+
+        Parameters
+        ----------
+        since : the last revision already known; by default the newest now.
+        timeout : stop after so many seconds without a commit; by default never.
+        """
+        return self._watch(self.at(since).revision, timeout)
+
+    def _watch(self, known: int, timeout: float | None) -> Iterator[Commit]:
+        quiet_since = time.monotonic()
+        while not self.closed:
+            head = self.revision
+            while known < head:
+                known += 1
+                yield self.commit(known)
+                quiet_since = time.monotonic()
+            if timeout is not None and time.monotonic() - quiet_since >= timeout:
+                return
+            with self.store.changed:
+                self.store.changed.wait(POLL)
+
+    # Care
+
+    def compact(self, progress: Progress | None = None) -> int:
+        """Fold all deltas into the base and the log into the journal; how many chunks were folded.
+
+        Nothing is forgotten: every revision can still be read and undone.
+        """
+        return keeper.compact(self.store, progress)
+
+    def check(self, progress: Progress | None = None) -> check.Report:
+        """Read everything and verify it: checksums, the hash chain, that all old and new labels follow from one
+        another, that what is there is what the live edits made. What is wrong is in the report."""
+        return check.check(self.store, progress)

@@ -1,0 +1,136 @@
+"""Where voxels are: boxes, and the grid of chunks. Axes are always z, y, x."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple, Self
+
+from labelog.errors import Invalid
+
+Triple = tuple[int, int, int]
+
+MAX_CHUNK = 2**27
+"""Most voxels a chunk may have: it is read, changed and written whole."""
+
+MAX_AXIS = 2**31 - 1
+
+
+class Box(NamedTuple):
+    """Half-open voxel bounds: start (z, y, x) is in, stop (z, y, x) is not."""
+
+    start: Triple
+    stop: Triple
+
+    @property
+    def shape(self) -> Triple:
+        z, y, x = (max(0, b - a) for a, b in zip(self.start, self.stop, strict=True))
+        return z, y, x
+
+    @property
+    def voxels(self) -> int:
+        return math.prod(self.shape)
+
+    def intersect(self, other: Box) -> Box:
+        """The voxels in both; a box without voxels where there are none."""
+        start = tuple(max(a, b) for a, b in zip(self.start, other.start, strict=True))
+        stop = tuple(max(s, min(a, b)) for s, a, b in zip(start, self.stop, other.stop, strict=True))
+        return Box(start, stop)  # type: ignore[arg-type]
+
+    def union(self, other: Box) -> Box:
+        """The smallest box that holds both."""
+        start = tuple(min(a, b) for a, b in zip(self.start, other.start, strict=True))
+        stop = tuple(max(a, b) for a, b in zip(self.stop, other.stop, strict=True))
+        return Box(start, stop)  # type: ignore[arg-type]
+
+    def shift(self, by: Triple) -> Box:
+        start = tuple(a + d for a, d in zip(self.start, by, strict=True))
+        stop = tuple(a + d for a, d in zip(self.stop, by, strict=True))
+        return Box(start, stop)  # type: ignore[arg-type]
+
+    def slices(self) -> tuple[slice, slice, slice]:
+        """For indexing an array."""
+        z, y, x = (slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
+        return z, y, x
+
+    def __str__(self) -> str:
+        return ", ".join(f"{a}:{b}" for a, b in zip(self.start, self.stop, strict=True))
+
+
+class Grid(NamedTuple):
+    """A volume of `shape` voxels cut into chunks of `chunks` voxels, numbered in C order.
+
+    Chunks at the far faces reach over them; what lies outside is 0.
+    """
+
+    shape: Triple
+    chunks: Triple
+
+    @classmethod
+    def of(cls, shape: object, chunks: object) -> Self:
+        """A checked grid. Raises Invalid for anything but three whole numbers of at least 1, each within limits."""
+        grid = cls(triple("shape", shape), triple("chunks", chunks))
+        if math.prod(grid.chunks) > MAX_CHUNK:
+            raise Invalid(f"a chunk may have at most {MAX_CHUNK} voxels, not {grid.chunks}")
+        return grid
+
+    @property
+    def counts(self) -> Triple:
+        """Chunks along each axis."""
+        z, y, x = (-(-n // c) for n, c in zip(self.shape, self.chunks, strict=True))
+        return z, y, x
+
+    def __len__(self) -> int:
+        return math.prod(self.counts)
+
+    def index(self, chunk: int) -> Triple:
+        """The place of a chunk in the grid."""
+        _, ny, nx = self.counts
+        return chunk // (ny * nx), chunk // nx % ny, chunk % nx
+
+    def number(self, index: Triple) -> int:
+        _, ny, nx = self.counts
+        return (index[0] * ny + index[1]) * nx + index[2]
+
+    def origin(self, chunk: int) -> Triple:
+        """A chunk's first voxel."""
+        z, y, x = (i * c for i, c in zip(self.index(chunk), self.chunks, strict=True))
+        return z, y, x
+
+    def box(self, chunk: int) -> Box:
+        """A chunk's voxels within the volume."""
+        return self._clipped(self.origin(chunk))
+
+    def _clipped(self, start: Triple) -> Box:
+        z, y, x = (min(a + c, n) for a, c, n in zip(start, self.chunks, self.shape, strict=True))
+        return Box(start, (z, y, x))
+
+    def touching(self, box: Box) -> Iterator[tuple[int, Box]]:
+        """Each chunk that a box within the volume touches, and the voxels that they share."""
+        if not box.voxels:
+            return
+        cz, cy, cx = self.chunks
+        _, ny, nx = self.counts
+        for kz in range(box.start[0] // cz, -(-box.stop[0] // cz)):
+            for ky in range(box.start[1] // cy, -(-box.stop[1] // cy)):
+                for kx in range(box.start[2] // cx, -(-box.stop[2] // cx)):
+                    start = kz * cz, ky * cy, kx * cx
+                    yield (kz * ny + ky) * nx + kx, self._clipped(start).intersect(box)
+
+
+def triple(name: str, value: object) -> Triple:
+    """Three whole numbers of at least 1, or Invalid."""
+    try:
+        numbers = [whole(n) for n in value]  # type: ignore[attr-defined]
+    except TypeError:
+        numbers = []
+    if len(numbers) != 3 or not all(1 <= n <= MAX_AXIS for n in numbers):
+        raise Invalid(f"{name} must be three whole numbers (z, y, x) of 1 to {MAX_AXIS}, not {value!r}")
+    return numbers[0], numbers[1], numbers[2]
+
+
+def whole(value: object) -> int:
+    """An int from anything that is a whole number by type; TypeError otherwise (bool is not a number here)."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"expected a whole number, found {value!r}")
+    return int(value.__index__())

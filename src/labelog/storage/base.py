@@ -1,0 +1,170 @@
+"""The base: chunks folded up to some revision, the files of a Zarr v3 array with the codec `labelog.runs`.
+
+Chunk files are read and written here by key; any Zarr program with labelog installed reads the same array.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import google_crc32c
+
+from labelog.errors import Corrupt, NotFound, Unsupported
+from labelog.geometry import Triple
+from labelog.kernels import codec
+from labelog.kernels.runs import Runs
+from labelog.storage.disk import explained, flush_folder, write_file
+from labelog.storage.layout import ARRAY, BASE, CHUNK_GUARDED, CHUNK_HEADER, CHUNK_MAGIC, CODEC, FORMAT
+from labelog.storage.meta import UNITS, Meta
+
+
+class Chunk(NamedTuple):
+    """A chunk as stored: its labels up to and including `revision`, and the CRC-32C that its bytes carry."""
+
+    revision: int
+    runs: Runs
+    crc: int
+
+
+def pack(runs: Runs, volume: bytes, index: Triple, revision: int) -> bytes:
+    """The bytes of a chunk of the volume with this 16-byte id."""
+    head = CHUNK_HEADER.pack(CHUNK_MAGIC, FORMAT, 0, volume, *index, revision, *runs.shape)
+    body = codec.encode(runs)
+    crc = google_crc32c.extend(google_crc32c.extend(google_crc32c.value(head[:8]), head[CHUNK_GUARDED:]), body)
+    return b"".join([head[:8], crc.to_bytes(4, "little"), head[CHUNK_GUARDED:], body])
+
+
+def unpack(data: bytes, shape: Triple, place: str, volume: bytes | None = None, index: Triple | None = None) -> Chunk:
+    """The chunk of these bytes, checked: magic, version, CRC, volume and index (if given), shape.
+
+    Raises Corrupt or Unsupported, naming `place`.
+    """
+    if len(data) < CHUNK_HEADER.size or data[:4] != CHUNK_MAGIC:
+        raise Corrupt(f"{place} is not a chunk: expected {CHUNK_MAGIC!r}, found {data[:4]!r} in {len(data)} bytes")
+    _, version, crc, found_volume, *rest = CHUNK_HEADER.unpack_from(data)
+    if version != FORMAT:
+        if version > FORMAT and crc == _crc(data):
+            raise Unsupported(f"{place} has chunk format {version}; this version of labelog reads {FORMAT}")
+        raise Corrupt(f"{place} is damaged: format {version}, expected {FORMAT}")
+    if crc != _crc(data):
+        raise Corrupt(f"{place} is damaged: its CRC-32C is {_crc(data):08x}, expected {crc:08x}")
+    found_index, revision, found_shape = tuple(rest[:3]), rest[3], tuple(rest[4:])
+    if volume is not None and (found_volume, found_index) != (volume, index):
+        raise Corrupt(f"{place} is not where it belongs: it is chunk {found_index} of volume {found_volume.hex()}")
+    if found_shape != tuple(shape):
+        raise Corrupt(f"{place} has shape {found_shape}, expected {tuple(shape)}")
+    try:
+        return Chunk(revision, codec.decode(memoryview(data)[CHUNK_HEADER.size :], shape), crc)
+    except Corrupt as error:
+        raise Corrupt(f"{place} is damaged: {error}") from error
+
+
+def _crc(data: bytes) -> int:
+    return int(google_crc32c.extend(google_crc32c.value(data[:8]), data[CHUNK_GUARDED:]))
+
+
+class Base:
+    """The base of the volume in `folder`."""
+
+    def __init__(self, folder: Path, meta: Meta) -> None:
+        self.folder = folder / BASE
+        self.meta = meta
+        self.grid = meta.grid
+
+    def path(self, chunk: int) -> Path:
+        """Where the file of a chunk is."""
+        z, y, x = self.grid.index(chunk)
+        return self.folder / ARRAY / "c" / str(z) / str(y) / str(x)
+
+    def read(self, chunk: int) -> Chunk | None:
+        """A chunk as stored; None if there is no file of it. Raises Corrupt, naming the chunk."""
+        path = self.path(chunk)
+        try:
+            with explained(path), open(path, "rb") as file:
+                data = file.read()
+        except NotFound:
+            return None
+        index = self.grid.index(chunk)
+        return unpack(data, self.grid.chunks, f"chunk {index} in {path}", self.meta.key, index)
+
+    def pack(self, chunk: int, revision: int, runs: Runs) -> bytes:
+        return pack(runs, self.meta.key, self.grid.index(chunk), revision)
+
+    def write(self, chunk: int, data: bytes) -> int:
+        """Replace a chunk's file by the bytes of `pack`, durably; their CRC."""
+        path = self.path(chunk)
+        with explained(path):
+            fresh = [folder for folder in (path.parent, path.parent.parent) if not folder.exists()]
+            path.parent.mkdir(parents=True, exist_ok=True)
+        write_file(path, data)
+        for folder in (path.parent, *(f.parent for f in fresh)):
+            flush_folder(folder)
+        return int.from_bytes(data[8:CHUNK_GUARDED], "little")
+
+    def documents(self) -> dict[Path, bytes]:
+        """The Zarr metadata: an OME-NGFF group, and in it the label array."""
+        return {
+            self.folder / "zarr.json": _json(group_document(self.meta)),
+            self.folder / ARRAY / "zarr.json": _json(array_document(self.meta)),
+        }
+
+    def create(self) -> None:
+        for path, data in self.documents().items():
+            with explained(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            write_file(path, data)
+            flush_folder(path.parent)
+
+    def stray(self) -> list[Path]:
+        """Files that are no chunk of this base and none of its documents."""
+        known = {self.path(chunk) for chunk in self.present()} | set(self.documents())
+        return [path for path in self._files() if path not in known]
+
+    def present(self) -> list[int]:
+        """The chunks that have a file, ascending."""
+        found = []
+        for path in self._files():
+            place = path.relative_to(self.folder).parts
+            if len(place) == 5 and all(part.isdecimal() and part == str(int(part)) for part in place[2:]):
+                z, y, x = (int(part) for part in place[2:])
+                if all(i < n for i, n in zip((z, y, x), self.grid.counts, strict=True)):
+                    found.append(self.grid.number((z, y, x)))
+        return sorted(found)
+
+    def _files(self) -> list[Path]:
+        return [Path(folder) / name for folder, _, names in os.walk(self.folder) for name in names]
+
+
+def _json(document: dict[str, Any]) -> bytes:
+    return (json.dumps(document, indent=2) + "\n").encode()
+
+
+def group_document(meta: Meta) -> dict[str, Any]:
+    """OME-NGFF 0.5: one scale."""
+    axes = [{"name": name, "type": "space", "unit": UNITS[meta.unit]} for name in "zyx"]
+    scale = {"type": "scale", "scale": list(meta.voxel_size)}
+    dataset = {"path": ARRAY, "coordinateTransformations": [scale]}
+    ome = {
+        "version": "0.5",
+        "multiscales": [{"axes": axes, "datasets": [dataset], "name": "labels"}],
+        "image-label": {"version": "0.5"},
+    }
+    return {"zarr_format": 3, "node_type": "group", "attributes": {"ome": ome}}
+
+
+def array_document(meta: Meta) -> dict[str, Any]:
+    return {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": list(meta.shape),
+        "data_type": "uint64",
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(meta.chunks)}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "fill_value": 0,
+        "codecs": [{"name": CODEC, "configuration": {}}],
+        "dimension_names": ["z", "y", "x"],
+        "attributes": {},
+    }

@@ -1,0 +1,75 @@
+"""Durable writes to the file system, and what can be wrong with one."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from labelog.errors import LabelogError, NotFound, OutOfSpace, ReadOnly, Unsupported
+
+NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "gpfs", "beegfs", "fuse.sshfs"}
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """OSErrors as labelog's errors, naming the path."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise NotFound(f"{error.filename or path} does not exist", path=str(path)) from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise OutOfSpace(f"the disk that holds {path} is full", path=str(path)) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise ReadOnly(f"{error.filename or path} may not be written: {error.strerror}", path=str(path)) from error
+        raise LabelogError(f"{error.filename or path}: {error.strerror or error}", path=str(path)) from error
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Replace a file as a whole: temporary file, flush to disk, rename. The folder is for the caller to flush."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with explained(path):
+        try:
+            with open(temporary, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def flush_folder(path: Path) -> None:
+    """Make renames and new names within a folder durable."""
+    with explained(path):
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def refuse_network(path: Path) -> None:
+    """Raise Unsupported on a network file system: locks and the write-ahead log's shared memory fail there."""
+    kind = filesystem(path)
+    if kind in NETWORK:
+        raise Unsupported(f"{path} is on a network file system ({kind}); a volume must lie on a local disk")
+
+
+def filesystem(path: Path) -> str | None:
+    """The type of the file system that holds an existing path, where the system tells (Linux)."""
+    try:
+        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+        device = os.stat(path).st_dev
+    except OSError:
+        return None
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    for line in lines:
+        mount, _, rest = line.partition(" - ")
+        if mount.split()[2] == wanted:
+            return rest.split()[0]
+    return None

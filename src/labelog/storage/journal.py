@@ -1,0 +1,137 @@
+"""What a journal holds, whatever database keeps it: commits, their deltas, who took out what."""
+
+from __future__ import annotations
+
+import enum
+import struct
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import NamedTuple
+
+from labelog.storage.layout import HASH_BYTES
+
+
+class Kind(enum.StrEnum):
+    """What a commit is."""
+
+    CREATE = "create"  # revision 0: the volume as made, with what was loaded
+    EDIT = "edit"
+    UNDO = "undo"
+    REDO = "redo"
+    REVERT = "revert"
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One revision of a volume.
+
+    Attributes
+    ----------
+    revision : counts up from 0 without gaps.
+    kind : edit, undo, redo, revert; create for revision 0.
+    author : who did it, a path such as `vendor-b/ana`.
+    session : the window or program it was done in, if the author said.
+    time : when, to the microsecond, UTC; never before that of an earlier revision.
+    message : why.
+    voxels : how many got another label.
+    written : how many were written, those that already had the label included. For undo, redo and revert: how many
+        the commits in question wrote.
+    left_alone : for undo, redo and revert: voxels left as they are because a later live edit wrote them.
+    targets : the commits that this one takes out of the live set (an undo's own, for a redo).
+    live : whether it counts today: no live commit takes it out.
+    """
+
+    revision: int
+    kind: Kind
+    author: str
+    session: str | None
+    time: datetime
+    message: str
+    voxels: int
+    written: int
+    left_alone: int
+    targets: tuple[int, ...]
+    live: bool = True
+
+
+class Record(NamedTuple):
+    """A commit as stored, without what is derived from later ones."""
+
+    revision: int
+    kind: Kind
+    author: str
+    session: str | None
+    time: int  # microseconds since 1970, UTC
+    message: str
+    changed: int
+    written: int
+    left_alone: int
+    lowest: int  # the lowest edit that was put back or taken out; the revision itself for an edit
+    chunks: tuple[int, ...]  # ascending
+    targets: tuple[int, ...]  # ascending
+
+    def commit(self, live: bool) -> Commit:
+        time = datetime.fromtimestamp(self.time / 1e6, UTC)
+        return Commit(
+            self.revision, self.kind, self.author, self.session, time, self.message,
+            self.changed, self.written, self.left_alone, self.targets, live,
+        )  # fmt: skip
+
+
+class Stored(NamedTuple):
+    """An edit's delta in a chunk, and whether the edit is live."""
+
+    revision: int
+    live: bool
+    data: bytes
+
+
+class Receipt(NamedTuple):
+    """What an idempotency key did when it was first used."""
+
+    digest: bytes
+    revision: int | None
+    voxels: int
+    written: int
+
+
+def link(before: bytes, record: Record, deltas: dict[int, bytes]) -> bytes:
+    """The chain hash of a commit: over the hash before it (the volume's id, for revision 0) and all that it holds."""
+    state = blake2b(before, digest_size=HASH_BYTES)
+    for text in (record.kind.value, record.author, record.message, record.session):
+        data = b"" if text is None else text.encode()
+        state.update(struct.pack("<Q?", len(data), text is None) + data)
+    numbers = (record.revision, record.time, record.changed, record.written, record.left_alone, record.lowest)
+    state.update(struct.pack(f"<6q2Q{len(record.targets)}q", *numbers, len(deltas), len(record.targets),
+                             *record.targets))  # fmt: skip
+    for chunk, data in deltas.items():
+        state.update(struct.pack("<qQ", chunk, len(data)) + data)
+    return state.digest()
+
+
+def pack_numbers(numbers: tuple[int, ...]) -> bytes:
+    """Ascending numbers as the differences between them, 7 bits a byte, low ones first."""
+    out = bytearray()
+    before = 0
+    for number in numbers:
+        step, before = number - before, number
+        while step >= 0x80:
+            out.append(step & 0x7F | 0x80)
+            step >>= 7
+        out.append(step)
+    return bytes(out)
+
+
+def unpack_numbers(data: bytes) -> tuple[int, ...]:
+    """The inverse of `pack_numbers`."""
+    numbers: list[int] = []
+    number = shift = before = 0
+    for byte in data:
+        number |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            before += number
+            numbers.append(before)
+            number = shift = 0
+    return tuple(numbers)

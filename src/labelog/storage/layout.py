@@ -1,0 +1,32 @@
+"""The files of a volume and the constants of format 1. docs/format.md explains them; nothing is stated twice."""
+
+from __future__ import annotations
+
+import struct
+
+FORMAT = 1
+
+META = "labelog.json"
+JOURNAL = "journal.sqlite"
+HEAD = "head"
+LOCK = "lock"
+BASE = "base"
+ARRAY = "0"  # the label array within the base
+
+CODEC = "labelog.runs"
+
+# A chunk: magic, format, CRC-32C of all other bytes, then what the CRC guards: volume id, chunk index (z, y, x),
+# revision, shape (z, y, x), and the body that kernels.codec reads.
+CHUNK_MAGIC = b"LLCK"
+CHUNK_HEADER = struct.Struct("<4sII16s3IQ3I")
+CHUNK_GUARDED = 12  # where the guarded bytes begin
+
+# One of the two slots of the head file: magic, format, CRC-32C of the rest, revision, chain hash, padding.
+HEAD_MAGIC = b"LLHD"
+HEAD_SLOT = struct.Struct("<4sIIQ16s28x")
+
+APPLICATION_ID = 0x4C424C47  # "LBLG", in the journal's SQLite header
+HASH_BYTES = 16
+
+FOLD_AT = 64  # deltas of a chunk after which it is folded into the base
+KEEP_AT = 256  # deltas of a chunk after which the whole chunk is kept in the journal
