@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 from labelog.errors import Invalid
@@ -57,7 +58,8 @@ class Box(NamedTuple):
         return ", ".join(f"{a}:{b}" for a, b in zip(self.start, self.stop, strict=True))
 
 
-class Grid(NamedTuple):
+@dataclass(frozen=True)
+class Grid:
     """A volume of `shape` voxels cut into chunks of `chunks` voxels, numbered in C order.
 
     Chunks at the far faces reach over them; what lies outside is 0.
@@ -79,9 +81,6 @@ class Grid(NamedTuple):
         """Chunks along each axis."""
         z, y, x = (-(-n // c) for n, c in zip(self.shape, self.chunks, strict=True))
         return z, y, x
-
-    def __len__(self) -> int:
-        return math.prod(self.counts)
 
     def index(self, chunk: int) -> Triple:
         """The place of a chunk in the grid."""

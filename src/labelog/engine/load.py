@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from getpass import getuser
 from pathlib import Path
 from typing import Any
@@ -118,7 +119,7 @@ def _grid(shape: Any, chunks: Any) -> Grid:
     if chunks is not None:
         return Grid.of(shape, chunks)
     whole = Grid.of(shape, CHUNKS)
-    return whole._replace(chunks=tuple(min(n, c) for n, c in zip(*whole, strict=True)))
+    return Grid.of(whole.shape, [min(n, c) for n, c in zip(whole.shape, whole.chunks, strict=True)])
 
 
 def _complete(folder: Path, meta: Meta, author: str, message: str, manifest: list[tuple[int, int, int]]) -> None:
@@ -217,4 +218,4 @@ class _Loader:
             raise Invalid("there are no slices to load")
         if self._parts:
             self._write()
-        return self._base.grid._replace(shape=(self.depth, *self._base.grid.shape[1:]))
+        return replace(self._base.grid, shape=(self.depth, *self._base.grid.shape[1:]))

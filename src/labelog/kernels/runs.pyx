@@ -136,16 +136,21 @@ cdef class Runs:
         if dz == 0 or dy == 0 or dx == 0:
             return
         cdef Py_ssize_t step = out.strides[2]
+        cdef size_t first, last, guess = 0
         with nogil:
             for z in range(dz):
                 for y in range(dy):
                     row = (z0 + z) * self.ny + y0 + y
+                    first, last = self.rows[row], self.rows[row + 1]
+                    guess += first                     # neighbouring rows have nearly the same runs
+                    if not (guess < last and self.stops[guess] > x0 and (guess == first or self.stops[guess - 1] <= x0)):
+                        guess = run_at(&self.stops[0], first, last, <uint32_t> x0)
                     if step == sizeof(Label):
-                        fill_row(&out[z, y, 0], x0, dx, &self.stops[0], &self.picks[0],
-                                 self.rows[row], self.rows[row + 1], &values[0])
+                        fill_row(&out[z, y, 0], x0, dx, &self.stops[guess], &self.picks[guess], &values[0])
                     else:
-                        fill_row_strided(<char *> &out[z, y, 0], step, x0, dx, &self.stops[0], &self.picks[0],
-                                         self.rows[row], self.rows[row + 1], &values[0])
+                        fill_row_strided(<char *> &out[z, y, 0], step, x0, dx, &self.stops[guess], &self.picks[guess],
+                                         &values[0])
+                    guess -= first
 
     def dense(self):
         """All labels: a new uint64 array (nz, ny, nx)."""
@@ -247,8 +252,9 @@ cdef size_t run_at(const uint32_t *stops, size_t first, size_t last, uint32_t x)
 
 
 cdef inline void fill_row(Label *out, Py_ssize_t x0, Py_ssize_t dx, const uint32_t *stops, const uint32_t *picks,
-                          size_t first, size_t last, const Label *values) noexcept nogil:
-    cdef size_t i = first if x0 == 0 else run_at(stops, first, last, <uint32_t> x0)
+                          const Label *values) noexcept nogil:
+    """The voxels x0:x0 + dx of a row, from the run that holds x0 on."""
+    cdef size_t i = 0
     cdef Py_ssize_t x = 0, stop
     cdef Label value
     while x < dx:
@@ -263,9 +269,8 @@ cdef inline void fill_row(Label *out, Py_ssize_t x0, Py_ssize_t dx, const uint32
 
 
 cdef inline void fill_row_strided(char *out, Py_ssize_t step, Py_ssize_t x0, Py_ssize_t dx, const uint32_t *stops,
-                                  const uint32_t *picks, size_t first, size_t last,
-                                  const Label *values) noexcept nogil:
-    cdef size_t i = first if x0 == 0 else run_at(stops, first, last, <uint32_t> x0)
+                                  const uint32_t *picks, const Label *values) noexcept nogil:
+    cdef size_t i = 0
     cdef Py_ssize_t x
     for x in range(dx):
         while <Py_ssize_t> stops[i] <= x0 + x:

@@ -15,8 +15,8 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
 
-from labelog.kernels.labels cimport Buffer, Label, Table, reserve, table_add, table_close, table_open
-from labelog.kernels.runs cimport Runs, keys_in_order, make, run_at, taken
+from labelog.kernels.labels cimport Label, Table, table_add, table_close, table_open
+from labelog.kernels.runs cimport Runs, keys_in_order, make, run_at
 
 import numpy as np
 
@@ -356,38 +356,36 @@ def apply(Runs runs, Spans spans):
     cdef size_t i, first
     cdef int64_t pick = -1, last_pick
     cdef uint64_t value = 0
-    cdef Buffer stops = [NULL, 0, 0], picks = [NULL, 0, 0]
     cdef Table table = [NULL, NULL, 0, 0]
     if n == 0:
         return runs
     check_fits(runs, spans)
-    rows_array = np.empty(n_rows + 1, np.uint32)
-    cdef uint32_t[::1] rows = rows_array
+    bound = runs.stops.shape[0]
+    for s in range(n):
+        bound += 2 * ((spans.stops[s] - 1) // nx - spans.starts[s] // nx + 1)
+    cdef uint32_t[::1] rows = np.empty(n_rows + 1, np.uint32)
+    cdef uint32_t[::1] stops = np.empty(bound, np.uint32)
+    cdef uint32_t[::1] picks = np.empty(bound, np.uint32)
+    cdef size_t size = 0
+    s = 0
     try:
         with nogil:
             table_open(&table, runs.labels.shape[0] + 8)
             for i in range(<size_t> runs.labels.shape[0]):
                 table_add(&table, runs.labels[i])
-            bound = runs.stops.shape[0]
-            for s in range(n):
-                bound += 2 * ((spans.stops[s] - 1) // nx - spans.starts[s] // nx + 1)
-            reserve(&stops, bound)
-            reserve(&picks, bound)
-            s = 0
             while r < n_rows:
                 next_row = n_rows if s == n else <Py_ssize_t> (spans.starts[s] // nx)
                 if next_row > r:                       # rows without a span are copied
                     first = runs.rows[r]
                     i = runs.rows[next_row] - first
-                    memcpy(stops.at + stops.size, &runs.stops[first], i * sizeof(uint32_t))
-                    memcpy(picks.at + picks.size, &runs.picks[first], i * sizeof(uint32_t))
+                    memcpy(&stops[size], &runs.stops[first], i * sizeof(uint32_t))
+                    memcpy(&picks[size], &runs.picks[first], i * sizeof(uint32_t))
                     while r < next_row:
-                        rows[r] = <uint32_t> (stops.size + runs.rows[r] - first)
+                        rows[r] = <uint32_t> (size + runs.rows[r] - first)
                         r += 1
-                    stops.size += i
-                    picks.size += i
+                    size += i
                     continue
-                rows[r] = <uint32_t> stops.size
+                rows[r] = <uint32_t> size
                 base = r * nx
                 x = 0
                 i = runs.rows[r]
@@ -400,7 +398,7 @@ def apply(Runs runs, Spans spans):
                         e = min(nx, spans.stops[s] - base)
                         if spans.stops[s] <= base + e:
                             s += 1
-                        emit(&stops, &picks, e, pick, &last_pick)
+                        emit(&stops[0], &picks[0], &size, e, pick, &last_pick)
                         while i < runs.rows[r + 1] and runs.stops[i] <= e:
                             i += 1
                     else:
@@ -408,32 +406,29 @@ def apply(Runs runs, Spans spans):
                         if s < n and spans.starts[s] < base + nx:
                             limit = spans.starts[s] - base
                         e = min(limit, runs.stops[i])
-                        emit(&stops, &picks, e, runs.picks[i], &last_pick)
+                        emit(&stops[0], &picks[0], &size, e, runs.picks[i], &last_pick)
                         if runs.stops[i] <= e:
                             i += 1
                     x = e
                 r += 1
-            rows[n_rows] = <uint32_t> stops.size
-        runs = make(runs.nz, runs.ny, runs.nx, keys_in_order(&table), rows_array,
-                    taken(&stops), taken(&picks))
+            rows[n_rows] = <uint32_t> size
+        runs = make(runs.nz, runs.ny, runs.nx, keys_in_order(&table), rows, stops[:size], picks[:size])
     finally:
         table_close(&table)
-        free(stops.at)
-        free(picks.at)
     if runs.labels.shape[0] > runs.stops.shape[0]:
         return runs.compacted()
     return runs
 
 
-cdef inline void emit(Buffer *stops, Buffer *picks, uint64_t stop, int64_t pick, int64_t *last) noexcept nogil:
+cdef inline void emit(uint32_t *stops, uint32_t *picks, size_t *size, uint64_t stop, int64_t pick,
+                      int64_t *last) noexcept nogil:
     """Append a run, or lengthen the one before it if it has the same label."""
     if last[0] == pick:
-        stops.at[stops.size - 1] = <uint32_t> stop
+        stops[size[0] - 1] = <uint32_t> stop
         return
-    stops.at[stops.size] = <uint32_t> stop
-    picks.at[picks.size] = <uint32_t> pick
-    stops.size += 1
-    picks.size += 1
+    stops[size[0]] = <uint32_t> stop
+    picks[size[0]] = <uint32_t> pick
+    size[0] += 1
     last[0] = pick
 
 

@@ -53,6 +53,14 @@ PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {FORMAT};
 """
 
+PRAGMAS = {
+    "journal_mode": "wal",
+    "synchronous": "full",
+    "wal_autocheckpoint": 0,  # that is the keeper's
+    "journal_size_limit": 64 * 2**20,  # bytes that the log keeps when it begins anew; none at the last close
+    "cache_size": -16 * 1024,  # KiB
+}
+
 KINDS = tuple(Kind)  # a kind is stored as its place here
 
 EDIT_COLUMNS = (
@@ -513,8 +521,8 @@ class Turn(Reader):
 
 def _configure(connection: apsw.Connection) -> None:
     connection.set_busy_timeout(10_000)
-    connection.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; "
-                       "PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16384")  # fmt: skip
+    for name, value in PRAGMAS.items():
+        connection.pragma(name, value)
     _file_control(connection, apsw.SQLITE_FCNTL_PERSIST_WAL, 1)
 
 
