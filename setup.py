@@ -1,8 +1,7 @@
 """Builds the Cython kernels; everything else is in pyproject.toml.
 
     python setup.py build_ext --inplace        the release build
-    LABELOG_DEBUG=1 python setup.py ...        bounds and overflow checks on, assertions on: for running the tests
-    LABELOG_SANITIZE=1 python setup.py ...     AddressSanitizer and UBSan on top of the debug build
+    LABELOG_DEBUG=1 python setup.py build ...  bounds and overflow checks on, for running the tests against
 """
 
 import os
@@ -13,8 +12,7 @@ import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-SANITIZE = bool(os.environ.get("LABELOG_SANITIZE"))
-DEBUG = SANITIZE or bool(os.environ.get("LABELOG_DEBUG"))
+DEBUG = bool(os.environ.get("LABELOG_DEBUG"))
 
 DIRECTIVES = {
     #                   release    debug
@@ -29,11 +27,7 @@ DIRECTIVES = {
 
 BLOSC2 = Path(blosc2.__file__).parent
 
-COMPILE = ["-O1", "-g"] if DEBUG else ["-O3"]
-LINK: list[str] = []
-if SANITIZE:
-    COMPILE += ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
-    LINK += ["-fsanitize=address,undefined"]
+COMPILE = ["-O1", "-g"] if DEBUG else ["-O3"]  # for any machine of the architecture: no -march
 
 
 def kernel(name: str, static: list[str] | None = None) -> Extension:
@@ -44,7 +38,7 @@ def kernel(name: str, static: list[str] | None = None) -> Extension:
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         extra_objects=[str(BLOSC2 / "lib" / library) for library in static or []],
         extra_compile_args=COMPILE,
-        extra_link_args=[*LINK, *(["-lpthread", "-ldl", "-lm"] if static else [])],
+        extra_link_args=["-lpthread", "-ldl", "-lm"] if static else [],
     )
 
 
@@ -53,6 +47,6 @@ setup(
         [kernel("runs"), kernel("spans"), kernel("codec", static=["libblosc2.a"])],
         compiler_directives={name: debug if DEBUG else release for name, (release, debug) in DIRECTIVES.items()},
         include_path=["src"],
-        force=DEBUG,
+        build_dir=f"build/cython-{'debug' if DEBUG else 'release'}",
     )
 )

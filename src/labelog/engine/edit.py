@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from labelog.engine import indexing
 from labelog.engine.commit import Batch, Draft, Outcome, Patches, refuse_unseen
+from labelog.engine.store import Store
 from labelog.errors import Invalid, OutOfBounds
 from labelog.geometry import Box, Triple, whole
 from labelog.kernels import spans
@@ -169,7 +170,8 @@ class Edit:
         if not mapping:
             return
         grid = self._store.grid
-        known = None if 0 in mapping else {*self._store.chunks(), *self._staged}
+        with self._store.journal.reading() as journal:
+            known = None if 0 in mapping else {*journal.chunks(), *self._staged}
         staged = {}
         for chunk, part in grid.touching(box):
             if known is not None and chunk not in known:
@@ -250,7 +252,7 @@ class Edit:
     # Life
 
     @property
-    def _store(self) -> Any:
+    def _store(self) -> Store:
         return self._volume.store
 
     def _mine(self) -> None:

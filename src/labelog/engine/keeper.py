@@ -114,7 +114,9 @@ def compact(store: Store, progress: Callable[[int, int], None] | None = None) ->
         folded += fold(store, chunks[first : first + BATCH])
         if progress:
             progress(min(first + BATCH, len(chunks)), len(chunks))
-    with store.journal.turn():
-        pass  # so that there is a writer, which alone can checkpoint
+    left = store.base.drafts()
+    with store.journal.turn():  # nobody folds now; also, there must be a writer, which alone can checkpoint
+        for path in left:
+            path.unlink(missing_ok=True)
     store.journal.checkpoint()
     return folded

@@ -16,7 +16,7 @@ from labelog.errors import Corrupt, NotFound, Unsupported
 from labelog.geometry import Triple
 from labelog.kernels import codec
 from labelog.kernels.runs import Runs
-from labelog.storage.disk import explained, flush_folder, write_file
+from labelog.storage.disk import explained, flush_folder, temporary, write_file
 from labelog.storage.layout import ARRAY, BASE, CHUNK_GUARDED, CHUNK_HEADER, CHUNK_MAGIC, CODEC, FORMAT
 from labelog.storage.meta import UNITS, Meta
 
@@ -97,7 +97,7 @@ class Base:
         """Replace a chunk's file by the bytes of `pack`, durably; their CRC."""
         path = self.path(chunk)
         with explained(path):
-            fresh = [folder for folder in (path.parent, path.parent.parent) if not folder.exists()]
+            fresh = [folder for folder in list(path.parents)[:3] if not folder.exists()]  # y, z and c
             path.parent.mkdir(parents=True, exist_ok=True)
         write_file(path, data)
         for folder in (path.parent, *(f.parent for f in fresh)):
@@ -119,20 +119,33 @@ class Base:
             flush_folder(path.parent)
 
     def stray(self) -> list[Path]:
-        """Files that are no chunk of this base and none of its documents."""
-        known = {self.path(chunk) for chunk in self.present()} | set(self.documents())
-        return [path for path in self._files() if path not in known]
+        """Files that are no chunk of this base and none of its documents, nor what a fold writes first."""
+        return [path for path in self._files() if not self._belongs(path) and not self._is_draft(path)]
+
+    def drafts(self) -> list[Path]:
+        """What folds under way, or killed, have written first. Those found may be removed in a turn."""
+        return [path for path in self._files() if self._is_draft(path)]
 
     def present(self) -> list[int]:
         """The chunks that have a file, ascending."""
-        found = []
-        for path in self._files():
-            place = path.relative_to(self.folder).parts
-            if len(place) == 5 and all(part.isdecimal() and part == str(int(part)) for part in place[2:]):
-                z, y, x = (int(part) for part in place[2:])
-                if all(i < n for i, n in zip((z, y, x), self.grid.counts, strict=True)):
-                    found.append(self.grid.number((z, y, x)))
-        return sorted(found)
+        return sorted(chunk for path in self._files() if (chunk := self._chunk(path)) is not None)
+
+    def _chunk(self, path: Path) -> int | None:
+        """The chunk whose file this is, if it is one's."""
+        place = path.relative_to(self.folder).parts
+        if len(place) != 5 or not all(part.isdecimal() and part == str(int(part)) for part in place[2:]):
+            return None
+        z, y, x = (int(part) for part in place[2:])
+        inside = all(i < n for i, n in zip((z, y, x), self.grid.counts, strict=True))
+        return self.grid.number((z, y, x)) if inside and path == self.path(self.grid.number((z, y, x))) else None
+
+    def _belongs(self, path: Path) -> bool:
+        return self._chunk(path) is not None or path in self.documents()
+
+    def _is_draft(self, path: Path) -> bool:
+        """Whether it is what `write_file` writes first."""
+        name = path.name.removeprefix(".").removesuffix(".tmp")
+        return bool(name) and path == temporary(path.with_name(name)) and self._belongs(path.with_name(name))
 
     def _files(self) -> list[Path]:
         return [Path(folder) / name for folder, _, names in os.walk(self.folder) for name in names]

@@ -28,18 +28,26 @@ def explained(path: Path) -> Iterator[None]:
         raise LabelogError(f"{error.filename or path}: {error.strerror or error}", path=str(path)) from error
 
 
+def temporary(path: Path) -> Path:
+    """What `write_file` writes first. A process that is killed leaves it; the next one overwrites it."""
+    return path.with_name(f".{path.name}.tmp")
+
+
 def write_file(path: Path, data: bytes) -> None:
-    """Replace a file as a whole: temporary file, flush to disk, rename. The folder is for the caller to flush."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Replace a file as a whole: temporary file, flush to disk, rename. The folder is for the caller to flush.
+
+    Call it where nobody else replaces the same file: in a turn, or in a folder not known to others yet.
+    """
+    draft = temporary(path)
     with explained(path):
         try:
-            with open(temporary, "wb") as file:
+            with open(draft, "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, path)
+            os.replace(draft, path)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            draft.unlink(missing_ok=True)
             raise
 
 

@@ -1,0 +1,77 @@
+# make demo    load the sample, edit it, undo, look at it     make lint    ruff, mypy, cython-lint
+# make test    the tests (no root needed)                     make bench   figures beside other engines
+# make soak    the long versions of the tests                 make clean   forget what was built
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# A Python of 3.11 or newer; PYTHON=... names another.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+KERNELS := $(wildcard src/labelog/kernels/*.pyx src/labelog/kernels/*.pxd)
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help tools demo test test-root test-debug soak lint bench clean
+
+help:
+	@sed -n 's/^# //p' Makefile | head -n 3
+
+# What only the system can provide, named if it is missing.
+tools:
+	@missing=(); \
+	command -v git >/dev/null || missing+=(git); \
+	command -v cc >/dev/null || missing+=(gcc); \
+	if [ -z "$(PYTHON)" ]; then missing+=("python3 (3.11 or newer)" python3-venv python3-dev); else \
+	  $(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv); \
+	  $(PYTHON) -c 'import sysconfig, pathlib, sys; sys.exit(not pathlib.Path(sysconfig.get_path("include"), "Python.h").exists())' \
+	    || missing+=(python3-dev); \
+	fi; \
+	if [ $${#missing[@]} -gt 0 ]; then \
+	  echo "missing: $${missing[*]}"; \
+	  echo "on Debian or Ubuntu: sudo apt-get install git gcc libc6-dev python3 python3-venv python3-dev"; exit 1; fi
+
+$(BIN)/python: | tools
+	@echo "making a virtual environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+
+# Installed with an extra, in place: Python files count as they are, kernels are built again when they change.
+$(VENV)/%.installed: $(BIN)/python pyproject.toml setup.py $(KERNELS)
+	@echo "building labelog and installing what '$*' needs"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$*]'
+	@touch $@
+
+demo: $(VENV)/all.installed
+	@$(BIN)/python examples/demo.py
+
+test: $(VENV)/test.installed
+	$(PYTEST) -n $(WORKERS) --dist worksteal -m "not root" -q
+
+# The tests that mount a small file system.
+test-root: $(VENV)/test.installed
+	$(PYTEST) -m root -q
+
+# The tests against kernels with bounds and overflow checks.
+test-debug: $(VENV)/test.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "cython>=3.1,<4" "blosc2>=4.0,<5" setuptools
+	LABELOG_DEBUG=1 $(BIN)/python setup.py -q build --build-base build/debug --build-lib build/debug/lib
+	PYTHONPATH=build/debug/lib $(PYTEST) -n $(WORKERS) --dist worksteal -m "not root" -q tests/kernels tests/test_model.py
+
+soak: $(VENV)/test.installed
+	LABELOG_SOAK=1 $(PYTEST) -n $(WORKERS) --dist worksteal -m "not root" -q
+
+lint: $(VENV)/lint.installed $(VENV)/test.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/cython-lint src/labelog/kernels
+
+bench: $(VENV)/bench.installed
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build demo src/labelog.egg-info
+	find src -name '*.so' -delete

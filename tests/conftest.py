@@ -1,0 +1,26 @@
+"""Settings for all tests.
+
+Property tests are derandomized; with LABELOG_SOAK=1 they are random and many more.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+SOAK = bool(os.environ.get("LABELOG_SOAK"))
+DATA = Path(__file__).parent / "data"
+
+_common = {"deadline": None, "suppress_health_check": list(HealthCheck), "print_blob": True}
+settings.register_profile("default", derandomize=True, database=None, **_common)
+settings.register_profile("soak", derandomize=False, max_examples=20_000, **_common)
+settings.load_profile("soak" if SOAK else "default")
+
+
+@pytest.fixture
+def data() -> Path:
+    """The folder of real samples."""
+    return DATA

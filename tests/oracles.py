@@ -1,0 +1,55 @@
+"""A slow NumPy twin of each kernel. Spans are dense arrays here, with -1 where there is none."""
+
+from __future__ import annotations
+
+import numpy as np
+
+NONE = -1
+
+
+def dense(spans, voxels):
+    """Spans as an array of Python integers (labels reach 2^64 - 1, so no dtype with a sign would do)."""
+    out = np.full(voxels, NONE, object)
+    for start, stop, value in zip(spans.start.tolist(), spans.stop.tolist(), spans.value.tolist(), strict=True):
+        assert (out[start:stop] == NONE).all(), "spans overlap"
+        out[start:stop] = value
+    return out
+
+
+def labels(array):
+    return array.ravel().astype(object)
+
+
+def overlay(below, above):
+    return np.where(above == NONE, below, above)
+
+
+def subtract(below, above):
+    return np.where(above == NONE, below, NONE)
+
+
+def intersect(spans, within):
+    return np.where(within == NONE, NONE, spans)
+
+
+def apply(array, spans):
+    return overlay(labels(array), spans).astype(np.uint64).reshape(array.shape)
+
+
+def diff(array, spans):
+    """Old and new labels where something is written."""
+    return intersect(labels(array), spans), spans
+
+
+def run_count(array):
+    """How many runs there are: one for each row, and one for each change within it."""
+    z, y, _ = array.shape
+    return z * y + int((array[:, :, 1:] != array[:, :, :-1]).sum())
+
+
+def replay(ground, edits):
+    """What is there is what the live edits made: (mask, values) in order over the ground."""
+    out = ground.copy()
+    for mask, values in edits:
+        out[mask] = values[mask]
+    return out

@@ -1,0 +1,305 @@
+"""A volume and a plain NumPy model of it, driven side by side.
+
+The model keeps what each edit wrote and who takes out what, and makes the volume by replaying the live edits in
+order. Nothing of the engine's cleverness is in it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import SOAK
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+import labelog
+import oracles
+from labelog.engine import keeper, store
+
+SHAPE, CHUNKS = (5, 7, 11), (2, 4, 5)
+AUTHORS = st.sampled_from(["ana", "vendor/bo", "vendor/cy"])
+SESSIONS = st.sampled_from([None, "left", "right"])
+LABELS = st.sampled_from([0, 1, 2, 3, 2**64 - 1])
+HANDLES = st.integers(0, 1)
+LOADED = (np.indices(SHAPE).sum(axis=0) // 4 % 3).astype(np.uint64)
+
+
+@dataclass
+class Done:
+    """A commit as the model sees it."""
+
+    kind: str
+    author: str
+    session: str | None
+    targets: tuple[int, ...] = ()
+    mask: np.ndarray | None = None
+    values: np.ndarray | None = None
+
+
+class Model:
+    """Revisions, replayed."""
+
+    def __init__(self, ground):
+        self.ground = ground
+        self.done = [Done("create", "", None)]
+        self.states = [ground.copy()]
+
+    @property
+    def head(self):
+        return self.states[-1]
+
+    def live(self, revision):
+        return not any(revision in d.targets and self.live(r) for r, d in enumerate(self.done) if r > revision)
+
+    def live_edits(self):
+        return [r for r, d in enumerate(self.done) if d.kind == "edit" and self.live(r)]
+
+    def add(self, done):
+        self.done.append(done)
+        edits = [(self.done[r].mask, self.done[r].values) for r in self.live_edits()]
+        self.states.append(oracles.replay(self.ground, edits))
+        return int((self.states[-1] != self.states[-2]).sum())
+
+    def latest(self, author, session, kinds, live):
+        found = [r for r, d in enumerate(self.done) if d.kind in kinds and d.author == author
+                 and session in (None, d.session) and (not live or self.live(r))]  # fmt: skip
+        return max(found, default=None)
+
+    def undoable(self, author, session):
+        return self.latest(author, session, ("edit", "revert"), True)
+
+    def redoable(self, author, session):
+        undo = self.latest(author, session, ("undo",), True)
+        since = self.latest(author, session, ("edit", "revert"), False)
+        return None if undo is None or (since or 0) > undo else undo
+
+    def revertible(self, author):
+        """The author's actions that no live revert takes out."""
+        taken = {t for r, d in enumerate(self.done) if d.kind == "revert" and self.live(r) for t in d.targets}
+        return [r for r, d in enumerate(self.done) if d.kind in ("edit", "revert") and r not in taken
+                and (d.author == author or d.author.startswith(author + "/"))]  # fmt: skip
+
+    def take_out(self, kind, author, session, targets):
+        """Voxels changed and left alone."""
+        before = set(self.live_edits())
+        changed = self.add(Done(kind, author, session, tuple(targets)))
+        after = set(self.live_edits())
+        toggled = before ^ after
+        top = np.zeros(SHAPE, int)
+        for r in sorted(after | toggled):
+            top[self.done[r].mask] = r
+        touched = np.zeros(SHAPE, bool)
+        for r in toggled:
+            touched |= self.done[r].mask
+        left = int((touched & ~np.isin(top, sorted(toggled))).sum())
+        return changed, left, int(touched.sum())
+
+
+@st.composite
+def boxes(draw):
+    start = [draw(st.integers(0, n - 1)) for n in SHAPE]
+    stop = [draw(st.integers(a + 1, n)) for a, n in zip(start, SHAPE, strict=True)]
+    return labelog.Box(tuple(start), tuple(stop))
+
+
+class Machine(RuleBasedStateMachine):
+    def __init__(self):
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(prefix="labelog-model-"))
+        self.patch = pytest.MonkeyPatch()
+        for module in (keeper, store):  # so that folding and keeping happen within a few edits
+            self.patch.setattr(module, "FOLD_AT", 3)
+        self.patch.setattr(keeper, "KEEP_AT", 5)
+
+    @initialize(loaded=st.booleans())
+    def begin(self, loaded):
+        path = self.folder / "v.labelog"
+        self.model = Model(LOADED.copy() if loaded else np.zeros(SHAPE, np.uint64))
+        first = labelog.load(path, LOADED, chunks=CHUNKS) if loaded else labelog.create(path, SHAPE, chunks=CHUNKS)
+        self.handles = [first, labelog.open(path)]
+
+    def teardown(self):
+        try:
+            if hasattr(self, "handles"):
+                report = self.handles[0].check()
+                assert report.ok, report.problems
+                assert report.revisions == len(self.model.states)
+                for revision, expected in enumerate(self.model.states):
+                    assert (self.handles[1].at(revision)[...] == expected).all(), revision
+                for volume in self.handles:
+                    volume.close()
+        finally:
+            self.patch.undo()
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def committed(self, edit, mask, values, author, session=None):
+        if not mask.any():
+            assert edit.revision is None
+            return
+        changed = self.model.add(Done("edit", author, session, (), mask, values))
+        assert (edit.revision, edit.voxels, edit.written) == (len(self.model.states) - 1, changed, mask.sum())
+
+    @rule(h=HANDLES, author=AUTHORS, session=SESSIONS, box=boxes(), label=LABELS)
+    def paint_box(self, h, author, session, box, label):
+        mask, values = np.zeros(SHAPE, bool), np.full(SHAPE, label, np.uint64)
+        mask[box.slices()] = True
+        with self.handles[h].edit(author, session=session) as edit:
+            edit[box.slices()] = label
+        self.committed(edit, mask, values, author, session)
+
+    @rule(h=HANDLES, author=AUTHORS, box=boxes(), seed=st.integers(0, 99))
+    def paint_array(self, h, author, box, seed):
+        labels = np.random.default_rng(seed).integers(0, 4, box.shape).astype(np.uint16)
+        mask, values = np.zeros(SHAPE, bool), np.zeros(SHAPE, np.uint64)
+        mask[box.slices()], values[box.slices()] = True, labels
+        with self.handles[h].edit(author) as edit:
+            edit[box.slices()] = labels
+        self.committed(edit, mask, values, author)
+
+    @rule(h=HANDLES, author=AUTHORS, box=boxes(), label=LABELS, seed=st.integers(0, 99), over=st.none() | st.sets(LABELS))
+    def paint_mask(self, h, author, box, label, seed, over):
+        drawn = np.random.default_rng(seed).integers(0, 2, box.shape).astype(bool)
+        mask = np.zeros(SHAPE, bool)
+        mask[box.slices()] = drawn
+        if over is not None:
+            mask &= np.isin(self.model.head, np.array(sorted(over), np.uint64))
+        with self.handles[h].edit(author) as edit:
+            edit.paint(label, drawn, at=box.start, over=over)
+        self.committed(edit, mask, np.full(SHAPE, label, np.uint64), author)
+
+    @rule(h=HANDLES, author=AUTHORS, label=LABELS, rows=st.lists(boxes(), min_size=1, max_size=4))
+    def paint_spans(self, h, author, label, rows):
+        spans = [(b.start[0], b.start[1], b.start[2], b.stop[2]) for b in rows]
+        mask = np.zeros(SHAPE, bool)
+        for z, y, x0, x1 in spans:
+            mask[z, y, x0:x1] = True
+        with self.handles[h].edit(author) as edit:
+            edit.paint(label, spans)
+        self.committed(edit, mask, np.full(SHAPE, label, np.uint64), author)
+
+    @rule(h=HANDLES, author=AUTHORS, labels=st.dictionaries(LABELS, LABELS, max_size=3), box=st.none() | boxes())
+    def relabel(self, h, author, labels, box):
+        inside = np.zeros(SHAPE, bool)
+        inside[box.slices() if box else ...] = True
+        head, values = self.model.head, self.model.head.copy()
+        mask = inside & np.isin(head, np.array(sorted(labels), np.uint64))
+        for old, new in labels.items():
+            values[head == np.uint64(old)] = new
+        with self.handles[h].edit(author) as edit:
+            edit.relabel(labels, within=box)
+        self.committed(edit, mask, values, author)
+
+    @rule(h=HANDLES, author=AUTHORS, label=LABELS, box=boxes(), other=LABELS)
+    def paint_then_erase(self, h, author, label, box, other):
+        """Tools see what is staged."""
+        values = self.model.head.copy()
+        values[box.slices()] = label
+        mask = np.zeros(SHAPE, bool)
+        mask[box.slices()] = True
+        mask |= values == np.uint64(other)
+        values[values == np.uint64(other)] = 0
+        with self.handles[h].edit(author) as edit:
+            edit[box.slices()] = label
+            edit.erase(other)
+            seen = edit[...]
+        assert (seen == np.where(mask, values, self.model.head)).all()
+        self.committed(edit, mask, values, author)
+
+    @rule(h=HANDLES, author=AUTHORS, box=boxes())
+    def give_up(self, h, author, box):
+        with pytest.raises(ZeroDivisionError):
+            with self.handles[h].edit(author) as edit:
+                edit[box.slices()] = 9
+                raise ZeroDivisionError
+        assert edit.revision is None
+
+    def taken_out(self, commit, kind, author, session, targets):
+        assert (commit.kind, commit.author, commit.targets) == (kind, author, tuple(targets))
+        changed, left, written = self.model.take_out(kind, author, session, targets)
+        assert (commit.voxels, commit.left_alone, commit.written) == (changed, left, written)
+
+    @rule(h=HANDLES, author=AUTHORS, session=SESSIONS)
+    def undo(self, h, author, session):
+        target = self.model.undoable(author, session)
+        if target is None:
+            with pytest.raises(labelog.NothingToUndo):
+                self.handles[h].undo(author, session=session)
+        else:
+            self.taken_out(self.handles[h].undo(author, session=session), "undo", author, session, [target])
+
+    @rule(h=HANDLES, author=AUTHORS, session=SESSIONS)
+    def redo(self, h, author, session):
+        target = self.model.redoable(author, session)
+        if target is None:
+            with pytest.raises(labelog.NothingToUndo):
+                self.handles[h].redo(author, session=session)
+        else:
+            self.taken_out(self.handles[h].redo(author, session=session), "redo", author, session, [target])
+
+    @rule(h=HANDLES, by=AUTHORS, data=st.data(), strict=st.booleans())
+    def revert(self, h, by, data, strict):
+        revision = data.draw(st.integers(0, len(self.model.done)))
+        exists = 0 < revision < len(self.model.done)
+        if not exists or not self.model.live(revision):
+            with pytest.raises(labelog.NothingToUndo):
+                self.handles[h].revert(revision, by=by)
+            return
+        try:
+            commit = self.handles[h].revert(revision, by=by, strict=strict)
+        except labelog.Conflict as error:
+            assert strict
+            trial = Model(self.model.ground)
+            trial.done, trial.states = list(self.model.done), list(self.model.states)
+            assert error.voxels == trial.take_out("revert", by, None, [revision])[1] > 0
+            return
+        self.taken_out(commit, "revert", by, None, [revision])
+        assert not (strict and commit.left_alone)
+
+    @rule(h=HANDLES, by=AUTHORS, author=st.sampled_from(["ana", "vendor", "vendor/bo"]))
+    def revert_author(self, h, by, author):
+        targets = self.model.revertible(author)
+        if not targets:
+            with pytest.raises(labelog.NothingToUndo):
+                self.handles[h].revert(author=author, by=by)
+        else:
+            self.taken_out(self.handles[h].revert(author=author, by=by), "revert", by, None, targets)
+
+    @rule(h=HANDLES)
+    def compact(self, h):
+        self.handles[h].compact()
+
+    @rule(h=HANDLES)
+    def close_and_reopen(self, h):
+        path = self.handles[h].address
+        self.handles[h].close()
+        self.handles[h] = labelog.open(path)
+
+    @rule(h=HANDLES, data=st.data(), box=boxes())
+    def read_an_old_revision(self, h, data, box):
+        revision = data.draw(st.integers(0, len(self.model.states) - 1))
+        assert (self.handles[h].at(revision).read(box) == self.model.states[revision][box.slices()]).all()
+
+    @precondition(lambda self: len(self.model.done) > 1)
+    @rule(h=HANDLES, box=boxes())
+    def blame(self, h, box):
+        expected = np.zeros(SHAPE, np.uint64)
+        for revision in self.model.live_edits():
+            expected[self.model.done[revision].mask] = revision
+        assert (self.handles[h].blame(box) == expected[box.slices()]).all()
+
+    @invariant()
+    def same(self):
+        if hasattr(self, "handles"):
+            for volume in self.handles:
+                assert volume.revision == len(self.model.states) - 1
+                assert (volume[...] == self.model.head).all()
+
+
+TestModel = Machine.TestCase
+TestModel.settings = settings(max_examples=2000 if SOAK else 200, stateful_step_count=500 if SOAK else 75)
