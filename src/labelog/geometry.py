@@ -49,6 +49,10 @@ class Box(NamedTuple):
         stop = tuple(a + d for a, d in zip(self.stop, by, strict=True))
         return Box(start, stop)  # type: ignore[arg-type]
 
+    def relative(self, to: Triple) -> Box:
+        """The same voxels counted from another first voxel."""
+        return self.shift((-to[0], -to[1], -to[2]))
+
     def slices(self) -> tuple[slice, slice, slice]:
         """For indexing an array."""
         z, y, x = (slice(a, b) for a, b in zip(self.start, self.stop, strict=True))

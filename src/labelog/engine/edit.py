@@ -75,7 +75,7 @@ class Edit:
         self._asked("array", tuple(box), array)
         staged = {}
         for chunk, part in self._store.grid.touching(box):
-            values = array[part.shift(_minus(box.start)).slices()]
+            values = array[part.relative(box.start).slices()]
             staged[chunk] = spans.array_spans(self._store.grid.chunks, self._local(chunk, part), values)
         self._stage(staged)
 
@@ -117,7 +117,7 @@ class Edit:
         self._asked("mask", tuple(box), label, sorted(over or ()), mask)
         staged = {}
         for chunk, part in self._store.grid.touching(box):
-            piece = mask[part.shift(_minus(box.start)).slices()]
+            piece = mask[part.relative(box.start).slices()]
             staged[chunk] = spans.mask_spans(self._store.grid.chunks, self._local(chunk, part), piece, label)
         self._stage(staged, over)
 
@@ -210,7 +210,7 @@ class Edit:
                 self._staged.setdefault(chunk, []).append(patch)
 
     def _local(self, chunk: int, part: Box) -> Triple:
-        return part.shift(_minus(self._store.grid.origin(chunk))).start
+        return part.relative(self._store.grid.origin(chunk)).start
 
     def _asked(self, *what: Any) -> None:
         """Remember what was asked for, so that a repeated key can be told from a reused one."""
@@ -326,7 +326,3 @@ def _row_spans(start: NDArray[np.int64], stop: NDArray[np.int64], label: int) ->
     last = np.concatenate([first[1:], [True]])
     starts = start[first]
     return Spans(starts, reach[last], np.full(len(starts), label, np.uint64))
-
-
-def _minus(corner: Triple) -> Triple:
-    return -corner[0], -corner[1], -corner[2]

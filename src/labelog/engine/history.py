@@ -200,8 +200,7 @@ def touches(store: Store, journal: Reader, record: Record, label: int | None, bo
             delta = store.delta(chunk, revision, data)
             seen_label = seen_label or bool((delta.old.value == label).any() or (delta.new.value == label).any())
             if inside is not None and chunk in inside:
-                z, y, x = store.grid.origin(chunk)
-                part = inside[chunk].shift((-z, -y, -x))
+                part = inside[chunk].relative(store.grid.origin(chunk))
                 voxels = spans.box_spans(store.grid.chunks, part.start, part.shape, 0)
                 seen_box = seen_box or bool(spans.intersect(delta.new, voxels))
         if seen_label and seen_box:

@@ -73,8 +73,9 @@ def read(index: Any, shape: Triple, read_box: Callable[[Box, NDArray[np.uint64]]
         target = tuple(slice(p, p + b - a) for a, b, p in parts)
         if all(b > a for a, b, _ in parts):
             read_box(Box(starts, stops), buffer[target])
-    result = buffer[tuple(rest)]
-    return result if isinstance(result, np.ndarray) else result[()]
+    if index is Ellipsis or (isinstance(index, tuple) and any(entry is Ellipsis for entry in index)):
+        rest.append(Ellipsis)  # with which NumPy gives an array even for a single voxel
+    return buffer[tuple(rest)]
 
 
 def _placed(cut: list[tuple[int, int]]) -> list[tuple[int, int, int]]:

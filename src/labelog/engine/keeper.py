@@ -28,7 +28,7 @@ class Keeper:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._counts: Counter[int] = Counter()  # deltas of a chunk since its last fold, as far as this process made them
+        self._counts: Counter[int] = Counter()  # deltas of a chunk since its last fold, of this process
         self._wishes: dict[int, None] = {}
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None

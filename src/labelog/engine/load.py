@@ -39,8 +39,10 @@ Progress = Callable[[int, int], None]
 """Called with slices done and slices in all (0 if not known)."""
 
 
-def default_user() -> str:
-    """The author where none is named: the operating system's user."""
+def user(author: str | None) -> str:
+    """The author, or the operating system's user where none is named."""
+    if author is not None:
+        return author
     try:
         return getuser()
     except (KeyError, OSError):
@@ -50,8 +52,8 @@ def default_user() -> str:
 @contextmanager
 def under_construction(path: Path) -> Iterator[Path]:
     """A folder beside `path` that becomes it at the end, or vanishes if an exception says so."""
+    path = path.absolute()
     with explained(path):
-        path = path.absolute()
         if path.exists():
             raise Exists(f"{path} exists already, and was left as it is", path=str(path))
         if not path.parent.is_dir():
@@ -59,16 +61,17 @@ def under_construction(path: Path) -> Iterator[Path]:
         refuse_network(path.parent)
         folder = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
         folder.mkdir()
+    try:
+        yield folder
+        flush_folder(folder)
         try:
-            yield folder
-            flush_folder(folder)
             os.rename(folder, path)
-            flush_folder(path.parent)
-        except BaseException as error:
-            shutil.rmtree(folder, ignore_errors=True)
-            if isinstance(error, OSError) and path.exists():
-                raise Exists(f"{path} was made by somebody else meanwhile", path=str(path)) from error
-            raise
+        except OSError as error:
+            raise Exists(f"{path} was made by somebody else meanwhile", path=str(path)) from error
+        flush_folder(path.parent)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def load(path: str | os.PathLike[str], labels: Any, *, voxel_size: Iterable[float] = (1, 1, 1), unit: str = "nm",
@@ -91,7 +94,7 @@ def load(path: str | os.PathLike[str], labels: Any, *, voxel_size: Iterable[floa
     Raises Exists, Invalid (dtype, shape, negative labels: naming the slab), OutOfSpace; then nothing is left behind.
     """
     size = checked_size(voxel_size, unit)
-    who = draft(author or default_user(), None, message, None)
+    who = draft(user(author), None, message, None)
     total, slabs = _slabs(labels)
     threads = threads or os.cpu_count() or 1
     with under_construction(Path(path)) as folder, ThreadPoolExecutor(threads) as pool:
@@ -110,7 +113,7 @@ def create(path: str | os.PathLike[str], shape: Iterable[int], voxel_size: Itera
     """Make a new volume of zeros."""
     size = checked_size(voxel_size, unit)
     grid = _grid(shape, chunks)
-    who = draft(author or default_user(), None, "", None)
+    who = draft(user(author), None, "", None)
     with under_construction(Path(path)) as folder:
         _complete(folder, Meta(uuid.uuid4().hex, grid.shape, grid.chunks, size, unit), who.author, "created", [])
 
@@ -183,7 +186,7 @@ class _Loader:
 
         def column(part: tuple[int, Box]) -> tuple[int, Runs]:
             chunk, voxels = part
-            piece = slab[voxels.shift((-self.depth, 0, 0)).slices()]
+            piece = slab[voxels.relative(box.start).slices()]
             size = len(slab), grid.chunks[1], grid.chunks[2]
             if piece.shape != size:
                 piece = np.pad(piece, [(0, n - m) for n, m in zip(size, piece.shape, strict=True)])

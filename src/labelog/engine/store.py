@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from labelog.engine.cache import ChunkCache
 from labelog.engine.keeper import Keeper
-from labelog.errors import Corrupt, Invalid, LabelogError
+from labelog.errors import Corrupt, Invalid
 from labelog.geometry import Box, Grid
 from labelog.kernels import codec, spans
 from labelog.kernels.runs import Runs
@@ -49,7 +49,6 @@ class Store:
         self.keeper = Keeper(self)
         self.changed = threading.Condition()  # notified at each commit of this process
         self.threads = threads
-        self.closed = False
         self._zeros = Runs.full(self.grid.chunks, 0)
         self._pool: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
@@ -61,12 +60,15 @@ class Store:
     def writable(self) -> bool:
         return self.journal.writable
 
+    @property
+    def closed(self) -> bool:
+        return self.journal.closed
+
     def reopened(self) -> Store:
         """A store on the same files, for a process that inherited this one by fork."""
         return Store(self.folder, **self.options)  # type: ignore[arg-type]
 
     def close(self) -> None:
-        self.closed = True
         self.keeper.stop()
         with self._lock:
             pool, self._pool = self._pool, None
@@ -78,8 +80,6 @@ class Store:
 
     def head(self) -> int:
         """The newest revision, other processes' commits included."""
-        if self.closed:
-            raise Invalid(f"{self.folder} is closed")
         with self.journal.reading() as journal:
             head = journal.head()
         return self.advance(head)
@@ -191,10 +191,9 @@ class Store:
 
         def fill(part: tuple[int, Box]) -> None:
             chunk, voxels = part
-            origin = self.grid.origin(chunk)
             runs = chunk_runs(chunk)
-            start = tuple(a - b for a, b in zip(voxels.start, origin, strict=True))
-            runs.fill(out[voxels.shift(tuple(-a for a in box.start)).slices()], start, runs.palette)  # type: ignore[arg-type]
+            start = voxels.relative(self.grid.origin(chunk)).start
+            runs.fill(out[voxels.relative(box.start).slices()], start, runs.palette)
 
         self.each(fill, self.grid.touching(box), box.voxels)
 
@@ -248,7 +247,7 @@ def check_fork(store: Store) -> Store:
         return store
     _inherited.append(store)
     if store.closed:
-        raise LabelogError(f"{store.folder} is closed")
+        raise Invalid(f"{store.folder} is closed")
     return store.reopened()
 
 

@@ -17,7 +17,7 @@ from labelog.engine import check, history, indexing, keeper
 from labelog.engine import load as loading
 from labelog.engine.commit import Committer, Draft, Job, draft
 from labelog.engine.edit import Edit, checked_label
-from labelog.engine.load import Progress, default_user
+from labelog.engine.load import Progress, user
 from labelog.engine.snapshot import Snapshot, View
 from labelog.engine.store import Store, check_fork
 from labelog.errors import Invalid, NotFound
@@ -203,7 +203,10 @@ class Volume:
         if when is None:
             return Snapshot(self, head)
         if isinstance(when, datetime):
-            return Snapshot(self, self._revision_at(when, head))
+            revision = self._revision_at(when, head)
+            if revision < 0:
+                raise NotFound(f"the volume did not exist yet at {when}")
+            return Snapshot(self, revision)
         try:
             revision = whole(when)
         except TypeError:
@@ -213,15 +216,18 @@ class Volume:
         return Snapshot(self, revision)
 
     def _revision_at(self, when: datetime, head: int) -> int:
+        """The newest revision at a time; -1 before there was any."""
         wanted = int(when.astimezone(UTC).timestamp() * 1_000_000)
         low, high = -1, head
         with self.store.journal.reading() as journal:
             while low < high:
                 middle = (low + high + 1) // 2
                 low, high = (middle, high) if journal.time(middle) <= wanted else (low, middle - 1)
-        if low < 0:
-            raise NotFound(f"the volume did not exist yet at {when}")
         return low
+
+    def _bound(self, when: int | datetime | None) -> int:
+        """As `at`, but -1 for a time before the first revision."""
+        return self._revision_at(when, self.revision) if isinstance(when, datetime) else self.at(when).revision
 
     def view(self, name: str = "instance") -> View:
         """The newest revision seen through a label map, pinned: see `Snapshot.view`."""
@@ -256,7 +262,7 @@ class Volume:
         """
         if seen is not None:
             seen = self.at(seen).revision
-        return Edit(self, draft(author or default_user(), session, message, key, "edit", seen), seen)
+        return Edit(self, draft(user(author), session, message, key, "edit", seen), seen)
 
     def undo(self, author: str | None = None, *, session: str | None = None, strict: bool = False, message: str = "",
              key: str | None = None) -> Commit:  # fmt: skip
@@ -273,7 +279,7 @@ class Volume:
 
         Raises NothingToUndo.
         """
-        who = draft(author or default_user(), session, message, key, "undo", strict)
+        who = draft(user(author), session, message, key, "undo", strict)
         return self._commit(who, lambda batch: history.undo(batch, who, strict))
 
     def redo(self, author: str | None = None, *, session: str | None = None, strict: bool = False, message: str = "",
@@ -282,7 +288,7 @@ class Volume:
 
         Parameters and errors are those of `undo`.
         """
-        who = draft(author or default_user(), session, message, key, "redo", strict)
+        who = draft(user(author), session, message, key, "redo", strict)
         return self._commit(who, lambda batch: history.redo(batch, who, strict))
 
     def revert(self, revision: int | None = None, *, author: str | None = None, by: str | None = None,
@@ -302,7 +308,7 @@ class Volume:
         """
         if (revision is None) == (author is None):
             raise Invalid("revert takes a revision or an author")
-        who = draft(by or default_user(), session, message, key, "revert", revision, author, strict)
+        who = draft(user(by), session, message, key, "revert", revision, author, strict)
         if author is not None:
             name = draft(author.rstrip("/") if isinstance(author, str) else author, None, "", None).author
             return self._commit(who, lambda batch: history.revert_author(batch, who, name, strict))
@@ -343,8 +349,8 @@ class Volume:
         store = self.store
         label = None if label is None else checked_label(label)
         bounds = None if box is None else indexing.within(box, self.shape)
-        newest = self.at(until).revision
-        after = -1 if since is None else self.at(since).revision
+        newest = self._bound(until)
+        after = -1 if since is None else self._bound(since)
         where, values = "revision > ? AND revision <= ?", (after,)
         if author is not None:
             with store.journal.reading() as journal:
@@ -380,12 +386,10 @@ class Volume:
         out = np.zeros(bounds.shape, np.uint64)
         with store.journal.reading() as journal:
             for chunk, part in store.grid.touching(bounds):
-                origin = store.grid.origin(chunk)
-                start = part.shift((-origin[0], -origin[1], -origin[2])).start
+                start = part.relative(store.grid.origin(chunk)).start
                 voxels = spans.box_spans(store.grid.chunks, start, part.shape, 0)
                 runs = history.blame(store, journal, chunk, voxels)
-                a, b, c = bounds.start
-                runs.fill(out[part.shift((-a, -b, -c)).slices()], start, runs.palette)
+                runs.fill(out[part.relative(bounds.start).slices()], start, runs.palette)
         return out
 
     def watch(self, since: int | None = None, *, timeout: float | None = None) -> Iterator[Commit]:

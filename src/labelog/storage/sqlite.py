@@ -20,7 +20,7 @@ import apsw
 import apsw.sqlite_extra
 import google_crc32c
 
-from labelog.errors import Corrupt, LabelogError, NotFound, OutOfSpace, ReadOnly, Unsupported
+from labelog.errors import Corrupt, Invalid, LabelogError, NotFound, OutOfSpace, ReadOnly, Unsupported
 from labelog.storage.head import Head, Slot, read_slots
 from labelog.storage.journal import Kind, Receipt, Record, Stored, link, pack_numbers, unpack_numbers
 from labelog.storage.layout import APPLICATION_ID, FORMAT, HEAD, JOURNAL, LOCK
@@ -92,7 +92,7 @@ def explained(path: Path) -> Iterator[None]:
             raise NotFound(f"{path} does not exist", path=str(path)) from error
         raise LabelogError(f"{path} cannot be opened: {error}", path=str(path)) from error
     except apsw.IOError as error:
-        code = error.extendedresult
+        code = _extended(error)
         if code == apsw.SQLITE_IOERR_DATA:
             raise Corrupt(f"{path} is damaged: a page's checksum does not hold", path=str(path)) from error
         if code == apsw.SQLITE_IOERR_SHMSIZE or _full(path):
@@ -100,6 +100,12 @@ def explained(path: Path) -> Iterator[None]:
         raise LabelogError(f"{path}: {error}", path=str(path)) from error
     except apsw.Error as error:
         raise LabelogError(f"{path}: {error}", path=str(path)) from error
+
+
+def _extended(error: apsw.Error) -> int:
+    """SQLite's extended result code, which apsw gives to each of its errors."""
+    code: int = error.extendedresult  # type: ignore[attr-defined]
+    return code
 
 
 def _full(path: Path) -> bool:
@@ -126,6 +132,7 @@ class SqliteJournal:
         self.path = folder / JOURNAL
         self.volume = volume
         self.writable = writable
+        self.closed = False
         self.broken: str | None = None  # why no more may be written through this handle
         self.log_pages = 0  # pages in the write-ahead log after the last commit
         self._idle: list[apsw.Connection] = []
@@ -176,6 +183,10 @@ class SqliteJournal:
             connection.set_busy_timeout(10_000)
             return connection
 
+    def _refuse_closed(self) -> None:
+        if self.closed:
+            raise Invalid(f"{self.folder} is closed")
+
     def _at_rest(self) -> bool:
         """Whether no log lies beside the database, which can then be read as it is."""
         name = str(self.path)
@@ -184,6 +195,7 @@ class SqliteJournal:
     @contextmanager
     def _reading(self) -> Iterator[apsw.Connection]:
         """A connection of one's own for a few queries."""
+        self._refuse_closed()
         if self._resting and not self._at_rest():  # somebody has begun to write since
             self._resting = False
             self._idle.clear()
@@ -193,7 +205,10 @@ class SqliteJournal:
             connection = self._connect(self.writable)
         with explained(self.path):
             yield connection
-            self._idle.append(connection)
+            if self.closed:
+                connection.close()
+            else:
+                self._idle.append(connection)
 
     def _inspect(self, connection: apsw.Connection) -> None:
         """Refuse what is not this volume's journal of this format."""
@@ -229,6 +244,7 @@ class SqliteJournal:
     def close(self) -> None:
         """Close all connections. A turn under way in another thread ends first."""
         with self._lock:
+            self.closed = True
             if self._head is not None:
                 self._head.flush()
                 self._head.close()
@@ -254,6 +270,7 @@ class SqliteJournal:
         if not self.writable:
             raise ReadOnly(f'{self.folder} is open for reading; open it with mode="r+"', path=str(self.folder))
         with self._lock, self._flocked():
+            self._refuse_closed()
             if self.broken:
                 raise ReadOnly(f"{self.folder} takes no more writes until reopened: {self.broken}")
             if self._writer is None:
@@ -281,7 +298,7 @@ class SqliteJournal:
         try:
             self._writer.execute("COMMIT")
         except apsw.IOError as error:
-            if error.extendedresult in (apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC):
+            if _extended(error) in (apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC):
                 self.broken = f"flushing {self.path} to disk failed"
             raise
 
@@ -560,7 +577,7 @@ def _record(connection: apsw.Connection, row: tuple[Any, ...]) -> Record:
     if KINDS[kind] not in (Kind.CREATE, Kind.EDIT):
         found = connection.execute("SELECT target FROM takes_out WHERE revision = ? ORDER BY target", (revision,))
         targets = tuple(target for (target,) in found)
-    return Record(revision, KINDS[kind], *rest, unpack_numbers(chunks), targets)
+    return Record._make([revision, KINDS[kind], *rest, unpack_numbers(chunks), targets])
 
 
 def _verified(chunk: int, revision: int, crc: int, data: bytes) -> bytes:
