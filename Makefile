@@ -56,9 +56,10 @@ test-root: $(VENV)/test.installed
 
 # The tests against kernels with bounds and overflow checks.
 test-debug: $(VENV)/test.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "cython>=3.1,<4" "blosc2>=4.0,<5" setuptools
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "cython>=3.1,<4" "blosc2>=4.0,<5" "setuptools>=77"
 	LABELOG_DEBUG=1 $(BIN)/python setup.py -q build --build-base build/debug --build-lib build/debug/lib
-	PYTHONPATH=build/debug/lib $(PYTEST) -n $(WORKERS) --dist worksteal -m "not root" -q tests/kernels tests/test_model.py
+	PYTHONPATH=build/debug/lib $(PYTEST) -n $(WORKERS) --dist worksteal -m "not root" -q \
+	  tests/kernels tests/test_history.py tests/test_volume.py tests/test_indexing.py
 
 soak: $(VENV)/test.installed
 	LABELOG_SOAK=1 $(PYTEST) -n $(WORKERS) --dist worksteal -m "not root" -q

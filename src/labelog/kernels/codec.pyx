@@ -119,6 +119,11 @@ cdef struct Reader:
     const uint8_t *end
 
 
+cdef inline size_t left(const Reader *r) noexcept nogil:
+    """How many bytes are still to be read."""
+    return <size_t> r.end - <size_t> r.at
+
+
 cdef int corrupt(str what) except -1 with gil:
     raise Corrupt(what)
 
@@ -211,13 +216,13 @@ cdef object framed(Bytes *stream):
 cdef int open_stream(Reader *body, Reader *stream, size_t limit, uint8_t **owned) except -1 nogil:
     """The next stream of a body, expanded into *owned, of at most `limit` bytes."""
     cdef uint32_t sizes[2]
-    if body.end - body.at < 8:
+    if left(body) < 8:
         corrupt("the bytes end within a stream's lengths")
     memcpy(sizes, body.at, 8)
     body.at += 8
     if sizes[0] > limit:
         corrupt("a stream declares more bytes than its shape can need")
-    if sizes[1] > <size_t> (body.end - body.at):
+    if sizes[1] > left(body):
         corrupt("the bytes end within a stream")
     owned[0] = <uint8_t *> malloc(max(<size_t> sizes[0], <size_t> 1))
     if owned[0] == NULL:
@@ -340,7 +345,7 @@ def decode(const uint8_t[::1] data, shape):
             open_stream(&body, &gaps, 5 * n, &owned[2])
             open_stream(&body, &picks, 5 * n, &owned[3])
         if body.at != body.end:
-            raise Corrupt(f"{body.end - body.at} bytes follow the last stream")
+            raise Corrupt(f"{left(&body)} bytes follow the last stream")
         labels_array = np.empty(n_labels, np.uint64)
         rows_array, stops_array, picks_array = (np.empty(m, np.uint32) for m in (n_rows + 1, n, n))
         decode_palette(&palette, labels_array)
@@ -373,8 +378,8 @@ cdef int decode_rows(Reader *symbols, Reader *gaps, Reader *labels, size_t n_lab
                      uint32_t[::1] rows, uint32_t[::1] stops, uint32_t[::1] picks) except -1:
     cdef size_t n_rows = rows.shape[0] - 1, n = stops.shape[0], r, i = 0, first, ref = 0, ref_first = 0, ref_end
     cdef uint8_t symbol
-    cdef int64_t start
-    cdef uint64_t number, pick
+    cdef int64_t start = 0
+    cdef uint64_t number, pick = 0
     with nogil:
         for r in range(n_rows):
             first = i
@@ -517,7 +522,7 @@ def decode_delta(const uint8_t[::1] data, shape):
     if owned == NULL:
         raise MemoryError(f"no memory for a delta of {declared} bytes")
     try:
-        expand(body.at, body.end - body.at, owned, declared)
+        expand(body.at, left(&body), owned, declared)
         body.at = owned
         body.end = owned + declared
         return read_delta(&body, nx, voxels)
@@ -528,8 +533,8 @@ def decode_delta(const uint8_t[::1] data, shape):
 cdef uint64_t get_count(Reader *body) except? 0xDEAD:
     """How many numbers follow: no more than bytes are left."""
     cdef uint64_t n = get_number(body)
-    if n > <uint64_t> (body.end - body.at):
-        raise Corrupt(f"a delta declares {n} numbers in {body.end - body.at} bytes")
+    if n > left(body):
+        raise Corrupt(f"a delta declares {n} numbers in {left(body)} bytes")
     return n
 
 

@@ -21,6 +21,7 @@ import apsw.sqlite_extra
 import google_crc32c
 
 from labelog.errors import Corrupt, Invalid, LabelogError, NotFound, OutOfSpace, ReadOnly, Unsupported
+from labelog.storage.disk import explained as files_explained
 from labelog.storage.head import Head, Slot, read_slots
 from labelog.storage.journal import Kind, Receipt, Record, Stored, link, pack_numbers, unpack_numbers
 from labelog.storage.layout import APPLICATION_ID, FORMAT, HEAD, JOURNAL, LOCK
@@ -30,6 +31,11 @@ log = logging.getLogger("labelog.journal")
 OLDEST = (3, 51, 3)  # SQLite before 3.51.3 may corrupt a database when the write-ahead log is reset
 CHECKPOINT_AT = 2_000  # pages of the log after which it should be copied into the database
 CHECKPOINT_NOW = 16_000  # pages after which the next writer does it at once
+
+LOG_HEADER = 32  # bytes of a log without commits
+
+Rest = tuple[int, int, int] | None
+"""What a database was that no log lay beside: inode, size, time of its last change. None if there is a log."""
 
 SCHEMA = f"""
 CREATE TABLE volume (id BLOB NOT NULL) STRICT;
@@ -124,6 +130,18 @@ def _delta_crc(chunk: int, revision: int, data: bytes) -> int:
     return int(google_crc32c.extend(google_crc32c.value(place), data))
 
 
+_locks: set[int] = set()  # descriptors of the locks held
+
+
+def _drop_locks() -> None:
+    """In a forked process: its copies of a lock would keep it from everybody when the parent has given it up."""
+    while _locks:
+        os.close(_locks.pop())
+
+
+os.register_at_fork(after_in_child=_drop_locks)
+
+
 class SqliteJournal:
     """The journal of the volume in `folder`. Its methods may be called from any thread."""
 
@@ -135,17 +153,19 @@ class SqliteJournal:
         self.closed = False
         self.broken: str | None = None  # why no more may be written through this handle
         self.log_pages = 0  # pages in the write-ahead log after the last commit
-        self._idle: list[apsw.Connection] = []
+        self._idle: list[tuple[Rest, apsw.Connection]] = []
         self._lock = threading.RLock()  # held by the thread whose turn it is to write
         self._writer: apsw.Connection | None = None
         self._head: Head | None = None
         if not self.path.exists():
             raise Corrupt(f"{self.path} is missing", path=str(self.path))
-        self._resting = not writable and self._at_rest()
         _prepare()
+        slots = self.head_slots()  # before the journal, which may go on meanwhile
         with self._reading() as connection:
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)  # of a damaged log nothing shall be lost
             self._inspect(connection)
-        self._compare_head()
+            self._compare(slots, Reader(connection))
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
 
     # Opening
 
@@ -170,13 +190,13 @@ class SqliteJournal:
         head.flush()
         head.close()
 
-    def _connect(self, writable: bool) -> apsw.Connection:
+    def _connect(self, rest: Rest = None) -> apsw.Connection:
         with explained(self.path):
-            if writable:
+            if self.writable:
                 connection = apsw.Connection(str(self.path), vfs="cksmvfs", flags=apsw.SQLITE_OPEN_READWRITE)
                 _configure(connection)
                 return connection
-            how = "immutable=1" if self._at_rest() else "readonly_shm=1"
+            how = "immutable=1" if rest else "readonly_shm=1"
             flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
             name = str(self.path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
             connection = apsw.Connection(f"file:{name}?mode=ro&{how}", vfs="cksmvfs", flags=flags)
@@ -187,28 +207,64 @@ class SqliteJournal:
         if self.closed:
             raise Invalid(f"{self.folder} is closed")
 
-    def _at_rest(self) -> bool:
-        """Whether no log lies beside the database, which can then be read as it is."""
-        name = str(self.path)
-        return not os.path.exists(name + "-shm") or not os.path.exists(name + "-wal")
+    def _rest(self) -> Rest:
+        """What to know the database by if it can be read as it is, because no commit lies in a log beside it.
+
+        A log without commits is as good as none, and SQLite, where it must not write, cannot make sense of one
+        that is only a header.
+        """
+        if self.writable:
+            return None
+        try:
+            log_bytes = os.stat(f"{self.path}-wal").st_size
+        except FileNotFoundError:
+            log_bytes = -1
+        index = os.path.exists(f"{self.path}-shm")  # looked for after the log: it is there before commits are
+        if index and log_bytes not in (-1, LOG_HEADER):
+            return None
+        if log_bytes > LOG_HEADER:
+            raise ReadOnly(
+                f'{self.path}-wal holds commits but {self.path}-shm, without which it cannot be read, is missing; '
+                f'open the volume once with mode="r+"',
+                path=str(self.path),
+            )
+        with files_explained(self.path):
+            found = os.stat(self.path)
+        return found.st_ino, found.st_size, found.st_mtime_ns
 
     @contextmanager
     def _reading(self) -> Iterator[apsw.Connection]:
         """A connection of one's own for a few queries."""
         self._refuse_closed()
-        if self._resting and not self._at_rest():  # somebody has begun to write since
-            self._resting = False
-            self._idle.clear()
-        try:
-            connection = self._idle.pop()
-        except IndexError:
-            connection = self._connect(self.writable)
+        rest = self._rest()
+        connection = self._pooled(rest) or self._connect(rest)
         with explained(self.path):
-            yield connection
-            if self.closed:
+            try:
+                yield connection
+            except BaseException:
                 connection.close()
-            else:
-                self._idle.append(connection)
+                raise
+            self._idle.append((rest, connection))
+            if self.closed:  # meanwhile, so that nobody else will
+                self._close_idle()
+
+    def _pooled(self, rest: Rest) -> apsw.Connection | None:
+        """A connection that is there already and of use while the database is at this rest, or not at rest."""
+        while True:
+            try:
+                of, connection = self._idle.pop()
+            except IndexError:
+                return None
+            if of == rest:
+                return connection
+            connection.close()
+
+    def _close_idle(self) -> None:
+        while self._idle:
+            try:
+                self._idle.pop()[1].close()
+            except IndexError:  # another thread does the same
+                return
 
     def _inspect(self, connection: apsw.Connection) -> None:
         """Refuse what is not this volume's journal of this format."""
@@ -223,16 +279,15 @@ class SqliteJournal:
             whose = volume.hex() if isinstance(volume, bytes) else volume
             raise Corrupt(f"{self.path} belongs to volume {whose}, not {self.volume.hex()}", path=str(self.path))
 
-    def _compare_head(self) -> None:
-        """Raise Corrupt if the head file knows of commits that the journal has lost."""
-        with self.reading() as journal:
-            for slot in self.head_slots():
-                if slot is not None and slot.revision >= 0 and journal.chain(slot.revision) != slot.hash:
-                    raise Corrupt(
-                        f"{self.path} has lost commits: the head file names revision {slot.revision}, the journal "
-                        f"ends at {journal.head()} or differs there",
-                        path=str(self.path),
-                    )
+    def _compare(self, slots: list[Slot | None], journal: Reader) -> None:
+        """Raise Corrupt if the head file knew of commits that the journal has lost."""
+        for slot in slots:
+            if slot is not None and slot.revision >= 0 and journal.chain(slot.revision) != slot.hash:
+                raise Corrupt(
+                    f"{self.path} has lost commits: the head file names revision {slot.revision}, the journal "
+                    f"ends at {journal.head()} or differs there",
+                    path=str(self.path),
+                )
 
     def head_slots(self) -> list[Slot | None]:
         """The head file's slots; an empty list if there is no head file."""
@@ -250,8 +305,7 @@ class SqliteJournal:
                 self._head.close()
                 self._head = None
             with explained(self.path):
-                while self._idle:
-                    self._idle.pop().close()
+                self._close_idle()
                 if self._writer is not None:
                     self._writer.close()
                     self._writer = None
@@ -273,11 +327,11 @@ class SqliteJournal:
             self._refuse_closed()
             if self.broken:
                 raise ReadOnly(f"{self.folder} takes no more writes until reopened: {self.broken}")
-            if self._writer is None:
-                self._writer = self._connect(True)
-                self._writer.set_wal_hook(self._count_pages)
+            if self._head is None:
                 self._head = Head(self.folder / HEAD)
-            assert self._head is not None
+            if self._writer is None:
+                self._writer = self._connect()
+                self._writer.set_wal_hook(self._count_pages)
             if self.log_pages > CHECKPOINT_NOW:
                 self._checkpoint(apsw.SQLITE_CHECKPOINT_RESTART)
             with explained(self.path):
@@ -285,18 +339,32 @@ class SqliteJournal:
                 turn = Turn(self._writer)
                 try:
                     yield turn
-                    self._commit()
+                    with self._minding_flushes():
+                        self._writer.execute("COMMIT")
+                    turn.committed = True
                 except BaseException:
                     if self._writer.in_transaction:
                         self._writer.execute("ROLLBACK")
+                    elif turn.added is not None:  # interrupted after the commit?
+                        turn.committed = turn.chain(turn.newest) == turn.added
                     raise
             if turn.added is not None:
-                self._head.write(turn.newest, turn.added)
+                self._write_head(turn.newest, turn.added)
 
-    def _commit(self) -> None:
-        assert self._writer is not None
+    def _write_head(self, revision: int, chain: bytes) -> None:
+        """Note what is committed. If that fails, the head file is behind, as after a power loss, and no more."""
+        assert self._head is not None
         try:
-            self._writer.execute("COMMIT")
+            self._head.write(revision, chain)
+        except LabelogError as error:
+            log.warning("%s: revision %d is committed, but the head file was not written: %s",
+                        self.folder, revision, error)  # fmt: skip
+
+    @contextmanager
+    def _minding_flushes(self) -> Iterator[None]:
+        """After a failed flush no more is written: what the system says of a second one may be a lie."""
+        try:
+            yield
         except apsw.IOError as error:
             if _extended(error) in (apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC):
                 self.broken = f"flushing {self.path} to disk failed"
@@ -308,10 +376,12 @@ class SqliteJournal:
             descriptor = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
             raise ReadOnly(f"{self.folder} may not be written: {error.strerror}", path=str(self.folder)) from error
+        _locks.add(descriptor)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
+            _locks.discard(descriptor)
             os.close(descriptor)
 
     def _count_pages(self, connection: apsw.Connection, name: str, pages: int) -> int:
@@ -328,7 +398,8 @@ class SqliteJournal:
         assert self._writer is not None and self._head is not None
         with explained(self.path):
             try:
-                self._writer.wal_checkpoint(mode=mode)
+                with self._minding_flushes():
+                    self._writer.wal_checkpoint(mode=mode)
                 self.log_pages = 0
             except apsw.BusyError:
                 log.info("%s: a reader holds back the checkpoint", self.path)
@@ -445,11 +516,16 @@ class Reader:
 
     def latest(self, author: str, session: str | None, kinds: Iterable[Kind], *, live: bool) -> int | None:
         """The author's newest commit of these kinds (in this session, if one is given)."""
+        newest = [self._latest(author, session, kind, live) for kind in kinds]  # each walks back along the index
+        return max((revision for revision in newest if revision is not None), default=None)
+
+    def _latest(self, author: str, session: str | None, kind: Kind, live: bool) -> int | None:
         revision: int | None = self._get(
-            f"SELECT max(revision) FROM edits WHERE author = (SELECT id FROM authors WHERE name = ?) "
-            f"AND kind IN ({_numbers(kinds)}) AND (? IS NULL OR session = ?) "
-            f"AND NOT (? AND EXISTS (SELECT 1 FROM dead WHERE dead.revision = edits.revision))",
-            author, session, session, live,
+            "SELECT revision FROM edits WHERE author = (SELECT id FROM authors WHERE name = ?) AND kind = ? "
+            "AND (? IS NULL OR session = ?) "
+            "AND NOT (? AND EXISTS (SELECT 1 FROM dead WHERE dead.revision = edits.revision)) "
+            "ORDER BY revision DESC LIMIT 1",
+            author, KINDS.index(kind), session, session, live,
         )  # fmt: skip
         return revision
 
@@ -492,6 +568,7 @@ class Turn(Reader):
         super().__init__(connection)
         self.newest = self.head()
         self.added: bytes | None = None  # the chain hash of the newest revision, if it was added in this turn
+        self.committed = False
 
     @property
     def alive(self) -> bool:
