@@ -6,20 +6,25 @@ whoever gets the turn carries out all that has queued up, each in an attempt of 
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 
 from labelog.engine.store import Store
-from labelog.errors import Conflict, Invalid
+from labelog.errors import Conflict, Invalid, LabelogError
 from labelog.geometry import Box
 from labelog.kernels import codec, spans
 from labelog.kernels.runs import Runs
 from labelog.kernels.spans import Spans
 from labelog.storage.journal import Kind, Receipt, Record
 from labelog.storage.sqlite import Turn
+
+log = logging.getLogger("labelog.commit")
 
 Patches = dict[int, Spans]
 """What is to be written: chunk -> voxels and labels."""
@@ -154,46 +159,68 @@ class Committer:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._turn = threading.Lock()
-        self._waiting: list[_Ticket] = []
+        self._waiting: deque[_Ticket] = deque()
 
     def commit(self, draft: Draft, job: Job) -> Outcome:
         """Carry out a job, durably, or raise what it raised and leave nothing of it."""
         ticket = _Ticket(lambda batch: _once(batch, draft, job))
         self._waiting.append(ticket)
-        with self._turn:
-            if not ticket.done:
-                self._carry_out()
+        try:
+            with self._turn:
+                if not ticket.done:
+                    self._carry_out(ticket)
+        except BaseException:
+            with suppress(ValueError):
+                self._waiting.remove(ticket)
+            raise
         if ticket.error is not None:
             raise ticket.error
         assert ticket.outcome is not None
         return ticket.outcome
 
-    def _carry_out(self) -> None:
-        tickets, self._waiting = self._waiting, []
+    def _carry_out(self, own: _Ticket) -> None:
+        """The jobs of all that wait, in one turn. An interrupt of this thread is not the others' affair."""
+        tickets: list[_Ticket] = []
+        turn: Turn | None = None
         try:
+            while self._waiting:
+                tickets.append(self._waiting.popleft())
             with self._store.journal.turn() as turn:
                 batch = Batch(self._store, turn)
                 for ticket in tickets:
-                    before = dict(batch.fresh)
-                    try:
-                        with turn.attempt():
-                            ticket.outcome = ticket.job(batch)
-                    except Exception as error:
-                        if not turn.alive:
-                            raise
-                        batch.fresh = before
-                        ticket.error = error
+                    _attempt(ticket, batch)
         except Exception as error:  # nothing of this turn is there
             for ticket in tickets:
                 ticket.error = ticket.error or error
-        except BaseException:  # an interrupt of this thread is not the others'
-            self._waiting = [ticket for ticket in tickets if ticket.error is None] + self._waiting
+        except BaseException:
+            if turn is None or not turn.committed:
+                self._waiting.extendleft(ticket for ticket in reversed(tickets) if ticket is not own and not ticket.error)
             raise
         else:
-            if turn.added is not None:
-                self._store.published(turn.newest, batch.fresh)
+            self._publish(turn, batch)
         for ticket in tickets:
             ticket.done = True
+
+    def _publish(self, turn: Turn, batch: Batch) -> None:
+        """Tell readers. What is committed stays so, and is found in the journal, if that fails."""
+        try:
+            if turn.added is not None:
+                self._store.published(turn.newest, batch.fresh)
+        except LabelogError as error:
+            log.warning("%s: revision %d is committed, but: %s", self._store.folder, turn.newest, error)
+
+
+def _attempt(ticket: _Ticket, batch: Batch) -> None:
+    """One job of several: it may fail alone."""
+    before = dict(batch.fresh)
+    try:
+        with batch.turn.attempt():
+            ticket.outcome = ticket.job(batch)
+    except Exception as error:
+        if not batch.turn.alive:
+            raise
+        batch.fresh = before
+        ticket.error = error
 
 
 def _once(batch: Batch, draft: Draft, job: Job) -> Outcome:

@@ -196,7 +196,7 @@ def array_spans(shape, start, const Label[:, :, :] values):
     cdef Py_ssize_t ny, nx, z, y, x, first, z0, y0, x0
     cdef Py_ssize_t dz = values.shape[0], dy = values.shape[1], dx = values.shape[2]
     cdef uint64_t a
-    cdef Label value
+    cdef Label value = 0
     cdef bint negative = False
     cdef Pieces pieces = [NULL, NULL, NULL, NULL, 0, 0]
     (_, ny, nx), (z0, y0, x0) = shape, start

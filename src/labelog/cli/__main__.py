@@ -1,0 +1,7 @@
+"""`python -m labelog.cli` is the command `labelog`."""
+
+import sys
+
+from labelog.cli import main
+
+sys.exit(main())

@@ -1,0 +1,70 @@
+"""`check` and `compact`: is a volume as it should be, and is it as small as it could be."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import labelog
+from labelog.cli.arguments import Commands, add_command, add_json, add_volume
+from labelog.cli.printing import bytes_on_disk, counted, print_json, printable, sized
+from labelog.cli.progress import progress
+from labelog.engine.check import Report
+from labelog.errors import Corrupt
+
+
+def add(commands: Commands) -> None:
+    check = add_command(
+        commands, "check", run_check, "read everything and verify it",
+        "Verifies checksums, the chain of the history, that all labels follow from one\n"
+        "another, and that what is there is what the edits made. Prints one line for each\n"
+        "problem. Writes nothing. Exit code: 0 if all is well, 1 if anything is wrong.",
+        "  labelog check cells.labelog\n"
+        "  labelog check cells.labelog --json | jq .problems\n"
+        "  labelog check cells.labelog || mail -s 'damaged volume' me@example.org < /dev/null",
+    )  # fmt: skip
+    add_volume(check)
+    add_json(check)
+    compact = add_command(
+        commands, "compact", run_compact, "fold the edits into the stored chunks, for fast reads",
+        "Nothing is forgotten: every revision can still be read and undone. It happens\n"
+        "in the background too; do it after much editing, before you copy a volume or\n"
+        "open its base/ in other programs. Others may go on reading and editing.",
+        "  labelog compact cells.labelog\n"
+        "  labelog compact cells.labelog --json",
+    )  # fmt: skip
+    add_volume(compact)
+    add_json(compact)
+
+
+def run_check(arguments: argparse.Namespace) -> int:
+    report = _checked(arguments.volume)
+    if arguments.json:
+        facts: dict[str, Any] = {"volume": arguments.volume, "ok": report.ok, "problems": report.problems}
+        print_json(facts | {"revisions": report.revisions, "chunks": report.chunks, "deltas": report.deltas})
+    else:
+        for problem in report.problems:
+            print(printable(problem))
+        seen = ((report.revisions, "revision"), (report.chunks, "chunk"), (report.deltas, "delta"))
+        result = "all is well" if report.ok else f"{counted(len(report.problems), 'problem')} found"
+        print(f"{', '.join(counted(*what) for what in seen)} verified: {result}")
+    return 0 if report.ok else 1
+
+
+def _checked(path: str) -> Report:
+    try:
+        with labelog.open(path, "r") as volume, progress("checking", "chunks") as update:
+            return volume.check(update)
+    except Corrupt as error:  # too damaged to be opened
+        return Report([str(error)])
+
+
+def run_compact(arguments: argparse.Namespace) -> None:
+    before = bytes_on_disk(arguments.volume)
+    with labelog.open(arguments.volume) as volume, progress("compacting", "chunks") as update:
+        folded = volume.compact(update)
+    after = bytes_on_disk(arguments.volume)
+    if arguments.json:
+        print_json({"volume": arguments.volume, "chunks": folded, "bytes_before": before, "bytes_after": after})
+    else:
+        print(f"{counted(folded, 'chunk')} folded; {sized(after)} on disk, {sized(before)} before")
