@@ -10,17 +10,12 @@ from labelog.cli.printing import commit_facts, counted, listed, print_json, prin
 from labelog.engine.volume import Volume
 from labelog.storage.journal import Commit
 
-LEFT_ALONE = """\
-Voxels that a later edit wrote stay as they are; how many is printed.
-"""
-
-
 def add(commands: Commands) -> None:
     undo = add_command(
         commands, "undo", run_undo, "take back an author's newest edit",
         "At any depth (again, and the edit before it goes), after any restart, and under\n"
-        f"later work of others. {LEFT_ALONE}"
-        "Exit code 1 if there is nothing to undo.",
+        "later work of others: voxels that a later edit wrote stay as they are, and how\n"
+        "many is printed. Exit code 1 if there is nothing to undo.",
         "  labelog undo cells.labelog\n"
         "  labelog undo cells.labelog --author ana --strict\n"
         "  labelog undo cells.labelog --author ana --json",
@@ -39,8 +34,9 @@ def add(commands: Commands) -> None:
         _add_rest(parser)
     revert = add_command(
         commands, "revert", run_revert, "take out one revision, or all that an author did",
-        f"Anybody's, with everyone else's work kept. {LEFT_ALONE}"
-        "An undo or a revert can be reverted too. --author vendor-b also means vendor-b/ana.",
+        "Anybody's, with everyone else's work kept: voxels that a later edit wrote stay as\n"
+        "they are, and how many is printed. An undo or a revert can be reverted too.\n"
+        "--author vendor-b also means vendor-b/ana.",
         "  labelog revert cells.labelog 41\n"
         "  labelog revert cells.labelog --author vendor-b --by lee --message 'below quality'\n"
         "  labelog revert cells.labelog 41 --strict --json",
