@@ -10,6 +10,7 @@ from labelog.cli.printing import commit_facts, counted, listed, print_json, prin
 from labelog.engine.volume import Volume
 from labelog.storage.journal import Commit
 
+
 def add(commands: Commands) -> None:
     undo = add_command(
         commands, "undo", run_undo, "take back an author's newest edit",

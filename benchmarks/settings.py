@@ -1,0 +1,17 @@
+"""How much is measured."""
+
+from __future__ import annotations
+
+import os
+
+QUICK = os.environ.get("QUICK", "") not in ("", "0")
+FULL = os.environ.get("FULL", "") not in ("", "0")
+CHECK = os.environ.get("CHECK", "") not in ("", "0")
+
+MB = 2**20
+CACHE = 64 * MB
+
+
+def times(usual: int, quick: int | None = None) -> int:
+    """How often to do something: `usual`, or less if QUICK."""
+    return usual if not QUICK else quick if quick is not None else max(usual // 4, 2)
