@@ -27,7 +27,7 @@ DIRECTIVES = {
 
 BLOSC2 = Path(blosc2.__file__).parent
 
-COMPILE = ["-O1", "-g"] if DEBUG else ["-O3"]  # for any machine of the architecture: no -march
+COMPILE = ["-O1", "-g"] if DEBUG else ["-O3", "-g0"]  # for any machine of the architecture: no -march
 
 
 def kernel(name: str, static: list[str] | None = None) -> Extension:

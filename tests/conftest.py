@@ -16,7 +16,7 @@ DATA = Path(__file__).parent / "data"
 
 _common = {"deadline": None, "suppress_health_check": list(HealthCheck), "print_blob": True}
 settings.register_profile("default", derandomize=True, database=None, **_common)
-settings.register_profile("soak", derandomize=False, max_examples=20_000, **_common)
+settings.register_profile("soak", derandomize=False, max_examples=5_000, **_common)
 settings.load_profile("soak" if SOAK else "default")
 
 

@@ -17,11 +17,11 @@ from labelog import cli
 from labelog.kernels import codec, spans
 from labelog.kernels.runs import Runs
 from labelog.storage import base
+from labelog.storage.connections import PRAGMAS
 from labelog.storage.head import Slot
 from labelog.storage.journal import pack_numbers
 from labelog.storage.layout import FORMAT
 from labelog.storage.meta import Meta
-from labelog.storage.sqlite import PRAGMAS
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SOAK
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 import labelog
 import oracles
+from conftest import SOAK
 from labelog.engine import keeper, store
 
 SHAPE, CHUNKS = (5, 7, 11), (2, 4, 5)
@@ -27,6 +27,7 @@ AUTHORS = st.sampled_from(["ana", "vendor/bo", "vendor/cy"])
 SESSIONS = st.sampled_from([None, "left", "right"])
 LABELS = st.sampled_from([0, 1, 2, 3, 2**64 - 1])
 HANDLES = st.integers(0, 1)
+SEEDS = st.integers(0, 99)
 LOADED = (np.indices(SHAPE).sum(axis=0) // 4 % 3).astype(np.uint64)
 
 
@@ -153,7 +154,7 @@ class Machine(RuleBasedStateMachine):
             edit[box.slices()] = label
         self.committed(edit, mask, values, author, session)
 
-    @rule(h=HANDLES, author=AUTHORS, box=boxes(), seed=st.integers(0, 99))
+    @rule(h=HANDLES, author=AUTHORS, box=boxes(), seed=SEEDS)
     def paint_array(self, h, author, box, seed):
         labels = np.random.default_rng(seed).integers(0, 4, box.shape).astype(np.uint16)
         mask, values = np.zeros(SHAPE, bool), np.zeros(SHAPE, np.uint64)
@@ -162,7 +163,7 @@ class Machine(RuleBasedStateMachine):
             edit[box.slices()] = labels
         self.committed(edit, mask, values, author)
 
-    @rule(h=HANDLES, author=AUTHORS, box=boxes(), label=LABELS, seed=st.integers(0, 99), over=st.none() | st.sets(LABELS))
+    @rule(h=HANDLES, author=AUTHORS, box=boxes(), label=LABELS, seed=SEEDS, over=st.none() | st.sets(LABELS))
     def paint_mask(self, h, author, box, label, seed, over):
         drawn = np.random.default_rng(seed).integers(0, 2, box.shape).astype(bool)
         mask = np.zeros(SHAPE, bool)

@@ -14,6 +14,9 @@ Triple = tuple[int, int, int]
 MAX_CHUNK = 2**27
 """Most voxels a chunk may have: it is read, changed and written whole."""
 
+MAX_CHUNKS = 2**40
+"""Most chunks a volume may have."""
+
 MAX_AXIS = 2**31 - 1
 
 
@@ -78,6 +81,8 @@ class Grid:
         grid = cls(triple("shape", shape), triple("chunks", chunks))
         if math.prod(grid.chunks) > MAX_CHUNK:
             raise Invalid(f"a chunk may have at most {MAX_CHUNK} voxels, not {grid.chunks}")
+        if math.prod(grid.counts) > MAX_CHUNKS:
+            raise Invalid(f"a volume may have at most {MAX_CHUNKS} chunks, not {grid.counts} of {grid.chunks}")
         return grid
 
     @property
@@ -110,15 +115,22 @@ class Grid:
 
     def touching(self, box: Box) -> Iterator[tuple[int, Box]]:
         """Each chunk that a box within the volume touches, and the voxels that they share."""
-        if not box.voxels:
-            return
-        cz, cy, cx = self.chunks
+        zs, ys, xs = (_pieces(a, b, c) for a, b, c in zip(*box, self.chunks, strict=True))
         _, ny, nx = self.counts
-        for kz in range(box.start[0] // cz, -(-box.stop[0] // cz)):
-            for ky in range(box.start[1] // cy, -(-box.stop[1] // cy)):
-                for kx in range(box.start[2] // cx, -(-box.stop[2] // cx)):
-                    start = kz * cz, ky * cy, kx * cx
-                    yield (kz * ny + ky) * nx + kx, self._clipped(start).intersect(box)
+        for kz, z0, z1 in zs:
+            for ky, y0, y1 in ys:
+                row = (kz * ny + ky) * nx
+                for kx, x0, x1 in xs:
+                    yield row + kx, Box((z0, y0, x0), (z1, y1, x1))
+
+
+def _pieces(start: int, stop: int, length: int) -> list[tuple[int, int, int]]:
+    """An interval cut at the multiples of a length: which piece of the axis, and its bounds."""
+    if stop <= start:
+        return []
+    return [
+        (k, max(start, k * length), min(stop, (k + 1) * length)) for k in range(start // length, -(-stop // length))
+    ]
 
 
 def triple(name: str, value: object) -> Triple:

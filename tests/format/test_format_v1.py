@@ -43,7 +43,8 @@ def test_every_revision(path, states):
 
 def test_history(path):
     with labelog.open(path, "r") as volume:
-        for commit, expected in zip(volume.history(), json.loads((V1 / "commits.json").read_text("utf-8")), strict=True):
+        golden = json.loads((V1 / "commits.json").read_text("utf-8"))
+        for commit, expected in zip(volume.history(), golden, strict=True):
             found = {name: getattr(commit, name) for name in expected}
             assert found | {"time": commit.time.isoformat(), "targets": list(commit.targets)} == expected
 

@@ -38,6 +38,8 @@ class ChunkCache:
             if (chunk, state) in self._runs or runs.nbytes > self.limit:
                 return
             states = self._states.setdefault(chunk, [])
+            for older in states:  # which are given up before anything that is still the newest
+                self._runs.move_to_end((chunk, older), last=older > state)
             if len(states) == STATES:
                 self._drop(chunk, min(states))
             self._states.setdefault(chunk, []).append(state)

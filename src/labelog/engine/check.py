@@ -90,7 +90,7 @@ def _check_journal(store: Store, report: Report, upto: int) -> list[int]:
             if record is None:
                 report.problems.append(f"revision {revision} is missing")
                 break
-            deltas = {chunk: data for chunk in record.chunks for _, data in journal.deltas(chunk, revision - 1, revision)}
+            deltas = {c: data for c in record.chunks for _, data in journal.deltas(c, revision - 1, revision)}
             chain = link(before, record, deltas)
             if chain != journal.chain(revision):
                 report.problems.append(f"revision {revision} is not as it was committed: its hash does not hold")
@@ -111,7 +111,7 @@ def _check_live(journal: Reader, report: Report, upto: int) -> None:
         if any(taker not in dead for taker in journal.takers(revision) if taker <= upto):
             dead.add(revision)
         if (revision in dead) == journal.is_live(revision) and not any(t > upto for t in journal.takers(revision)):
-            report.problems.append(f"revision {revision} is {'live' if revision in dead else 'dead'}, and should not be")
+            report.problems.append(f"revision {revision} {'should' if revision not in dead else 'must not'} be live")
 
 
 def _check_chunk(store: Store, report: Report, chunk: int, upto: int) -> None:
@@ -137,8 +137,8 @@ def _check_chunk(store: Store, report: Report, chunk: int, upto: int) -> None:
             if revision in whole and whole[revision] != runs:
                 raise store.damaged(chunk, f"what is stored of revision {revision} is not what the deltas lead to")
             report.deltas += 1
-        for revision, live, _ in sorted(journal.edits(chunk, 1)):
-            if live and revision in edits:
+        for revision in sorted(revision for revision, _, _ in journal.edits(chunk, 1)):
+            if revision in edits:
                 replayed = spans.apply(replayed, edits[revision].new)
         if replayed != runs and journal.head() == upto:
             raise store.damaged(chunk, "its labels are not what the live edits made")

@@ -205,7 +205,7 @@ class Committer:
         """Tell readers. What is committed stays so, and is found in the journal, if that fails."""
         try:
             if turn.added is not None:
-                self._store.published(turn.newest, batch.fresh)
+                self._store.published(batch.start, turn.newest, batch.fresh)
         except LabelogError as error:
             log.warning("%s: revision %d is committed, but: %s", self._store.folder, turn.newest, error)
 

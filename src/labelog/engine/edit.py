@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from labelog.engine import indexing
 from labelog.engine.commit import Batch, Draft, Outcome, Patches, refuse_unseen
-from labelog.engine.store import Store
+from labelog.engine.store import Store, layered
 from labelog.errors import Invalid, OutOfBounds
 from labelog.geometry import Box, Triple, whole
 from labelog.kernels import spans
@@ -131,7 +131,7 @@ class Edit:
                 f"{rows.shape}"
             )
         limits = np.array([*self.shape, self.shape[2]])
-        bad = ((rows < 0) | (rows >= limits + [0, 0, 1, 1]) | (rows[:, 2:3] >= rows[:, 3:4])).any(axis=1)
+        bad = ((rows < 0) | (rows >= limits + np.array([0, 0, 1, 1])) | (rows[:, 2:3] >= rows[:, 3:4])).any(axis=1)
         if bad.any():
             first = int(np.flatnonzero(bad)[0])
             raise OutOfBounds(f"span {first} ({rows[first].tolist()}) is empty, or outside the volume of {self.shape}")
@@ -243,10 +243,7 @@ class Edit:
         staged = self._staged.get(chunk)
         if staged is None:
             return None
-        while len(staged) > 1:  # neighbours first, so that many small strokes do not cost their square
-            staged[:] = [spans.overlay(a, b) for a, b in zip(staged[::2], staged[1::2], strict=False)] + (
-                staged[-1:] if len(staged) % 2 else []
-            )
+        staged[:] = [layered(staged)]
         return staged[0]
 
     # Life

@@ -140,11 +140,9 @@ def settle(batch: Batch, chunk: int, toggled: set[int]) -> Settled:
     labels = left_alone = spans.nothing()
     lowest = min(toggled)
     ground = floor(turn, chunk, min(lowest, batch.start + 1))  # of what is not committed yet nothing can be read
-    for revision, live, data in turn.edits(chunk, ground):
+    for revision, live, data in turn.edits(chunk, ground, toggled):
         if not open_ and (not hidden or revision < lowest):
             break
-        if not live and revision not in toggled:
-            continue
         made = (deltas.get(revision) or store.delta(chunk, revision, data)).new
         if revision not in toggled:
             left_alone = spans.overlay(left_alone, spans.intersect(made, hidden))
@@ -176,14 +174,13 @@ def floor(journal: Reader, chunk: int, revision: int) -> int:
 def blame(store: Store, journal: Reader, chunk: int, voxels: Spans) -> Runs:
     """For each of these voxels of a chunk the revision of its newest live writer, 0 if there is none; 0 elsewhere."""
     found = spans.nothing()
-    for revision, live, data in journal.edits(chunk, 1):
+    for revision, _, data in journal.edits(chunk, 1):
         if not voxels:
             break
-        if live:
-            made = store.delta(chunk, revision, data).new
-            touched = spans.intersect(voxels, made)
-            found = spans.overlay(found, Spans(touched.start, touched.stop, [revision] * len(touched)))
-            voxels = spans.subtract(voxels, made)
+        made = store.delta(chunk, revision, data).new
+        touched = spans.intersect(voxels, made)
+        found = spans.overlay(found, Spans(touched.start, touched.stop, [revision] * len(touched)))
+        voxels = spans.subtract(voxels, made)
     return spans.apply(Runs.full(store.grid.chunks, 0), found)
 
 
@@ -191,7 +188,7 @@ def touches(store: Store, journal: Reader, record: Record, label: int | None, bo
     """Whether a commit gave or took this label, and wrote within this box (each if given)."""
     if label is None and box is None:
         return True
-    inside = {chunk: part for chunk, part in store.grid.touching(box)} if box is not None else None
+    inside = dict(store.grid.touching(box)) if box is not None else None
     seen_label, seen_box = label is None, box is None
     for chunk in record.chunks:
         if inside is not None and chunk not in inside and seen_label:

@@ -69,7 +69,7 @@ def read(index: Any, shape: Triple, read_box: Callable[[Box, NDArray[np.uint64]]
     box_shape = tuple(sum(stop - start for start, stop in cut) for cut in pieces)
     buffer = np.empty(box_shape, np.uint64)
     for parts in itertools.product(*(_placed(cut) for cut in pieces)):
-        starts, stops, places = zip(*parts, strict=True)
+        starts, stops, _ = zip(*parts, strict=True)
         target = tuple(slice(p, p + b - a) for a, b, p in parts)
         if all(b > a for a, b, _ in parts):
             read_box(Box(starts, stops), buffer[target])

@@ -85,7 +85,8 @@ def load(path: str | os.PathLike[str], labels: Any, *, voxel_size: Iterable[floa
     labels : an integer array (z, y, x) of any kind that gives NumPy arrays when sliced (NumPy, HDF5, Zarr), or an
         iterable of slabs: integer arrays (n, y, x), consecutive along z, of any n.
     voxel_size : along z, y, x, in `unit` (nm, um, mm, m, angstrom).
-    chunks : voxels of a chunk along z, y, x; by default 16, 256, 256, or less where the volume is smaller.
+    chunks : voxels of a chunk along z, y, x; by default 16, 256, 256, or less where the volume is smaller (of slabs
+        the depth is not known before).
     colours : label -> "#rrggbbaa", kept with the volume; read when the last slab has come.
     author, message : who loads it and why, for the history.
     threads : how many to use; by default one for each processor.
@@ -96,6 +97,8 @@ def load(path: str | os.PathLike[str], labels: Any, *, voxel_size: Iterable[floa
     size = checked_size(voxel_size, unit)
     who = draft(user(author), None, message, None)
     total, slabs = _slabs(labels)
+    if chunks is None and total:
+        chunks = _grid(labels.shape, None).chunks
     threads = threads or os.cpu_count() or 1
     with under_construction(Path(path)) as folder, ThreadPoolExecutor(threads) as pool:
         loader = _Loader(folder, chunks, pool)

@@ -199,5 +199,5 @@ def _reopened(address: str, revision: int) -> Snapshot:
 
     volume = _opened.get(address)
     if volume is None or volume.closed:
-        volume = _opened[address] = open_volume(address)
+        volume = _opened[address] = open_volume(address, "r")
     return volume.at(revision)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -86,15 +86,25 @@ class Store:
 
     def advance(self, head: int) -> int:
         """Learn which chunks changed up to `head`."""
-        if head > self._known:
-            with self._lock:
-                if head - self._known > CATCH_UP:
-                    self._last.clear()
-                elif head > self._known:
-                    with self.journal.reading() as journal:
-                        self._last.update(journal.changed_chunks(self._known, head))
-                self._known = max(head, self._known)
+        while head > (known := self._known):
+            if head - known > CATCH_UP:
+                self._learn(known, head, None)
+            else:
+                with self.journal.reading() as journal:
+                    changed = journal.changed_chunks(known, head)
+                self._learn(known, head, changed)
         return head
+
+    def _learn(self, known: int, head: int, changed: Mapping[int, int] | None) -> None:
+        """What changed between two revisions: chunk -> newest revision; None if that would be too much to follow."""
+        with self._lock:  # never held while the journal is asked: a writer may be waiting for it
+            if self._known != known:  # another thread was first
+                return
+            if changed is None:
+                self._last.clear()
+            else:
+                self._last.update(changed)
+            self._known = head
 
     def state(self, chunk: int, revision: int) -> int:
         """The revision that last changed a chunk, as of `revision`; 0 if none has."""
@@ -171,18 +181,13 @@ class Store:
 
     def _forward(self, journal: Reader, chunk: int, revision: int, runs: Runs, state: int) -> Runs:
         deltas = journal.deltas(chunk, revision, state) if revision < state else []
-        written = spans.nothing()
-        for made, data in deltas:
-            written = spans.overlay(written, self.delta(chunk, made, data).new)
         if len(deltas) > FOLD_AT:
             self.keeper.wish(chunk)
-        return spans.apply(runs, written)
+        return spans.apply(runs, layered([self.delta(chunk, made, data).new for made, data in deltas]))
 
     def _backward(self, journal: Reader, chunk: int, revision: int, runs: Runs, state: int) -> Runs:
-        written = spans.nothing()
-        for made, data in reversed(journal.deltas(chunk, state, revision)):
-            written = spans.overlay(written, self.delta(chunk, made, data).old)
-        return spans.apply(runs, written)
+        deltas = reversed(journal.deltas(chunk, state, revision))
+        return spans.apply(runs, layered([self.delta(chunk, made, data).old for made, data in deltas]))
 
     # Reading
 
@@ -228,8 +233,9 @@ class Store:
 
     # After a commit
 
-    def published(self, head: int, fresh: dict[int, tuple[int, Runs]]) -> None:
-        """The commits up to `head` are durable; `fresh` holds the chunks that they changed, and at which revision."""
+    def published(self, start: int, head: int, fresh: dict[int, tuple[int, Runs]]) -> None:
+        """The commits from `start` to `head` are durable; `fresh` is the chunks that they changed, and when."""
+        self._learn(start, head, {chunk: revision for chunk, (revision, _) in fresh.items()})
         self.advance(head)
         for chunk, (revision, runs) in fresh.items():
             self.cache.put(chunk, revision, runs)
@@ -238,17 +244,21 @@ class Store:
             self.changed.notify_all()
 
 
+def layered(patches: list[Spans]) -> Spans:
+    """All of them in one, the later over the earlier."""
+    while len(patches) > 1:  # neighbours first, so that many small ones do not cost their square
+        pairs = zip(patches[::2], patches[1::2], strict=False)
+        patches = [spans.overlay(a, b) for a, b in pairs] + patches[len(patches) & ~1 :]
+    return patches[0] if patches else spans.nothing()
+
+
 def check_fork(store: Store) -> Store:
     """The store, or a new one on the same files if this process inherited it by fork.
 
-    The inherited one is neither used nor closed: SQLite's locks belong to the parent.
+    The inherited one is not used: other threads of the parent may have held its locks.
     """
     if store.pid == os.getpid():
         return store
-    _inherited.append(store)
     if store.closed:
         raise Invalid(f"{store.folder} is closed")
     return store.reopened()
-
-
-_inherited: list[Store] = []

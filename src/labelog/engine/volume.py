@@ -104,15 +104,19 @@ class Volume:
     @property
     def store(self) -> Store:
         """The opened files; opened anew in a process that inherited the volume by fork."""
+        self._reopen_after_fork()
+        return self._open
+
+    def _reopen_after_fork(self) -> None:
         if self._open.pid != os.getpid():
             self._open = check_fork(self._open)
             self._committer = Committer(self._open)
-        return self._open
 
     @property
     def committer(self) -> Committer:
         """What all commits through this handle go through."""
-        return self._committer if self._open is self.store else self._committer
+        self._reopen_after_fork()
+        return self._committer
 
     @property
     def address(self) -> str:

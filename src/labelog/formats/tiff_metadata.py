@@ -53,7 +53,7 @@ def _imagej(text: str, page: Any, where: str) -> Described:
 
 
 def _ome(text: str, page: Any, where: str) -> Described:
-    found = {key: value for key, value in re.findall(r'\b((?:Size|PhysicalSize)[XYZCT](?:Unit)?)="([^"]*)"', text)}
+    found = dict(re.findall(r'\b((?:Size|PhysicalSize)[XYZCT](?:Unit)?)="([^"]*)"', text))
     samples = int(page.samplesperpixel)
     channels = int(found.get("SizeC", 1))
     axes = {"channels": 1 if channels == samples else channels}

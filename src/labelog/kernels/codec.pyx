@@ -4,9 +4,10 @@ Runs are coded row by row against the row before (the first row against nothing)
 within 3 voxels and with the same label to its right, costs one symbol and carries its label for free:
 
     row before   aaaaabbbbbbbcccccc
-    this row     aaaaaabbbxxxcccccc      KEEP+0 (a), KEEP+1 (b), INSERT (x: gap 3, its label), END (c as before)
+    this row     aaaaaabbbxxxcccccc      KEEP+0 (a), KEEP+1 (b), INSERT (x: gap 2, its label), END (c as before)
 
-Symbols, gaps and labels are three streams of bytes, each compressed by Blosc2 (Zstandard).
+A gap is the number of voxels between two starts. The palette, symbols, gaps and labels are four streams of bytes,
+each compressed by Blosc2 (Zstandard).
 """
 
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t

@@ -12,7 +12,6 @@ Runs are maximal (neighbours in a row differ) and immutable. A palette lists no 
 that no run uses any more.
 """
 
-cimport cython
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy
@@ -22,6 +21,9 @@ from labelog.kernels.labels cimport Buffer, Label, Table, reserve, table_add, ta
 import numpy as np
 
 from labelog.errors import Invalid
+
+cdef enum:
+    BLOCK = 32
 
 
 cdef class Runs:
@@ -143,7 +145,8 @@ cdef class Runs:
                     row = (z0 + z) * self.ny + y0 + y
                     first, last = self.rows[row], self.rows[row + 1]
                     guess += first                     # neighbouring rows have nearly the same runs
-                    if not (guess < last and self.stops[guess] > x0 and (guess == first or self.stops[guess - 1] <= x0)):
+                    if not (guess < last and self.stops[guess] > x0
+                            and (guess == first or self.stops[guess - 1] <= x0)):
                         guess = run_at(&self.stops[0], first, last, <uint32_t> x0)
                     if step == sizeof(Label):
                         fill_row(&out[z, y, 0], x0, dx, &self.stops[guess], &self.picks[guess], &values[0])
@@ -253,19 +256,28 @@ cdef size_t run_at(const uint32_t *stops, size_t first, size_t last, uint32_t x)
 
 cdef inline void fill_row(Label *out, Py_ssize_t x0, Py_ssize_t dx, const uint32_t *stops, const uint32_t *picks,
                           const Label *values) noexcept nogil:
-    """The voxels x0:x0 + dx of a row, from the run that holds x0 on."""
+    """The voxels x0:x0 + dx of a row, from the run that holds x0 on.
+
+    Whole blocks are written, over a run's end where the row has room: the next run writes there again, and no branch
+    depends on a run's length for most of them.
+    """
     cdef size_t i = 0
-    cdef Py_ssize_t x = 0, stop
+    cdef Py_ssize_t x = 0, stop, k
     cdef Label value
     while x < dx:
         stop = <Py_ssize_t> stops[i] - x0
         if stop > dx:
             stop = dx
         value = values[picks[i]]
+        i += 1
+        while x < stop and x + BLOCK <= dx:
+            for k in range(BLOCK):
+                out[x + k] = value
+            x += BLOCK
         while x < stop:
             out[x] = value
             x += 1
-        i += 1
+        x = stop
 
 
 cdef inline void fill_row_strided(char *out, Py_ssize_t step, Py_ssize_t x0, Py_ssize_t dx, const uint32_t *stops,

@@ -116,7 +116,8 @@ class Base:
             with explained(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
             write_file(path, data)
-            flush_folder(path.parent)
+        for folder in (self.folder / ARRAY, self.folder):
+            flush_folder(folder)
 
     def stray(self) -> list[Path]:
         """Files that are no chunk of this base and none of its documents, nor what a fold writes first."""

@@ -1,6 +1,7 @@
 """The head file: the newest revision and its chain hash, kept outside the journal so that a cut journal is noticed.
 
-Two slots are written in turn, each with its own checksum; the newer valid one counts. It is not flushed at each
+Even revisions go to the first of two slots, odd ones to the second, each with its own checksum; the newer valid one
+counts. It is not flushed at each
 commit, so after a power loss it may be behind the journal, never ahead of it.
 """
 

@@ -21,7 +21,8 @@ CHUNK_MAGIC = b"LLCK"
 CHUNK_HEADER = struct.Struct("<4sII16s3IQ3I")
 CHUNK_GUARDED = 12  # where the guarded bytes begin
 
-# One of the two slots of the head file: magic, format, CRC-32C of the rest, revision, chain hash, padding.
+# One of the two slots of the head file: magic, format, CRC-32C of the whole slot with 0 in its place, revision, chain
+# hash, padding.
 HEAD_MAGIC = b"LLHD"
 HEAD_SLOT = struct.Struct("<4sIIQ16s28x")
 

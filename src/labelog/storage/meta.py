@@ -76,7 +76,10 @@ class Meta:
         return meta
 
     def write(self, folder: Path) -> None:
-        write_file(folder / META, self.to_bytes())
+        data = self.to_bytes()
+        if len(data) > LIMIT:
+            raise Invalid(f"{len(self.colours)} colours take {len(data)} bytes; {META} may have {LIMIT}")
+        write_file(folder / META, data)
 
     @classmethod
     def read(cls, folder: Path) -> Meta:

@@ -6,8 +6,8 @@ Readers never wait for writers. Writers take turns: one at a time in a process b
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
+import json
 import logging
 import os
 import threading
@@ -17,25 +17,21 @@ from pathlib import Path
 from typing import Any
 
 import apsw
-import apsw.sqlite_extra
 import google_crc32c
 
-from labelog.errors import Corrupt, Invalid, LabelogError, NotFound, OutOfSpace, ReadOnly, Unsupported
+from labelog.errors import Corrupt, LabelogError, NotFound, ReadOnly, Unsupported
+from labelog.storage import connections
+from labelog.storage.connections import Connections, checksummed, explained, extended, keep_log
 from labelog.storage.disk import explained as files_explained
+from labelog.storage.forks import working
 from labelog.storage.head import Head, Slot, read_slots
 from labelog.storage.journal import Kind, Receipt, Record, Stored, link, pack_numbers, unpack_numbers
 from labelog.storage.layout import APPLICATION_ID, FORMAT, HEAD, JOURNAL, LOCK
 
 log = logging.getLogger("labelog.journal")
 
-OLDEST = (3, 51, 3)  # SQLite before 3.51.3 may corrupt a database when the write-ahead log is reset
 CHECKPOINT_AT = 2_000  # pages of the log after which it should be copied into the database
 CHECKPOINT_NOW = 16_000  # pages after which the next writer does it at once
-
-LOG_HEADER = 32  # bytes of a log without commits
-
-Rest = tuple[int, int, int] | None
-"""What a database was that no log lay beside: inode, size, time of its last change. None if there is a log."""
 
 SCHEMA = f"""
 CREATE TABLE volume (id BLOB NOT NULL) STRICT;
@@ -59,14 +55,6 @@ PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {FORMAT};
 """
 
-PRAGMAS = {
-    "journal_mode": "wal",
-    "synchronous": "full",
-    "wal_autocheckpoint": 0,  # that is the keeper's
-    "journal_size_limit": 64 * 2**20,  # bytes that the log keeps when it begins anew; none at the last close
-    "cache_size": -16 * 1024,  # KiB
-}
-
 KINDS = tuple(Kind)  # a kind is stored as its place here
 
 EDIT_COLUMNS = (
@@ -75,71 +63,9 @@ EDIT_COLUMNS = (
 )
 
 
-def _prepare() -> None:
-    if tuple(int(part) for part in apsw.sqlite_lib_version().split(".")) < OLDEST:
-        raise Unsupported(f"SQLite {apsw.sqlite_lib_version()} is too old: 3.51.3 or newer is needed")
-    if "cksmvfs" not in apsw.vfs_names():
-        apsw.sqlite_extra.load(apsw.Connection(":memory:"), "cksumvfs")
-
-
-@contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """SQLite's errors as labelog's, naming the path."""
-    try:
-        yield
-    except apsw.FullError as error:
-        raise OutOfSpace(f"the disk that holds {path} is full", path=str(path)) from error
-    except (apsw.CorruptError, apsw.NotADBError) as error:
-        raise Corrupt(f"{path} is damaged: {error}", path=str(path)) from error
-    except (apsw.ReadOnlyError, apsw.AuthError, apsw.PermissionsError) as error:
-        raise ReadOnly(f"{path} may not be written: {error}", path=str(path)) from error
-    except apsw.CantOpenError as error:
-        if not path.exists():
-            raise NotFound(f"{path} does not exist", path=str(path)) from error
-        raise LabelogError(f"{path} cannot be opened: {error}", path=str(path)) from error
-    except apsw.IOError as error:
-        code = _extended(error)
-        if code == apsw.SQLITE_IOERR_DATA:
-            raise Corrupt(f"{path} is damaged: a page's checksum does not hold", path=str(path)) from error
-        if code == apsw.SQLITE_IOERR_SHMSIZE or _full(path):
-            raise OutOfSpace(f"the disk that holds {path} is full", path=str(path)) from error
-        raise LabelogError(f"{path}: {error}", path=str(path)) from error
-    except apsw.Error as error:
-        raise LabelogError(f"{path}: {error}", path=str(path)) from error
-
-
-def _extended(error: apsw.Error) -> int:
-    """SQLite's extended result code, which apsw gives to each of its errors."""
-    code: int = error.extendedresult  # type: ignore[attr-defined]
-    return code
-
-
-def _full(path: Path) -> bool:
-    space = os.statvfs(path.parent)
-    return space.f_bavail * space.f_frsize < 2**16
-
-
-def _file_control(connection: apsw.Connection, operation: int, value: int) -> int:
-    number = ctypes.c_int(value)
-    connection.file_control("main", operation, ctypes.addressof(number))
-    return number.value
-
-
 def _delta_crc(chunk: int, revision: int, data: bytes) -> int:
     place = chunk.to_bytes(8, "little") + revision.to_bytes(8, "little")
     return int(google_crc32c.extend(google_crc32c.value(place), data))
-
-
-_locks: set[int] = set()  # descriptors of the locks held
-
-
-def _drop_locks() -> None:
-    """In a forked process: its copies of a lock would keep it from everybody when the parent has given it up."""
-    while _locks:
-        os.close(_locks.pop())
-
-
-os.register_at_fork(after_in_child=_drop_locks)
 
 
 class SqliteJournal:
@@ -150,34 +76,36 @@ class SqliteJournal:
         self.path = folder / JOURNAL
         self.volume = volume
         self.writable = writable
-        self.closed = False
         self.broken: str | None = None  # why no more may be written through this handle
         self.log_pages = 0  # pages in the write-ahead log after the last commit
-        self._idle: list[tuple[Rest, apsw.Connection]] = []
         self._lock = threading.RLock()  # held by the thread whose turn it is to write
-        self._writer: apsw.Connection | None = None
         self._head: Head | None = None
         if not self.path.exists():
             raise Corrupt(f"{self.path} is missing", path=str(self.path))
-        _prepare()
         slots = self.head_slots()  # before the journal, which may go on meanwhile
-        with self._reading() as connection:
-            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)  # of a damaged log nothing shall be lost
-            self._inspect(connection)
-            self._compare(slots, Reader(connection))
-            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
+        self._connections = Connections(self.path, writable=writable)
+        try:
+            with self._connections.reading() as connection:
+                keep_log(connection, True)  # of a damaged log nothing shall be lost
+                self._inspect(connection)
+                self._compare(slots, Reader(connection))
+                keep_log(connection, False)
+        except BaseException:
+            self._connections.close()
+            raise
+
+    @property
+    def closed(self) -> bool:
+        return self._connections.closed
 
     # Opening
 
     @classmethod
     def create(cls, folder: Path, volume: bytes, record: Record, manifest: Iterable[tuple[int, int, int]]) -> None:
         """A new journal with revision 0 and the chunks loaded with it, flushed to disk."""
-        _prepare()
         path = folder / JOURNAL
-        with explained(path):
-            connection = apsw.Connection(str(path), vfs="cksmvfs")
-            _file_control(connection, apsw.SQLITE_FCNTL_RESERVE_BYTES, 8)
-            _configure(connection)
+        with working, explained(path):
+            connection = connections.create(path)
             connection.execute("BEGIN IMMEDIATE")
             connection.execute(SCHEMA)
             connection.execute("INSERT INTO volume VALUES (?)", (volume,))
@@ -190,82 +118,6 @@ class SqliteJournal:
         head.flush()
         head.close()
 
-    def _connect(self, rest: Rest = None) -> apsw.Connection:
-        with explained(self.path):
-            if self.writable:
-                connection = apsw.Connection(str(self.path), vfs="cksmvfs", flags=apsw.SQLITE_OPEN_READWRITE)
-                _configure(connection)
-                return connection
-            how = "immutable=1" if rest else "readonly_shm=1"
-            flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
-            name = str(self.path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-            connection = apsw.Connection(f"file:{name}?mode=ro&{how}", vfs="cksmvfs", flags=flags)
-            connection.set_busy_timeout(10_000)
-            return connection
-
-    def _refuse_closed(self) -> None:
-        if self.closed:
-            raise Invalid(f"{self.folder} is closed")
-
-    def _rest(self) -> Rest:
-        """What to know the database by if it can be read as it is, because no commit lies in a log beside it.
-
-        A log without commits is as good as none, and SQLite, where it must not write, cannot make sense of one
-        that is only a header.
-        """
-        if self.writable:
-            return None
-        try:
-            log_bytes = os.stat(f"{self.path}-wal").st_size
-        except FileNotFoundError:
-            log_bytes = -1
-        index = os.path.exists(f"{self.path}-shm")  # looked for after the log: it is there before commits are
-        if index and log_bytes not in (-1, LOG_HEADER):
-            return None
-        if log_bytes > LOG_HEADER:
-            raise ReadOnly(
-                f'{self.path}-wal holds commits but {self.path}-shm, without which it cannot be read, is missing; '
-                f'open the volume once with mode="r+"',
-                path=str(self.path),
-            )
-        with files_explained(self.path):
-            found = os.stat(self.path)
-        return found.st_ino, found.st_size, found.st_mtime_ns
-
-    @contextmanager
-    def _reading(self) -> Iterator[apsw.Connection]:
-        """A connection of one's own for a few queries."""
-        self._refuse_closed()
-        rest = self._rest()
-        connection = self._pooled(rest) or self._connect(rest)
-        with explained(self.path):
-            try:
-                yield connection
-            except BaseException:
-                connection.close()
-                raise
-            self._idle.append((rest, connection))
-            if self.closed:  # meanwhile, so that nobody else will
-                self._close_idle()
-
-    def _pooled(self, rest: Rest) -> apsw.Connection | None:
-        """A connection that is there already and of use while the database is at this rest, or not at rest."""
-        while True:
-            try:
-                of, connection = self._idle.pop()
-            except IndexError:
-                return None
-            if of == rest:
-                return connection
-            connection.close()
-
-    def _close_idle(self) -> None:
-        while self._idle:
-            try:
-                self._idle.pop()[1].close()
-            except IndexError:  # another thread does the same
-                return
-
     def _inspect(self, connection: apsw.Connection) -> None:
         """Refuse what is not this volume's journal of this format."""
         found = connection.pragma("application_id"), connection.pragma("user_version")
@@ -273,7 +125,7 @@ class SqliteJournal:
             raise Corrupt(f"{self.path} is not a labelog journal", path=str(self.path))
         if found[1] != FORMAT:
             raise Unsupported(f"{self.path} has format {found[1]}; this version of labelog reads format {FORMAT}")
-        if _file_control(connection, apsw.SQLITE_FCNTL_RESERVE_BYTES, -1) != 8:
+        if not checksummed(connection):
             raise Corrupt(f"{self.path} is damaged: its pages have no checksums", path=str(self.path))
         if (volume := connection.execute("SELECT id FROM volume").get) != self.volume:
             whose = volume.hex() if isinstance(volume, bytes) else volume
@@ -298,22 +150,19 @@ class SqliteJournal:
 
     def close(self) -> None:
         """Close all connections. A turn under way in another thread ends first."""
-        with self._lock:
-            self.closed = True
-            if self._head is not None:
-                self._head.flush()
-                self._head.close()
-                self._head = None
-            with explained(self.path):
-                self._close_idle()
-                if self._writer is not None:
-                    self._writer.close()
-                    self._writer = None
+        with working, self._lock:
+            head, self._head = self._head, None
+            try:
+                if head is not None:
+                    head.flush()
+                    head.close()
+            finally:
+                self._connections.close()
 
     @contextmanager
     def reading(self) -> Iterator[Reader]:
         """For a few queries; each sees the journal as it is at that moment."""
-        with self._reading() as connection:
+        with self._connections.reading() as connection:
             yield Reader(connection)
 
     # Writing
@@ -323,28 +172,27 @@ class SqliteJournal:
         """A transaction, alone among all processes: committed at the end, rolled back by an exception."""
         if not self.writable:
             raise ReadOnly(f'{self.folder} is open for reading; open it with mode="r+"', path=str(self.folder))
-        with self._lock, self._flocked():
-            self._refuse_closed()
+        with working, self._lock, self._flocked():
+            self._connections.refuse_closed()
             if self.broken:
                 raise ReadOnly(f"{self.folder} takes no more writes until reopened: {self.broken}")
             if self._head is None:
                 self._head = Head(self.folder / HEAD)
-            if self._writer is None:
-                self._writer = self._connect()
-                self._writer.set_wal_hook(self._count_pages)
+            writer = self._connections.writer()
+            writer.set_wal_hook(self._count_pages)
             if self.log_pages > CHECKPOINT_NOW:
                 self._checkpoint(apsw.SQLITE_CHECKPOINT_RESTART)
             with explained(self.path):
-                self._writer.execute("BEGIN IMMEDIATE")
-                turn = Turn(self._writer)
+                writer.execute("BEGIN IMMEDIATE")
+                turn = Turn(writer)
                 try:
                     yield turn
                     with self._minding_flushes():
-                        self._writer.execute("COMMIT")
+                        writer.execute("COMMIT")
                     turn.committed = True
                 except BaseException:
-                    if self._writer.in_transaction:
-                        self._writer.execute("ROLLBACK")
+                    if writer.in_transaction:
+                        writer.execute("ROLLBACK")
                     elif turn.added is not None:  # interrupted after the commit?
                         turn.committed = turn.chain(turn.newest) == turn.added
                     raise
@@ -366,22 +214,19 @@ class SqliteJournal:
         try:
             yield
         except apsw.IOError as error:
-            if _extended(error) in (apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC):
+            if extended(error) in (apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC):
                 self.broken = f"flushing {self.path} to disk failed"
             raise
 
     @contextmanager
     def _flocked(self) -> Iterator[None]:
-        try:
-            descriptor = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        except OSError as error:
-            raise ReadOnly(f"{self.folder} may not be written: {error.strerror}", path=str(self.folder)) from error
-        _locks.add(descriptor)
+        path = self.folder / LOCK
+        with files_explained(path):
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
-            _locks.discard(descriptor)
             os.close(descriptor)
 
     def _count_pages(self, connection: apsw.Connection, name: str, pages: int) -> int:
@@ -390,16 +235,16 @@ class SqliteJournal:
 
     def checkpoint(self) -> None:
         """Copy the log into the database, as far as no reader is in the way; flush the head file."""
-        with self._lock:
-            if self._writer is not None:
+        with working, self._lock:
+            if self._head is not None:  # else nothing was written through this handle
                 self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
 
     def _checkpoint(self, mode: int) -> None:
-        assert self._writer is not None and self._head is not None
+        assert self._head is not None
         with explained(self.path):
             try:
                 with self._minding_flushes():
-                    self._writer.wal_checkpoint(mode=mode)
+                    self._connections.writer().wal_checkpoint(mode=mode)
                 self.log_pages = 0
             except apsw.BusyError:
                 log.info("%s: a reader holds back the checkpoint", self.path)
@@ -465,15 +310,16 @@ class Reader:
         )  # fmt: skip
         return [(revision, _verified(chunk, revision, crc, data)) for revision, crc, data in rows]
 
-    def edits(self, chunk: int, first: int) -> Iterator[Stored]:
-        """The deltas that edits made in a chunk from revision `first` on, newest first."""
+    def edits(self, chunk: int, first: int, dead: Iterable[int] = ()) -> Iterator[Stored]:
+        """The deltas that live edits, and these dead ones, made in a chunk from revision `first` on, newest first."""
         rows = self._db.execute(
-            "SELECT d.revision, d.crc, d.data, NOT EXISTS (SELECT 1 FROM dead WHERE dead.revision = d.revision) "
-            "FROM deltas d JOIN edits e ON e.revision = d.revision "
-            "WHERE d.chunk = ? AND d.revision >= ? AND e.kind = ? ORDER BY d.revision DESC",
-            (chunk, first, KINDS.index(Kind.EDIT)),
+            "SELECT d.revision, dead.revision IS NULL, d.crc, d.data "
+            "FROM deltas d JOIN edits e ON e.revision = d.revision LEFT JOIN dead ON dead.revision = d.revision "
+            "WHERE d.chunk = ? AND d.revision >= ? AND e.kind = ? "
+            "AND (dead.revision IS NULL OR d.revision IN (SELECT value FROM json_each(?))) ORDER BY d.revision DESC",
+            (chunk, first, KINDS.index(Kind.EDIT), json.dumps(list(dead))),
         )
-        for revision, crc, data, live in rows:
+        for revision, live, crc, data in rows:
             yield Stored(revision, bool(live), _verified(chunk, revision, crc, data))
 
     def lowest_toggled(self, chunk: int, first: int) -> int | None:
@@ -581,7 +427,8 @@ class Turn(Reader):
         before = self.newest, self.added
         self._db.execute("SAVEPOINT attempt")
         try:
-            yield
+            with explained(Path(self._db.filename)):
+                yield
         except BaseException:
             if self.alive:
                 self._db.execute("ROLLBACK TO attempt; RELEASE attempt")
@@ -611,13 +458,6 @@ class Turn(Reader):
     def keep(self, chunk: int, revision: int, data: bytes) -> None:
         """The whole chunk at a revision, so that old revisions are near to something whole."""
         self._db.execute("INSERT OR REPLACE INTO kept VALUES (?, ?, ?)", (chunk, revision, data))
-
-
-def _configure(connection: apsw.Connection) -> None:
-    connection.set_busy_timeout(10_000)
-    for name, value in PRAGMAS.items():
-        connection.pragma(name, value)
-    _file_control(connection, apsw.SQLITE_FCNTL_PERSIST_WAL, 1)
 
 
 def _numbers(items: Iterable[int | Kind]) -> str:

@@ -58,14 +58,15 @@ class RunsCodec(ArrayBytesCodec):
         shape = _three(chunk_spec.shape)
         data = chunk_bytes.to_bytes()
         labels = unpack(data, shape, f"a chunk of {len(data)} bytes").runs.dense()
-        native = chunk_spec.dtype.to_native_dtype()
+        native: Any = chunk_spec.dtype.to_native_dtype()
         if labels.max() > np.iinfo(native).max:
             raise Invalid(f"label {labels.max()} does not fit into {native}")
-        return chunk_spec.prototype.nd_buffer.from_ndarray_like(labels.astype(native).reshape(chunk_spec.shape))
+        array: Any = labels.astype(native).reshape(chunk_spec.shape)
+        return chunk_spec.prototype.nd_buffer.from_ndarray_like(array)
 
     def _encode_sync(self, chunk_array: NDBuffer, chunk_spec: ArraySpec) -> Buffer:
         array = chunk_array.as_numpy_array().reshape(_three(chunk_spec.shape))
-        data = pack(Runs.from_dense(array), NOBODY, (0, 0, 0), 0)
+        data = pack(Runs.from_dense(np.asarray(array)), NOBODY, (0, 0, 0), 0)
         return chunk_spec.prototype.buffer.from_bytes(data)
 
     async def _decode_single(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
