@@ -1,7 +1,7 @@
 """Builds the Cython kernels; everything else is in pyproject.toml.
 
-    python setup.py build_ext --inplace        the release build
-    LABELOG_DEBUG=1 python setup.py build ...  bounds and overflow checks on, for running the tests against
+`python setup.py build_ext --inplace` makes the release build. With LABELOG_DEBUG=1 in the environment bounds and
+overflow checks are on: `make test-debug` runs tests against that.
 """
 
 import os

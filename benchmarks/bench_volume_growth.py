@@ -29,7 +29,7 @@ TOPIC = "Growth of the volume"
 NOTE = f"""\
 Volumes of 0.1, 1 and 4 gigavoxels, loaded slab by slab: the labels, tiled, so that each chunk holds what it holds in
 the smallest volume. All are measured in turn with the same strokes. "In one place": all within
-{' x '.join(map(str, NEIGHBOURHOOD))} voxels, so that the chunks are in cache. "Anywhere": at random places of the
+{" x ".join(map(str, NEIGHBOURHOOD))} voxels, so that the chunks are in cache. "Anywhere": at random places of the
 whole volume with a cache of 0 bytes, so that each stroke decodes its chunks. Reads are of 512 x 512 voxels on a slice,
 the same number in each volume. The ratio is the worst of the sizes to the smallest."""
 

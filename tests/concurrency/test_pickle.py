@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pickle
 import signal
@@ -112,6 +113,9 @@ def test_a_fork_while_others_write_neither_hangs_nor_holds_locks(busy: labelog.V
         sleeper.join()
 
 
+IN_USE = 128  # the byte of the log's index that whoever has the database open has a lock on
+
+
 @pytest.mark.parametrize("inherited", [True, False], ids=["inherited", "opened anew"])
 def test_a_child_goes_on_when_its_parent_has_closed_the_volume(volume: labelog.Volume, inherited: bool) -> None:
     """It holds SQLite's locks itself, and did not inherit what only looks like them."""
@@ -121,6 +125,8 @@ def test_a_child_goes_on_when_its_parent_has_closed_the_volume(volume: labelog.V
     its.close()
     assert (mine.recv() if mine.poll(30) else None) == (4, EXPECTED)
     volume.close()
+    with open(f"{volume.address}/journal.sqlite-shm", "r+b") as index, pytest.raises(BlockingIOError):
+        fcntl.lockf(index, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, IN_USE)
     for number in range(5):
         writers.together([(writers.draw, (volume.address, 9, 3))], processes=True)
         mine.send("go on")

@@ -132,12 +132,12 @@ def look(volume: labelog.Volume | str, upto: int, mode: labelog.engine.volume.Mo
 
 
 def fold(path: str, upto: int) -> int:
-    """Compact again and again until a revision is there; how many chunks were folded."""
+    """Compact again and again until a revision is there, and once more; how many chunks were folded."""
     with labelog.open(path) as volume:
         folded = 0
         while volume.revision < upto:
             folded += volume.compact()
-        return folded
+        return folded + volume.compact()
 
 
 def send(volume: labelog.Volume | str, key: str, label: int, empty: bool = False) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""The disk is full: an error that names it, nothing acknowledged is lost, reads go on, and so do edits once there is room.
+"""The disk is full: an error that names it, nothing acknowledged is lost, reads go on; so do edits once there is room.
 
 The limit is reached at many different points: a filler leaves a few pages more each time.
 """

@@ -23,7 +23,8 @@ def notes(tmp_path: Path, request: pytest.FixtureRequest) -> tuple[Path, dict[st
     start = {str(file.relative_to(path)): file.read_bytes() for file in path.rglob("*")
              if file.is_file() and not file.name.endswith("-shm")}  # fmt: skip
     child = multiprocessing.get_context("spawn").Process(
-        target=power.record, args=(str(path), str(tmp_path / "notes"), COMMITS, request.param))
+        target=power.record, args=(str(path), str(tmp_path / "notes"), COMMITS, request.param)
+    )
     child.start()
     child.join()
     assert child.exitcode == 0

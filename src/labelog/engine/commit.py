@@ -194,7 +194,9 @@ class Committer:
                 ticket.error = ticket.error or error
         except BaseException:
             if turn is None or not turn.committed:
-                self._waiting.extendleft(ticket for ticket in reversed(tickets) if ticket is not own and not ticket.error)
+                self._waiting.extendleft(
+                    ticket for ticket in reversed(tickets) if ticket is not own and not ticket.error
+                )
             raise
         else:
             self._publish(turn, batch)
