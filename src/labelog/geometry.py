@@ -48,9 +48,8 @@ class Box(NamedTuple):
         return Box(start, stop)  # type: ignore[arg-type]
 
     def shift(self, by: Triple) -> Box:
-        start = tuple(a + d for a, d in zip(self.start, by, strict=True))
-        stop = tuple(a + d for a, d in zip(self.stop, by, strict=True))
-        return Box(start, stop)  # type: ignore[arg-type]
+        (z0, y0, x0), (z1, y1, x1), (z, y, x) = self.start, self.stop, by
+        return Box((z0 + z, y0 + y, x0 + x), (z1 + z, y1 + y, x1 + x))
 
     def relative(self, to: Triple) -> Box:
         """The same voxels counted from another first voxel."""
@@ -58,8 +57,8 @@ class Box(NamedTuple):
 
     def slices(self) -> tuple[slice, slice, slice]:
         """For indexing an array."""
-        z, y, x = (slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
-        return z, y, x
+        (z0, y0, x0), (z1, y1, x1) = self
+        return slice(z0, z1), slice(y0, y1), slice(x0, x1)
 
     def __str__(self) -> str:
         return ", ".join(f"{a}:{b}" for a, b in zip(self.start, self.stop, strict=True))

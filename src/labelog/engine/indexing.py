@@ -50,6 +50,14 @@ def read(index: Any, shape: Triple, read_box: Callable[[Box, NDArray[np.uint64]]
          lookup: Callable[[NDArray[np.int64]], NDArray[np.uint64]]) -> Any:  # fmt: skip
     """What `array[index]` would give for an array of this shape."""
     entries = expand(index, shape)
+    scalar = not (index is Ellipsis or (isinstance(index, tuple) and any(entry is Ellipsis for entry in index)))
+    plain = _plain(entries, shape)
+    if plain is not None:
+        whole, result = plain
+        out = np.empty(whole.shape, np.uint64)
+        read_box(whole, out)
+        out = out.reshape(result)
+        return out if result or not scalar else out[()]
     arrays = [entry for entry in entries if isinstance(entry, np.ndarray) and entry.ndim > 0]
     if len(arrays) > 1 or any(entry.dtype == bool for entry in arrays):
         return _points(tuple(entries), shape, lookup)
@@ -73,8 +81,6 @@ def read(index: Any, shape: Triple, read_box: Callable[[Box, NDArray[np.uint64]]
         target = tuple(slice(p, p + b - a) for a, b, p in parts)
         if all(b > a for a, b, _ in parts):
             read_box(Box(starts, stops), buffer[target])
-    if index is Ellipsis or (isinstance(index, tuple) and any(entry is Ellipsis for entry in index)):
-        rest.append(Ellipsis)  # with which NumPy gives an array even for a single voxel
     return buffer[tuple(rest)]
 
 
@@ -157,25 +163,32 @@ def _points(index: tuple[Any, ...], shape: Triple,
     return lookup(flat).reshape(np.shape(wanted[0]))
 
 
-def box(index: Any, shape: Triple) -> tuple[Box, tuple[int, ...]]:
-    """The box of an assignment, and the shape that NumPy would give it (without the axes of single integers)."""
+def _plain(entries: list[Any], shape: Triple) -> tuple[Box, tuple[int, ...]] | None:
+    """The box that integers and slices with step 1 choose, and the shape of the result; None for other entries."""
     start, stop, result = [], [], []
-    entries = expand(index, shape)
     for axis, entry in enumerate(entries):
         if isinstance(entry, slice):
             low, high, step = _indices(entry, shape[axis], axis)
             if step != 1:
-                raise Invalid("assignment takes a box: slices with step 1; paint a mask for anything else")
+                return None
             high = max(low, high)
             result.append(high - low)
-        elif entry is None or (isinstance(entry, np.ndarray) and entry.ndim):
-            raise Invalid("assignment takes a box: integers and slices; paint a mask for anything else")
+        elif entry is None or (isinstance(entry, np.ndarray) and (entry.ndim or entry.dtype == bool)):
+            return None
         else:
             low = integer(entry, shape[axis], axis)
             high = low + 1
         start.append(low)
         stop.append(high)
     return Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2])), tuple(result)
+
+
+def box(index: Any, shape: Triple) -> tuple[Box, tuple[int, ...]]:
+    """The box of an assignment, and the shape that NumPy would give it (without the axes of single integers)."""
+    plain = _plain(expand(index, shape), shape)
+    if plain is None:
+        raise Invalid("assignment takes a box: integers and slices with step 1; paint a mask for anything else")
+    return plain
 
 
 def within(value: Any, shape: Triple) -> Box:
