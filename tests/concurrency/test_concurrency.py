@@ -79,6 +79,44 @@ def test_background_folds_race_with_writers(path: str, monkeypatch: pytest.Monke
         assert volume.check().problems == []
 
 
+def test_a_first_fold_between_a_readers_steps_is_no_damage(path: str) -> None:
+    """The reader has found no file of the chunk; then another process folds it, and the manifest has it."""
+    with labelog.open(path) as volume, labelog.open(path) as other:
+        writers.sweep(volume, 0, 3)
+        read = volume.store.base.read
+
+        def interrupted(chunk: int) -> object:
+            stored = read(chunk)
+            other.compact()
+            return stored
+
+        volume.store.base.read = interrupted  # type: ignore[method-assign,assignment]
+        assert (volume.at(1)[:] == 1000).all()
+        assert (volume.at(0)[:] == 0).all()
+
+
+def test_a_check_is_not_misled_by_what_happens_meanwhile(path: str) -> None:
+    stop = threading.Event()
+
+    def toggle(volume: labelog.Volume) -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            writers.draw(volume, number % MANY, 2)
+            for action in (volume.undo, volume.redo, volume.undo, volume.compact):
+                action(f"writer-{number % MANY}") if action != volume.compact else action()
+
+    def verify(volume: labelog.Volume) -> list[str]:
+        try:
+            return [problem for _ in range(25) for problem in volume.check().problems]
+        finally:
+            stop.set()
+
+    with labelog.open(path) as volume, labelog.open(path, "r") as reader:
+        jobs = [(toggle, (volume,)), (verify, (volume,)), (verify, (reader,))]
+        assert writers.together(jobs, processes=False)[1:] == [[], []]
+
+
 def test_seen_refuses_to_overwrite_unseen_work(path: str) -> None:
     with labelog.open(path) as volume, labelog.open(path) as other:
         with other.edit("lee") as edit:

@@ -23,7 +23,7 @@ import numpy as np
 from labelog.errors import Invalid
 
 cdef enum:
-    BLOCK = 32
+    BLOCK = 16
 
 
 cdef class Runs:
