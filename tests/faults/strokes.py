@@ -7,6 +7,7 @@ shows as a row of two labels.
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import struct
@@ -31,6 +32,7 @@ def count(usual: int) -> int:
     return usual * 20 if os.environ.get("LABELOG_SOAK") == "1" else usual
 
 
+@functools.cache
 def seed() -> int:
     """The seed of what is random: LABELOG_SEED, so that a failure can be repeated; fixed unless this is a soak."""
     if given := os.environ.get("LABELOG_SEED"):

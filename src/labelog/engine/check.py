@@ -96,7 +96,8 @@ def _check_journal(store: Store, report: Report, upto: int) -> list[int]:
                 report.problems.append(f"revision {revision} is not as it was committed: its hash does not hold")
             before = journal.chain(revision) or chain
             report.revisions += 1
-        _check_live(journal, report, upto)
+        with journal.still():
+            _check_live(journal, report)
         for chunk, revision in journal.rows("SELECT chunk, revision FROM deltas WHERE revision NOT IN "
                                             "(SELECT revision FROM edits)"):  # fmt: skip
             report.problems.append(f"a delta of chunk {chunk} belongs to no commit ({revision})")
@@ -104,13 +105,13 @@ def _check_journal(store: Store, report: Report, upto: int) -> list[int]:
         return sorted(present)
 
 
-def _check_live(journal: Reader, report: Report, upto: int) -> None:
+def _check_live(journal: Reader, report: Report) -> None:
     """The live set follows from who takes out what."""
     dead: set[int] = set()
-    for revision in range(upto, 0, -1):
-        if any(taker not in dead for taker in journal.takers(revision) if taker <= upto):
+    for revision in range(journal.head(), 0, -1):
+        if any(taker not in dead for taker in journal.takers(revision)):
             dead.add(revision)
-        if (revision in dead) == journal.is_live(revision) and not any(t > upto for t in journal.takers(revision)):
+        if (revision in dead) == journal.is_live(revision):
             report.problems.append(f"revision {revision} {'should' if revision not in dead else 'must not'} be live")
 
 
@@ -137,7 +138,7 @@ def _check_chunk(store: Store, report: Report, chunk: int, upto: int) -> None:
             if revision in whole and whole[revision] != runs:
                 raise store.damaged(chunk, f"what is stored of revision {revision} is not what the deltas lead to")
             report.deltas += 1
-        for revision in sorted(revision for revision, _, _ in journal.edits(chunk, 1)):
+        for revision in sorted(revision for revision, _ in journal.live_edits(chunk, 1)):
             if revision in edits:
                 replayed = spans.apply(replayed, edits[revision].new)
         if replayed != runs and journal.head() == upto:

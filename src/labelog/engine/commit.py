@@ -21,7 +21,7 @@ from labelog.geometry import Box
 from labelog.kernels import codec, spans
 from labelog.kernels.runs import Runs
 from labelog.kernels.spans import Spans
-from labelog.storage.journal import Kind, Receipt, Record
+from labelog.storage.journal import Commit, Kind, Receipt, Record
 from labelog.storage.sqlite import Turn
 
 log = logging.getLogger("labelog.commit")
@@ -61,11 +61,12 @@ def draft(author: str, session: str | None, message: str, key: str | None, *aske
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a commit did. `revision` is None if there was nothing to write."""
+    """What a commit did. `revision` is None if there was nothing to write, `commit` if a key told it from before."""
 
     revision: int | None
     voxels: int
     written: int
+    commit: Commit | None = None
 
 
 Job = Callable[["Batch"], Outcome]
@@ -86,7 +87,7 @@ class Batch:
         return made[1] if made else self.store.runs(chunk, self.start)
 
     def now(self) -> int:
-        return max(time.time_ns() // 1000, self.turn.time(self.turn.newest))
+        return max(time.time_ns() // 1000, self.turn.time_of_newest)
 
     def write(self, kind: Kind, draft: Draft, patches: Patches, *, written: int | None = None, left_alone: int = 0,
               lowest: int | None = None, targets: tuple[int, ...] = ()) -> Outcome:  # fmt: skip
@@ -110,7 +111,7 @@ class Batch:
         )  # fmt: skip
         self.turn.add(record, deltas)
         self.fresh.update(fresh)
-        return Outcome(revision, changed, record.written)
+        return Outcome(revision, changed, record.written, record.commit(live=True))
 
     def since(self, chunk: int, revision: int) -> Spans:
         """The voxels of a chunk that commits after `revision` gave another label."""

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from labelog.engine.commit import Batch, Draft, Outcome, measure
-from labelog.engine.store import Store
+from labelog.engine.store import Store, layered
 from labelog.errors import Conflict, NothingToUndo
 from labelog.geometry import Box
 from labelog.kernels import spans
 from labelog.kernels.runs import Runs
-from labelog.kernels.spans import Spans
+from labelog.kernels.spans import Delta, Spans
 from labelog.storage.journal import Kind, Record
 from labelog.storage.sqlite import Reader
 
@@ -76,15 +77,13 @@ def _reverted(batch: Batch, revision: int) -> bool:
 def take_out(batch: Batch, kind: Kind, draft: Draft, targets: list[int], strict: bool) -> Outcome:
     """Commit that these are taken out, and all that follows from it for the voxels."""
     flips = flipped(batch, targets)
-    chunks: dict[int, set[int]] = defaultdict(set)
-    lowest = batch.turn.newest + 1
-    for revision in flips:
-        record = batch.turn.record(revision)
-        if record is not None and record.kind is Kind.EDIT:
-            lowest = min(lowest, revision)
-            for chunk in record.chunks:
-                chunks[chunk].add(revision)
-    batch.turn.set_live(flips)
+    batch.turn.set_live({record.revision: live for record, live in flips})
+    edits = [(record, live) for record, live in flips if record.kind is Kind.EDIT]
+    lowest = min((record.revision for record, _ in edits), default=batch.turn.newest + 1)
+    chunks: dict[int, dict[int, bool]] = defaultdict(dict)
+    for record, live in edits:
+        for chunk in record.chunks:
+            chunks[chunk][record.revision] = live
     settled = {chunk: settle(batch, chunk, toggled) for chunk, toggled in chunks.items()}
     left_alone, box = measure(batch.store, {chunk: found.left_alone for chunk, found in settled.items()})
     if strict and left_alone:
@@ -97,27 +96,27 @@ def take_out(batch: Batch, kind: Kind, draft: Draft, targets: list[int], strict:
                        left_alone=left_alone, lowest=lowest, targets=tuple(targets))  # fmt: skip
 
 
-def flipped(batch: Batch, targets: list[int]) -> dict[int, bool]:
-    """Which commits begin or cease to be live when a new one takes out these."""
+def flipped(batch: Batch, targets: list[int]) -> list[tuple[Record, bool]]:
+    """The commits that begin (True) or cease to be live when a new one takes out these."""
+    turn, named = batch.turn, set(targets)
     flips: dict[int, bool] = {}
-    named = set(targets)
+    records = []
     heap = [-target for target in named]  # newest first: who takes a commit out is always newer than it
     heapq.heapify(heap)
     seen = set(named)
     while heap:
         revision = -heapq.heappop(heap)
-        was = batch.turn.is_live(revision)
-        takers = batch.turn.takers(revision)
-        now = revision not in named and not any(flips.get(t, batch.turn.is_live(t)) for t in takers)
-        if was == now:
+        record = turn.record(revision)
+        now = revision not in named and not any(flips.get(t, turn.is_live(t)) for t in turn.takers(revision))
+        if record is None or now == turn.is_live(revision):
             continue
         flips[revision] = now
-        record = batch.turn.record(revision)
-        for target in record.targets if record else ():
+        records.append((record, now))
+        for target in record.targets:
             if target not in seen:
                 seen.add(target)
                 heapq.heappush(heap, -target)
-    return flips
+    return records
 
 
 class Settled(NamedTuple):
@@ -128,26 +127,23 @@ class Settled(NamedTuple):
     written: int
 
 
-def settle(batch: Batch, chunk: int, toggled: set[int]) -> Settled:
-    """For each voxel that the toggled edits wrote in a chunk, the label that its newest live writer gave it."""
+def settle(batch: Batch, chunk: int, toggled: dict[int, bool]) -> Settled:
+    """For each voxel that the toggled edits (revision -> live now) wrote in a chunk, what its newest writer gave it."""
     store, turn = batch.store, batch.turn
     deltas = {r: store.delta(chunk, r, data) for r in toggled for _, data in turn.deltas(chunk, r - 1, r)}
-    open_ = spans.nothing()  # voxels whose newest live writer is not found yet
-    for delta in deltas.values():
-        open_ = spans.overlay(open_, delta.new)
+    open_ = layered([delta.new for delta in deltas.values()])  # voxels whose newest live writer is not found yet
     written = open_.voxels
     hidden = open_  # voxels of which no edit, live or toggled, is found yet
     labels = left_alone = spans.nothing()
     lowest = min(toggled)
     ground = floor(turn, chunk, min(lowest, batch.start + 1))  # of what is not committed yet nothing can be read
-    for revision, live, data in turn.edits(chunk, ground, toggled):
+    for revision, made in _writers(batch, chunk, ground, deltas):
         if not open_ and (not hidden or revision < lowest):
             break
-        made = (deltas.get(revision) or store.delta(chunk, revision, data)).new
         if revision not in toggled:
             left_alone = spans.overlay(left_alone, spans.intersect(made, hidden))
         hidden = spans.subtract(hidden, made)
-        if live:
+        if toggled.get(revision, True):
             labels = spans.overlay(labels, spans.intersect(made, open_))
             open_ = spans.subtract(open_, made)
     if open_:
@@ -157,6 +153,17 @@ def settle(batch: Batch, chunk: int, toggled: set[int]) -> Settled:
             below = spans.diff(store.runs(chunk, ground - 1), open_).old
         labels = spans.overlay(labels, spans.intersect(below, open_))
     return Settled(labels, left_alone, written)
+
+
+def _writers(batch: Batch, chunk: int, first: int, toggled: dict[int, Delta]) -> Iterator[tuple[int, Spans]]:
+    """What the toggled edits and all live ones from revision `first` on wrote in a chunk, newest first."""
+    live = (
+        (revision, batch.store.delta(chunk, revision, data).new)
+        for revision, data in batch.turn.live_edits(chunk, first)
+        if revision not in toggled
+    )
+    own = ((revision, toggled[revision].new) for revision in sorted(toggled, reverse=True))
+    return heapq.merge(live, own, key=lambda item: -item[0])
 
 
 def floor(journal: Reader, chunk: int, revision: int) -> int:
@@ -174,7 +181,7 @@ def floor(journal: Reader, chunk: int, revision: int) -> int:
 def blame(store: Store, journal: Reader, chunk: int, voxels: Spans) -> Runs:
     """For each of these voxels of a chunk the revision of its newest live writer, 0 if there is none; 0 elsewhere."""
     found = spans.nothing()
-    for revision, _, data in journal.edits(chunk, 1):
+    for revision, data in journal.live_edits(chunk, 1):
         if not voxels:
             break
         made = store.delta(chunk, revision, data).new

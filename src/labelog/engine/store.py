@@ -156,9 +156,11 @@ class Store:
         stored = self.base.read(chunk)
         with self.journal.reading() as journal:
             if stored is None:
-                if journal.manifest(chunk) is not None:
-                    raise self.damaged(chunk, f"{self.base.path(chunk)} is missing")
-                return Chunk(0, self._zeros, 0)
+                if journal.manifest(chunk) is None:
+                    return Chunk(0, self._zeros, 0)
+                stored = self.base.read(chunk)  # it may have been folded for the first time in between
+            if stored is None:
+                raise self.damaged(chunk, f"{self.base.path(chunk)} is missing")
             if stored.revision > journal.head():
                 raise self.damaged(chunk, f"it is of revision {stored.revision}, which the journal does not have")
         return stored

@@ -325,7 +325,7 @@ class Volume:
     def _commit(self, who: Draft, job: Job) -> Commit:
         outcome = self.committer.commit(who, job)
         assert outcome.revision is not None
-        return self.commit(outcome.revision)
+        return outcome.commit or self.commit(outcome.revision)
 
     # History
 

@@ -79,14 +79,6 @@ class Record(NamedTuple):
         )  # fmt: skip
 
 
-class Stored(NamedTuple):
-    """An edit's delta in a chunk, and whether the edit is live."""
-
-    revision: int
-    live: bool
-    data: bytes
-
-
 class Receipt(NamedTuple):
     """What an idempotency key did when it was first used."""
 

@@ -7,7 +7,6 @@ Readers never wait for writers. Writers take turns: one at a time in a process b
 from __future__ import annotations
 
 import fcntl
-import json
 import logging
 import os
 import threading
@@ -25,7 +24,7 @@ from labelog.storage.connections import Connections, checksummed, explained, ext
 from labelog.storage.disk import explained as files_explained
 from labelog.storage.forks import working
 from labelog.storage.head import Head, Slot, read_slots
-from labelog.storage.journal import Kind, Receipt, Record, Stored, link, pack_numbers, unpack_numbers
+from labelog.storage.journal import Kind, Receipt, Record, link, pack_numbers, unpack_numbers
 from labelog.storage.layout import APPLICATION_ID, FORMAT, HEAD, JOURNAL, LOCK
 
 log = logging.getLogger("labelog.journal")
@@ -39,11 +38,10 @@ CREATE TABLE authors (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE edits (
     revision INTEGER PRIMARY KEY, kind INTEGER NOT NULL, author INTEGER NOT NULL, session TEXT, time INTEGER NOT NULL,
     message TEXT NOT NULL, changed INTEGER NOT NULL, written INTEGER NOT NULL, left_alone INTEGER NOT NULL,
-    lowest INTEGER NOT NULL, chunks BLOB NOT NULL, hash BLOB NOT NULL) STRICT;
-CREATE INDEX edits_author ON edits (author, kind);
+    lowest INTEGER NOT NULL, chunks BLOB NOT NULL, hash BLOB NOT NULL, live INTEGER NOT NULL) STRICT;
+CREATE INDEX edits_author ON edits (author, kind, live);
 CREATE TABLE takes_out (revision INTEGER, target INTEGER, PRIMARY KEY (revision, target)) STRICT, WITHOUT ROWID;
 CREATE INDEX takes_out_target ON takes_out (target);
-CREATE TABLE dead (revision INTEGER PRIMARY KEY) STRICT;
 CREATE TABLE deltas (chunk INTEGER, revision INTEGER, crc INTEGER NOT NULL, data BLOB NOT NULL,
     PRIMARY KEY (chunk, revision)) STRICT, WITHOUT ROWID;
 CREATE TABLE keys (author INTEGER, key TEXT, digest BLOB NOT NULL, revision INTEGER, changed INTEGER NOT NULL,
@@ -265,6 +263,16 @@ class Reader:
         """Any rows at all: for checking the journal as a whole."""
         return self._db.execute(query, values).fetchall()
 
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """All queries within see the journal as it is at one moment."""
+        self._db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+
     # Commits
 
     def head(self) -> int:
@@ -288,8 +296,7 @@ class Reader:
         """Commits as stored, each with whether it is live; `where` speaks of the table edits."""
         order = "DESC" if newest_first else "ASC"
         rows = self.rows(
-            f"SELECT {EDIT_COLUMNS}, NOT EXISTS (SELECT 1 FROM dead WHERE dead.revision = edits.revision) "
-            f"FROM edits WHERE {where} ORDER BY revision {order} LIMIT {limit}",
+            f"SELECT {EDIT_COLUMNS}, live FROM edits WHERE {where} ORDER BY revision {order} LIMIT {limit}",
             *values,
         )
         return [(_record(self._db, row[:-1]), bool(row[-1])) for row in rows]
@@ -310,17 +317,15 @@ class Reader:
         )  # fmt: skip
         return [(revision, _verified(chunk, revision, crc, data)) for revision, crc, data in rows]
 
-    def edits(self, chunk: int, first: int, dead: Iterable[int] = ()) -> Iterator[Stored]:
-        """The deltas that live edits, and these dead ones, made in a chunk from revision `first` on, newest first."""
+    def live_edits(self, chunk: int, first: int) -> Iterator[tuple[int, bytes]]:
+        """Revision and bytes of the deltas that live edits made in a chunk from `first` on, newest first."""
         rows = self._db.execute(
-            "SELECT d.revision, dead.revision IS NULL, d.crc, d.data "
-            "FROM deltas d JOIN edits e ON e.revision = d.revision LEFT JOIN dead ON dead.revision = d.revision "
-            "WHERE d.chunk = ? AND d.revision >= ? AND e.kind = ? "
-            "AND (dead.revision IS NULL OR d.revision IN (SELECT value FROM json_each(?))) ORDER BY d.revision DESC",
-            (chunk, first, KINDS.index(Kind.EDIT), json.dumps(list(dead))),
+            "SELECT d.revision, d.crc, d.data FROM deltas d JOIN edits e ON e.revision = d.revision "
+            "WHERE d.chunk = ? AND d.revision >= ? AND e.kind = ? AND e.live ORDER BY d.revision DESC",
+            (chunk, first, KINDS.index(Kind.EDIT)),
         )
-        for revision, live, crc, data in rows:
-            yield Stored(revision, bool(live), _verified(chunk, revision, crc, data))
+        for revision, crc, data in rows:
+            yield revision, _verified(chunk, revision, crc, data)
 
     def lowest_toggled(self, chunk: int, first: int) -> int | None:
         """The lowest edit that an undo, redo or revert from revision `first` on put back or took out in a chunk."""
@@ -358,20 +363,20 @@ class Reader:
         return [revision for (revision,) in self.rows("SELECT revision FROM takes_out WHERE target = ?", target)]
 
     def is_live(self, revision: int) -> bool:
-        return self._get("SELECT 1 FROM dead WHERE revision = ?", revision) is None
+        return bool(self._get("SELECT live FROM edits WHERE revision = ?", revision))
 
     def latest(self, author: str, session: str | None, kinds: Iterable[Kind], *, live: bool) -> int | None:
         """The author's newest commit of these kinds (in this session, if one is given)."""
-        newest = [self._latest(author, session, kind, live) for kind in kinds]  # each walks back along the index
+        states = (1,) if live else (0, 1)
+        newest = [self._latest(author, session, kind, state) for kind in kinds for state in states]
         return max((revision for revision in newest if revision is not None), default=None)
 
-    def _latest(self, author: str, session: str | None, kind: Kind, live: bool) -> int | None:
+    def _latest(self, author: str, session: str | None, kind: Kind, live: int) -> int | None:
+        """One step back along the index, or as many as there are other sessions' commits on the way."""
         revision: int | None = self._get(
             "SELECT revision FROM edits WHERE author = (SELECT id FROM authors WHERE name = ?) AND kind = ? "
-            "AND (? IS NULL OR session = ?) "
-            "AND NOT (? AND EXISTS (SELECT 1 FROM dead WHERE dead.revision = edits.revision)) "
-            "ORDER BY revision DESC LIMIT 1",
-            author, KINDS.index(kind), session, session, live,
+            "AND live = ? AND (? IS NULL OR session = ?) ORDER BY revision DESC LIMIT 1",
+            author, KINDS.index(kind), live, session, session,
         )  # fmt: skip
         return revision
 
@@ -412,7 +417,12 @@ class Turn(Reader):
 
     def __init__(self, connection: apsw.Connection) -> None:
         super().__init__(connection)
-        self.newest = self.head()
+        self.newest: int
+        self.time_of_newest: int
+        self._chain: bytes
+        self.newest, self.time_of_newest, self._chain = self._get(
+            "SELECT revision, time, hash FROM edits ORDER BY revision DESC LIMIT 1"
+        )
         self.added: bytes | None = None  # the chain hash of the newest revision, if it was added in this turn
         self.committed = False
 
@@ -424,7 +434,7 @@ class Turn(Reader):
     @contextmanager
     def attempt(self) -> Iterator[None]:
         """A part that may fail alone: what it added is taken back by an exception."""
-        before = self.newest, self.added
+        before = self.newest, self.time_of_newest, self._chain, self.added
         self._db.execute("SAVEPOINT attempt")
         try:
             with explained(Path(self._db.filename)):
@@ -432,21 +442,20 @@ class Turn(Reader):
         except BaseException:
             if self.alive:
                 self._db.execute("ROLLBACK TO attempt; RELEASE attempt")
-            self.newest, self.added = before
+            self.newest, self.time_of_newest, self._chain, self.added = before
             raise
         self._db.execute("RELEASE attempt")
 
     def add(self, record: Record, deltas: dict[int, bytes]) -> None:
         """The next revision."""
         assert record.revision == self.newest + 1
-        before = self.added or self.chain(self.newest)
-        assert before is not None
-        self.added = _insert(self._db, before, record, deltas)
-        self.newest = record.revision
+        self._chain = self.added = _insert(self._db, self._chain, record, deltas)
+        self.newest, self.time_of_newest = record.revision, record.time
 
     def set_live(self, changes: dict[int, bool]) -> None:
-        self._db.executemany("INSERT INTO dead VALUES (?)", ((r,) for r, live in changes.items() if not live))
-        self._db.executemany("DELETE FROM dead WHERE revision = ?", ((r,) for r, live in changes.items() if live))
+        """Note which commits count from now on, and which do not."""
+        for revision, live in changes.items():
+            self._db.execute("UPDATE edits SET live = ? WHERE revision = ?", (int(live), revision))
 
     def add_receipt(self, author: str, key: str, receipt: Receipt) -> None:
         self._db.execute("INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?)", (_author(self._db, author), key, *receipt))
@@ -475,7 +484,7 @@ def _author(connection: apsw.Connection, name: str) -> int:
 def _insert(connection: apsw.Connection, before: bytes, record: Record, deltas: dict[int, bytes]) -> bytes:
     chain = link(before, record, deltas)
     connection.execute(
-        "INSERT INTO edits VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO edits VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)",
         (record.revision, KINDS.index(record.kind), _author(connection, record.author), record.session, record.time,
          record.message, record.changed, record.written, record.left_alone, record.lowest,
          pack_numbers(record.chunks), chain),
