@@ -122,7 +122,7 @@ def flipped(batch: Batch, targets: list[int]) -> list[tuple[Record, bool]]:
 class Settled(NamedTuple):
     """A chunk after some of its edits were taken out or put back."""
 
-    labels: Spans  # of the voxels that they wrote
+    labels: Spans  # of the voxels that they wrote, save those left alone
     left_alone: Spans  # those that a later live edit wrote
     written: int
 
@@ -140,12 +140,17 @@ def settle(batch: Batch, chunk: int, toggled: dict[int, bool]) -> Settled:
     for revision, made in _writers(batch, chunk, ground, deltas):
         if not open_ and (not hidden or revision < lowest):
             break
-        if revision not in toggled:
-            left_alone = spans.overlay(left_alone, spans.intersect(made, hidden))
-        hidden = spans.subtract(hidden, made)
-        if toggled.get(revision, True):
-            labels = spans.overlay(labels, spans.intersect(made, open_))
-            open_ = spans.subtract(open_, made)
+        all_hidden = hidden is open_
+        if found := spans.intersect(made, hidden):
+            hidden = spans.subtract(hidden, found)
+            if revision not in toggled:  # these stay as they are
+                left_alone = spans.overlay(left_alone, found)
+                open_ = hidden if all_hidden else spans.subtract(open_, found)
+        if all_hidden and revision not in toggled:
+            continue
+        if toggled.get(revision, True) and (found := spans.intersect(made, open_)):
+            labels = spans.overlay(labels, found)
+            open_ = spans.subtract(open_, found)
     if open_:
         if len(toggled) == 1 and ground == lowest:
             below = deltas[lowest].old
