@@ -68,7 +68,7 @@ lint: $(VENV)/lint.installed $(VENV)/test.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/cython-lint src/labelog/kernels
+	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint src/labelog/kernels
 
 bench: $(VENV)/bench.installed
 	$(BIN)/python -m benchmarks
