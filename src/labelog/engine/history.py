@@ -131,33 +131,31 @@ def settle(batch: Batch, chunk: int, toggled: dict[int, bool]) -> Settled:
     """For each voxel that the toggled edits (revision -> live now) wrote in a chunk, what its newest writer gave it."""
     store, turn = batch.store, batch.turn
     deltas = {r: store.delta(chunk, r, data) for r in toggled for _, data in turn.deltas(chunk, r - 1, r)}
-    open_ = layered([delta.new for delta in deltas.values()])  # voxels whose newest live writer is not found yet
-    written = open_.voxels
-    hidden = open_  # voxels of which no edit, live or toggled, is found yet
-    labels = left_alone = spans.nothing()
+    whole = layered([delta.new for delta in deltas.values()])
+    open_ = whole  # voxels whose newest live writer is not found yet
+    hidden = whole  # voxels of which no writer, live or toggled, is found yet
+    labels = uppermost = spans.nothing()  # uppermost: voxels that a toggled edit wrote last
     lowest = min(toggled)
     ground = floor(turn, chunk, min(lowest, batch.start + 1))  # of what is not committed yet nothing can be read
     for revision, made in _writers(batch, chunk, ground, deltas):
         if not open_ and (not hidden or revision < lowest):
             break
-        all_hidden = hidden is open_
-        if found := spans.intersect(made, hidden):
-            hidden = spans.subtract(hidden, found)
-            if revision not in toggled:  # these stay as they are
-                left_alone = spans.overlay(left_alone, found)
-                open_ = hidden if all_hidden else spans.subtract(open_, found)
-        if all_hidden and revision not in toggled:
-            continue
-        if toggled.get(revision, True) and (found := spans.intersect(made, open_)):
-            labels = spans.overlay(labels, found)
-            open_ = spans.subtract(open_, found)
+        above = open_ is hidden and revision not in toggled
+        if revision in toggled:
+            uppermost = spans.overlay(uppermost, spans.intersect(made, hidden))
+        hidden = spans.subtract(hidden, made)
+        if above:  # all toggled edits are beneath: what this one wrote stays as it is
+            open_ = hidden
+        elif toggled.get(revision, True):
+            labels = spans.overlay(labels, spans.intersect(made, open_))
+            open_ = spans.subtract(open_, made)
     if open_:
         if len(toggled) == 1 and ground == lowest:
             below = deltas[lowest].old
         else:
             below = spans.diff(store.runs(chunk, ground - 1), open_).old
         labels = spans.overlay(labels, spans.intersect(below, open_))
-    return Settled(labels, left_alone, written)
+    return Settled(labels, spans.subtract(whole, uppermost), whole.voxels)
 
 
 def _writers(batch: Batch, chunk: int, first: int, toggled: dict[int, Delta]) -> Iterator[tuple[int, Spans]]:

@@ -29,5 +29,5 @@ HEAD_SLOT = struct.Struct("<4sIIQ16s28x")
 APPLICATION_ID = 0x4C424C47  # "LBLG", in the journal's SQLite header
 HASH_BYTES = 16
 
-FOLD_AT = 64  # deltas of a chunk after which it is folded into the base
+FOLD_AT = 32  # deltas of a chunk after which it is folded into the base
 KEEP_AT = 256  # deltas of a chunk after which the whole chunk is kept in the journal

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import struct
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -53,6 +54,8 @@ PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {FORMAT};
 """
 
+PLACE = struct.Struct("<QQ")  # chunk and revision, before a delta's bytes for its CRC
+
 KINDS = tuple(Kind)  # a kind is stored as its place here
 
 EDIT_COLUMNS = (
@@ -62,8 +65,7 @@ EDIT_COLUMNS = (
 
 
 def _delta_crc(chunk: int, revision: int, data: bytes) -> int:
-    place = chunk.to_bytes(8, "little") + revision.to_bytes(8, "little")
-    return int(google_crc32c.extend(google_crc32c.value(place), data))
+    return int(google_crc32c.value(PLACE.pack(chunk, revision) + data))
 
 
 class SqliteJournal:
