@@ -85,8 +85,9 @@ def take_out(batch: Batch, kind: Kind, draft: Draft, targets: list[int], strict:
         for chunk in record.chunks:
             chunks[chunk][record.revision] = live
     settled = {chunk: settle(batch, chunk, toggled) for chunk, toggled in chunks.items()}
-    left_alone, box = measure(batch.store, {chunk: found.left_alone for chunk, found in settled.items()})
+    left_alone = sum(found.left_alone.voxels for found in settled.values())
     if strict and left_alone:
+        _, box = measure(batch.store, {chunk: found.left_alone for chunk, found in settled.items()})
         raise Conflict(
             f"{left_alone} of the voxels in question were written again by later edits, within {box}",
             box=box, voxels=left_alone,
@@ -106,9 +107,9 @@ def flipped(batch: Batch, targets: list[int]) -> list[tuple[Record, bool]]:
     seen = set(named)
     while heap:
         revision = -heapq.heappop(heap)
-        record = turn.record(revision)
+        [(record, was)] = turn.records("revision = ?", revision, newest_first=True, limit=1)
         now = revision not in named and not any(flips.get(t, turn.is_live(t)) for t in turn.takers(revision))
-        if record is None or now == turn.is_live(revision):
+        if now == was:
             continue
         flips[revision] = now
         records.append((record, now))
