@@ -155,7 +155,7 @@ def test_what_can_not_be_reverted(volume):
         with pytest.raises(Invalid):
             volume.revert(**arguments)
     with pytest.raises(NothingToUndo):
-        volume.revert(author="nobody")
+        volume.revert(author="no one at all")
 
 
 def test_blame(volume):
@@ -179,7 +179,7 @@ def test_history_filters(volume):
     assert revisions() == [4, 3, 2, 1, 0]
     assert revisions(author="vendor") == [4, 2, 1]
     assert revisions(author="vendor/ana") == [1]
-    assert revisions(author="nobody") == []
+    assert revisions(author="no one at all") == []
     assert revisions(session="left") == [1]
     assert revisions(label=2) == [4, 2]
     assert revisions(label=0) == [4, 3, 2, 1]
