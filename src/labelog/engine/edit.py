@@ -65,7 +65,7 @@ class Edit:
         if np.ndim(labels) == 0:
             label = checked_label(labels)
             self._asked("box", tuple(box), label)
-            self._stage_box(box, label, None)
+            self._stage_box(box, label)
             return
         array = checked_labels(labels)
         try:
@@ -197,10 +197,10 @@ class Edit:
             return spans.nothing()
         return spans.select(runs, chosen, np.array([label or 0 for label in new], np.uint64))
 
-    def _stage_box(self, box: Box, label: int, over: set[int] | None) -> None:
+    def _stage_box(self, box: Box, label: int) -> None:
         chunks = self._store.grid.chunks
         self._stage({chunk: spans.box_spans(chunks, self._local(chunk, part), part.shape, label)
-                     for chunk, part in self._store.grid.touching(box)}, over)  # fmt: skip
+                     for chunk, part in self._store.grid.touching(box)})  # fmt: skip
 
     def _stage(self, patches: Patches, over: set[int] | None = None) -> None:
         for chunk, patch in patches.items():
