@@ -301,7 +301,7 @@ def test_views_and_snapshots_are_pinned(volume):
     assert (view.shape, view.chunks, view.revision, view.size, len(view)) == (volume.shape, volume.chunks, 0, 2400, 4)
     assert np.asarray(before, np.uint8).dtype == np.uint8
     assert (before == volume.at(0), before == volume.at(1), hash(before) == hash(volume.at(0))) == (True, False, True)
-    with pytest.raises(Invalid, match="instance, fragment"):
+    with pytest.raises(labelog.NotFound, match="instance, fragment"):
         volume.view("cells")
 
 

@@ -209,7 +209,7 @@ def test_one_failure_in_a_group_of_commits_fails_alone(path: str) -> None:
             edit[0, 3] = 1
         groups = []
         publish = volume.store.published
-        volume.store.published = lambda *told: (groups.append(told[-2]), publish(*told))  # type: ignore
+        volume.store.published = lambda *told: (groups.append(told[1]), publish(*told))  # type: ignore
         with volume.committer._turn:
             results: dict[int, object] = {}
             threads = [threading.Thread(target=_stroke, args=(volume, row, results)) for row in range(6)]

@@ -34,11 +34,25 @@ def same_states(volume, states):
 
 def test_every_revision(path, states):
     with labelog.open(path, "r") as volume:
-        assert volume.revision == len(states) - 1 == 5
+        assert volume.revision == len(states) - 1 == 6
         same_states(volume, states)
         assert volume.check().problems == []
         assert (volume.voxel_size, volume.unit) == ((40, 10, 10), "nm")
         assert volume.colours == {1: "#01abfeff", 2: "#f55e00ff"}
+
+
+def test_labels_classes_and_regions(path):
+    with labelog.open(path, "r") as volume:
+        golden = json.loads((V1 / "labels.json").read_text("utf-8"))
+        assert {str(r): volume.at(r).labels.table_rows() for r in range(volume.revision + 1)} == golden
+        assert (volume.at(0).classes["cell"].id, volume.classes["platelet"].id) == (1, 1)
+        assert volume.classes["dense granule core"].within == ("dense granule body",)
+        assert {name: (region.kind, region.voxels) for name, region in volume.regions.items()} == {
+            "first": ("gold", 1200),
+            "hole": ("ignore", 2),
+        }
+        assert volume.labels[2**64 - 1].id == 7
+        assert volume.labels.where(name="£")[0].attributes == {"seen": [1, None, "twice"]}
 
 
 def test_history(path):
@@ -54,7 +68,7 @@ def test_it_can_be_edited_on(path, states):
         with pytest.raises(labelog.Conflict, match="another edit"), volume.edit("vendor-b/ana", key="k-1") as edit:
             edit[0] = 1
         volume.undo("lee")
-        assert (volume[...] == states[4]).all()
+        assert (volume[...] == states[5]).all()
         with volume.edit("kim") as edit:
             edit[0] = 5
         volume.compact()

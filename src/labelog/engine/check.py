@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from labelog.engine.check_table import check_facts, check_numbers, occupancy_by_chunk
+from labelog.engine.occupancy import counted, occupancy
 from labelog.engine.store import Store
 from labelog.errors import LabelogError
 from labelog.kernels import spans
+from labelog.storage.facts import Occupied
 from labelog.storage.journal import link
 from labelog.storage.meta import Meta
 from labelog.storage.sqlite import Reader
@@ -58,11 +61,20 @@ def check(store: Store, progress: Callable[[int, int], None] | None = None) -> R
         chunks = _check_journal(store, report, upto)
         for path in store.base.stray():
             report.problems.append(f"{path} does not belong to the volume")
-        for done, chunk in enumerate(chunks):
-            with report.noting(f"chunk {store.grid.index(chunk)}"):
-                _check_chunk(store, report, chunk, upto)
-            if progress:
-                progress(done + 1, len(chunks))
+        with store.journal.reading() as journal:
+            by_chunk = occupancy_by_chunk(journal)
+            ahead = next(by_chunk, None)
+            for done, chunk in enumerate(chunks):
+                while ahead is not None and ahead[0] < chunk:
+                    report.problems.append(f"labels are counted in chunk {ahead[0]}, which was never written")
+                    ahead = next(by_chunk, None)
+                entries = {}
+                if ahead is not None and ahead[0] == chunk:
+                    entries, ahead = ahead[1], next(by_chunk, None)
+                with report.noting(f"chunk {store.grid.index(chunk)}"):
+                    _check_chunk(store, report, chunk, upto, entries)
+                if progress:
+                    progress(done + 1, len(chunks))
     return report
 
 
@@ -91,13 +103,15 @@ def _check_journal(store: Store, report: Report, upto: int) -> list[int]:
                 report.problems.append(f"revision {revision} is missing")
                 break
             deltas = {c: data for c in record.chunks for _, data in journal.deltas(c, revision - 1, revision)}
-            chain = link(before, record, deltas)
+            chain = link(before, record, deltas, journal.facts_by(revision))
             if chain != journal.chain(revision):
                 report.problems.append(f"revision {revision} is not as it was committed: its hash does not hold")
             before = journal.chain(revision) or chain
             report.revisions += 1
         with journal.still():
             _check_live(journal, report)
+            check_facts(journal, upto, report.problems.append)
+            check_numbers(journal, report.problems.append)
         for chunk, revision in journal.rows("SELECT chunk, revision FROM deltas WHERE revision NOT IN "
                                             "(SELECT revision FROM edits)"):  # fmt: skip
             report.problems.append(f"a delta of chunk {chunk} belongs to no commit ({revision})")
@@ -115,8 +129,9 @@ def _check_live(journal: Reader, report: Report) -> None:
             report.problems.append(f"revision {revision} {'should' if revision not in dead else 'must not'} be live")
 
 
-def _check_chunk(store: Store, report: Report, chunk: int, upto: int) -> None:
-    """The chunk's deltas follow from one another; base and keepsakes are what they lead to; so is the live set."""
+def _check_chunk(store: Store, report: Report, chunk: int, upto: int, counts: dict[int, list[Occupied]]) -> None:
+    """The chunk's deltas follow from one another; base and keepsakes are what they lead to; so is the live set; and
+    the labels counted in it are there."""
     with store.journal.reading() as journal:
         manifest = journal.manifest(chunk)
         stored = store.stored(chunk)
@@ -129,12 +144,14 @@ def _check_chunk(store: Store, report: Report, chunk: int, upto: int) -> None:
         ground = store.runs(chunk, 0)
         runs = replayed = ground
         edits = {}
+        _check_counts(store, chunk, 0, list(counted(chunk, 0, ground).values()), counts)
         for revision, data in journal.deltas(chunk, 0, upto):
             delta = store.delta(chunk, revision, data)
             if spans.diff(runs, delta.new) != delta:
                 raise store.damaged(chunk, f"its delta at revision {revision} does not follow from what was before")
             runs = spans.apply(runs, delta.new)
             edits[revision] = delta
+            _check_counts(store, chunk, revision, occupancy(chunk, revision, delta, runs), counts)
             if revision in whole and whole[revision] != runs:
                 raise store.damaged(chunk, f"what is stored of revision {revision} is not what the deltas lead to")
             report.deltas += 1
@@ -144,3 +161,9 @@ def _check_chunk(store: Store, report: Report, chunk: int, upto: int) -> None:
         if replayed != runs and journal.head() == upto:
             raise store.damaged(chunk, "its labels are not what the live edits made")
         report.chunks += 1
+
+
+def _check_counts(store: Store, chunk: int, revision: int, expected: list[Occupied],
+                  counts: dict[int, list[Occupied]]) -> None:  # fmt: skip
+    if sorted(expected) != counts.get(revision, []):
+        raise store.damaged(chunk, f"the labels counted in it at revision {revision} are not those that are there")

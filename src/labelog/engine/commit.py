@@ -10,18 +10,23 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 
+import numpy as np
+
+from labelog.engine.occupancy import occupancy, owned
 from labelog.engine.store import Store
+from labelog.engine.table import Staged, Table
 from labelog.errors import Conflict, Invalid, LabelogError
 from labelog.geometry import Box
 from labelog.kernels import codec, spans
 from labelog.kernels.runs import Runs
-from labelog.kernels.spans import Spans
-from labelog.storage.journal import Commit, Kind, Receipt, Record
+from labelog.kernels.spans import Delta, Spans
+from labelog.storage.facts import OWN_IDS
+from labelog.storage.journal import Commit, Fact, Kind, Receipt, Record, Space
 from labelog.storage.sqlite import Turn
 
 log = logging.getLogger("labelog.commit")
@@ -79,6 +84,7 @@ class Batch:
         self.store = store
         self.turn = turn
         self.fresh: dict[int, tuple[int, Runs]] = {}
+        self.said = -1  # the last commit of this turn that wrote to the label table
         self.start = store.advance(turn.newest)  # the revision from which the turn set out
 
     def runs(self, chunk: int) -> Runs:
@@ -89,28 +95,45 @@ class Batch:
     def now(self) -> int:
         return max(time.time_ns() // 1000, self.turn.time_of_newest)
 
-    def write(self, kind: Kind, draft: Draft, patches: Patches, *, written: int | None = None, left_alone: int = 0,
-              lowest: int | None = None, targets: tuple[int, ...] = ()) -> Outcome:  # fmt: skip
-        """Commit patches as the next revision. An edit's deltas hold all that it wrote, others' what they changed."""
+    def write(self, kind: Kind, draft: Draft, patches: Patches, facts: Iterable[Fact] = (), *,
+              written: int | None = None, left_alone: int = 0, lowest: int | None = None,
+              targets: tuple[int, ...] = ()) -> Outcome:  # fmt: skip
+        """Commit patches and facts as the next revision. An edit's deltas hold all that it wrote, others' what they
+        changed. Raises Invalid, or Conflict if it is not an edit, if the label table would be impossible."""
         revision = self.turn.newest + 1
-        deltas, fresh = {}, {}
-        changed = total = 0
+        staged = Staged()
+        staged.add(self.turn, self.turn.newest, facts)
+        table = Table(self.turn, self.turn.newest, staged)
+        if staged.facts:
+            table.verify(staged.facts.values(), conflict=kind is not Kind.EDIT)
+        deltas, fresh, occupied = {}, {}, []
+        changed = total = highest = 0
         for chunk in sorted(patches):
             runs = self.runs(chunk)
             delta = spans.diff(runs, patches[chunk])
             if kind is not Kind.EDIT:
                 delta = spans.diff(runs, delta.changes())
+            elif table.merged():
+                delta = spans.diff(runs, keeping_fragments(delta, table))
             changed += delta.changed
             total += delta.written
             deltas[chunk] = codec.encode_delta(delta, self.store.grid.chunks[2])
             fresh[chunk] = revision, spans.apply(runs, delta.new)
+            occupied += occupancy(chunk, revision, delta, fresh[chunk][1])
+            highest = max(highest, owned(delta.new.value))
         record = Record(
             revision, kind, draft.author, draft.session, self.now(), draft.message, changed,
             total if written is None else written, left_alone, revision if lowest is None else lowest,
             tuple(deltas), targets,
         )  # fmt: skip
-        self.turn.add(record, deltas)
+        said = sorted(staged.facts.values())
+        self.turn.add(record, deltas, said)
+        self.turn.add_bodies(revision, staged.bodies)
+        self.turn.add_occupied(occupied)
+        self.turn.note_label(max([highest, *(fact.key.subject for fact in said if fact.key.space is Space.LABEL
+                                             and fact.key.subject < OWN_IDS)]))  # fmt: skip
         self.fresh.update(fresh)
+        self.said = revision if said else self.said
         return Outcome(revision, changed, record.written, record.commit(live=True))
 
     def since(self, chunk: int, revision: int) -> Spans:
@@ -119,6 +142,15 @@ class Batch:
         for made, data in self.turn.deltas(chunk, revision, self.turn.newest):
             changed = spans.overlay(changed, self.store.delta(chunk, made, data).changes())
         return changed
+
+
+def keeping_fragments(delta: Delta, table: Table) -> Spans:
+    """What a delta writes, but that voxels whose body stays the same keep the label that they have."""
+    old, new = delta.old, delta.new
+    labels, places = np.unique(np.concatenate([old.value, new.value]), return_inverse=True)
+    bodies = np.array([table.body(label) for label in labels.tolist()], np.uint64)[places]
+    same = bodies[: len(old)] == bodies[len(old) :]
+    return Spans(new.start, new.stop, np.where(same, old.value, new.value))
 
 
 def refuse_unseen(batch: Batch, patches: Patches, seen: int) -> None:
@@ -208,21 +240,21 @@ class Committer:
         """Tell readers. What is committed stays so, and is found in the journal, if that fails."""
         try:
             if turn.added is not None:
-                self._store.published(batch.start, turn.newest, batch.fresh)
+                self._store.published(batch.start, turn.newest, batch.fresh, batch.said)
         except LabelogError as error:
             log.warning("%s: revision %d is committed, but: %s", self._store.folder, turn.newest, error)
 
 
 def _attempt(ticket: _Ticket, batch: Batch) -> None:
     """One job of several: it may fail alone."""
-    before = dict(batch.fresh)
+    before = dict(batch.fresh), batch.said
     try:
         with batch.turn.attempt():
             ticket.outcome = ticket.job(batch)
     except Exception as error:
         if not batch.turn.alive:
             raise
-        batch.fresh = before
+        batch.fresh, batch.said = before
         ticket.error = error
 
 

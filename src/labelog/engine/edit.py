@@ -13,7 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from labelog.engine import indexing
 from labelog.engine.commit import Batch, Draft, Outcome, Patches, refuse_unseen
+from labelog.engine.naming import Naming
 from labelog.engine.store import Store, layered
+from labelog.engine.table import Staged, Table
+from labelog.engine.values import checked_label, checked_labels, label_set
+from labelog.engine.views import LabelMap
 from labelog.errors import Invalid, OutOfBounds
 from labelog.geometry import Box, Triple, whole
 from labelog.kernels import spans
@@ -24,15 +28,18 @@ from labelog.storage.journal import Kind
 if TYPE_CHECKING:
     from labelog.engine.volume import Volume
 
-MAX_LABEL = 2**64 - 1
+UINT64 = np.dtype(np.uint64)
 
 
-class Edit:
+class Edit(Naming):
     """Changes to a volume that become one revision when the `with` block ends, or none if it raises.
 
     Voxels are chosen and labels fixed when a method is called, as the volume was when the edit began with what is
     staged so far; reading the edit shows the same. What a voxel had before is looked up at the commit, so edits of
     different voxels never undo one another.
+
+    Labels are those of the instance view: merged labels count as one. A voxel that is given the label of the body
+    that it belongs to already keeps the label that is stored of it, so that `cleave` finds it.
 
     Get one from `Volume.edit`. It belongs to the thread that entered it.
 
@@ -55,6 +62,10 @@ class Edit:
         self._thread: int | None = None
         self._over = False
         self._start = 0
+        self._said = Staged()
+        self._spare = []
+        self._bodies: LabelMap | None = None
+        self._bodies_of = self._said
 
     # Staging
 
@@ -95,7 +106,7 @@ class Edit:
         """
         self._mine()
         label = checked_label(label)
-        chosen = None if over is None else _labels(over)
+        chosen = None if over is None else label_set(over)
         if at is None:
             self._paint_spans(label, where, chosen)
         else:
@@ -185,13 +196,19 @@ class Edit:
         self._stage(staged)
 
     def erase(self, label: int, *, within: Box | tuple[Triple, Triple] | None = None) -> None:
-        """Give all voxels of a label back to the background (in a box, if one is given)."""
-        self.relabel({label: 0}, within=within)
+        """Give all own voxels of an object to the one that it lies in, or else to the background.
+
+        What lies in it stays. `within` is a box, if only voxels in there shall be given away.
+        """
+        self._mine()
+        with self._table() as table:
+            parent = table.parent(table.body(checked_label(label)))
+        self.relabel({label: parent}, within=within)
 
     def _select(self, chunk: int, mapping: Mapping[int, int]) -> Spans:
         """A chunk's voxels that have one of these labels now, with their new ones."""
         runs = self._runs(chunk)
-        new = [mapping.get(label) for label in runs.palette.tolist()]
+        new = [mapping.get(label) for label in self._map.values(runs).tolist()]
         chosen = [label is not None for label in new]
         if not any(chosen):
             return spans.nothing()
@@ -230,8 +247,23 @@ class Edit:
     def __getitem__(self, index: Any) -> Any:
         """The labels as they would be, read as from a volume."""
         self._mine()
-        return indexing.read(index, self.shape, lambda box, out: self._store.read(box, out, self._runs),
-                             lambda points: self._store.lookup(points, self._runs))  # fmt: skip
+        return indexing.read(index, self.shape, self._map.dtype,
+                             lambda box, out: self._store.read(box, out, self._runs, self._map),
+                             lambda points: self._store.lookup(points, self._runs, self._map))  # fmt: skip
+
+    @property
+    def _map(self) -> LabelMap:
+        """Bodies, with the merges that are staged."""
+        if not self._said.bodies:
+            return self._store.label_map("instance", self._start, UINT64)
+        if self._bodies is None or self._bodies_of is not self._said:
+            self._bodies, self._bodies_of = LabelMap("instance", self._table, UINT64), self._said
+        return self._bodies
+
+    def _has_voxels(self, table: Table, label: int) -> bool:
+        if any(table.journal.occupied(label, self._start)):
+            return True
+        return any((patch.value == np.uint64(label)).any() for staged in self._staged.values() for patch in staged)
 
     def _runs(self, chunk: int) -> Runs:
         runs = self._store.runs(chunk, self._start)
@@ -249,7 +281,7 @@ class Edit:
     # Life
 
     @property
-    def _store(self) -> Store:
+    def _store(self) -> Store:  # type: ignore[override]
         return self._volume.store
 
     def _mine(self) -> None:
@@ -277,43 +309,21 @@ class Edit:
 
     def _commit(self) -> None:
         patches = {chunk: patch for chunk in self._staged if (patch := self._patch(chunk))}
-        if not patches and self._draft.key is None:
+        if not (patches or self._said.facts) and self._draft.key is None:
             return
         draft = Draft(self._draft.author, self._draft.session, self._draft.message, self._draft.key,
                       self._digest.digest())  # fmt: skip
 
         def job(batch: Batch) -> Outcome:
-            if not patches:
+            facts = self._facts(batch.turn.newest + 1)
+            if not (patches or facts):
                 return Outcome(None, 0, 0)
             if self._seen is not None:
                 refuse_unseen(batch, patches, self._seen)
-            return batch.write(Kind.EDIT, draft, patches)
+            return batch.write(Kind.EDIT, draft, patches, facts)
 
         outcome = self._volume.committer.commit(draft, job)
         self.revision, self.voxels, self.written = outcome.revision, outcome.voxels, outcome.written
-
-
-def checked_label(value: Any) -> int:
-    """A label: a whole number from 0 to 2^64 - 1, or Invalid."""
-    try:
-        label = whole(value)
-    except TypeError:
-        raise Invalid(f"a label is a whole number from 0 to {MAX_LABEL}, not {value!r}") from None
-    if not 0 <= label <= MAX_LABEL:
-        raise Invalid(f"a label is from 0 to {MAX_LABEL}, not {label}")
-    return label
-
-
-def _labels(over: Iterable[int] | int) -> set[int]:
-    return {checked_label(label) for label in (over if isinstance(over, Iterable) else [over])}
-
-
-def checked_labels(values: ArrayLike) -> NDArray[Any]:
-    """An array of labels: any integer dtype, none negative (which is found when it is walked), or Invalid."""
-    array = np.asarray(values)
-    if array.dtype.kind not in "iu":
-        raise Invalid(f"labels must be of an integer dtype, from 0 to {MAX_LABEL}; found {array.dtype}")
-    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 def _row_spans(start: NDArray[np.int64], stop: NDArray[np.int64], label: int) -> Spans:

@@ -20,7 +20,7 @@ from labelog.geometry import Box
 from labelog.kernels import spans
 from labelog.kernels.runs import Runs
 from labelog.kernels.spans import Delta, Spans
-from labelog.storage.journal import Kind, Record
+from labelog.storage.journal import MERGE, PARENT, UNSAID, Fact, Kind, Record, Space
 from labelog.storage.sqlite import Reader
 
 ACTIONS = (Kind.EDIT, Kind.REVERT)
@@ -93,8 +93,23 @@ def take_out(batch: Batch, kind: Kind, draft: Draft, targets: list[int], strict:
             box=box, voxels=left_alone,
         )  # fmt: skip
     written = sum(found.written for found in settled.values())
-    return batch.write(kind, draft, {chunk: found.labels for chunk, found in settled.items()}, written=written,
+    facts = settle_facts(batch, [record.revision for record, _ in edits], strict)
+    return batch.write(kind, draft, {chunk: found.labels for chunk, found in settled.items()}, facts, written=written,
                        left_alone=left_alone, lowest=lowest, targets=tuple(targets))  # fmt: skip
+
+
+def settle_facts(batch: Batch, toggled: list[int], strict: bool) -> list[Fact]:
+    """For each field that these edits wrote, what its newest live writer said, where that is not what it is now."""
+    turn = batch.turn
+    settled = []
+    for key in sorted({fact.key for revision in toggled for fact in turn.facts_by(revision)}):
+        fact = turn.live_fact(key) or Fact(key, UNSAID, 0, None)
+        if strict and fact.origin > max(toggled):
+            raise Conflict(f"{key.field} of {key.space.name.lower()} {key.subject} was written again by revision "
+                           f"{fact.origin}", revision=fact.origin)  # fmt: skip
+        if fact != turn.fact(key, turn.newest):
+            settled.append(fact)
+    return settled
 
 
 def flipped(batch: Batch, targets: list[int]) -> list[tuple[Record, bool]]:
@@ -195,12 +210,23 @@ def blame(store: Store, journal: Reader, chunk: int, voxels: Spans) -> Runs:
     return spans.apply(Runs.full(store.grid.chunks, 0), found)
 
 
+def names(journal: Reader, revision: int, label: int) -> bool:
+    """Whether a commit said anything of a label, or of another in relation to it."""
+    for (space, subject, field), _, _, value in journal.facts_by(revision):
+        related = field == PARENT or field.startswith(MERGE)
+        if space is Space.LABEL and (subject == label or (related and value == label)):
+            return True
+    return False
+
+
 def touches(store: Store, journal: Reader, record: Record, label: int | None, box: Box | None) -> bool:
-    """Whether a commit gave or took this label, and wrote within this box (each if given)."""
+    """Whether a commit gave or took this label or said something of it, and wrote within this box (each if given)."""
     if label is None and box is None:
         return True
     inside = dict(store.grid.touching(box)) if box is not None else None
-    seen_label, seen_box = label is None, box is None
+    seen_label, seen_box = label is None or names(journal, record.revision, label), box is None
+    if seen_label and seen_box:
+        return True
     for chunk in record.chunks:
         if inside is not None and chunk not in inside and seen_label:
             continue

@@ -21,19 +21,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labelog.engine.bodies import edges, merge_key, replayed
+from labelog.engine.classes import LabelClass, check_classes, read_classes
 from labelog.engine.commit import draft
-from labelog.engine.edit import checked_labels
+from labelog.engine.occupancy import counted
+from labelog.engine.table import Table, class_facts, label_facts
+from labelog.engine.values import checked_labels, checked_object
 from labelog.errors import Exists, Invalid, NotFound
 from labelog.geometry import Box, Grid
 from labelog.kernels.runs import Runs
 from labelog.storage.base import Base
 from labelog.storage.disk import explained, flush_folder, refuse_network
-from labelog.storage.journal import Kind, Record
+from labelog.storage.facts import OWN_IDS, Occupied
+from labelog.storage.journal import LISTED, PARENT, Fact, Key, Kind, Record, Space, Value
 from labelog.storage.meta import Meta, checked_size
-from labelog.storage.sqlite import SqliteJournal
+from labelog.storage.sqlite import SqliteJournal, Turn
 
 CHUNKS = (16, 256, 256)
 """The default chunk: a brush stroke touches one to four, a slice of 2000 x 2000 voxels 64."""
+
+Classes = str | os.PathLike[str] | Iterable[LabelClass]
+TableRows = Mapping[int, Mapping[str, Any]] | Iterable[tuple[int, Mapping[str, Any]]]
 
 Progress = Callable[[int, int], None]
 """Called with slices done and slices in all (0 if not known)."""
@@ -75,7 +83,8 @@ def under_construction(path: Path) -> Iterator[Path]:
 
 
 def load(path: str | os.PathLike[str], labels: Any, *, voxel_size: Iterable[float] = (1, 1, 1), unit: str = "nm",
-         chunks: Iterable[int] | None = None, colours: Mapping[int, str] | None = None, author: str | None = None,
+         chunks: Iterable[int] | None = None, classes: Classes = (), table: TableRows = (),
+         merges: Iterable[tuple[int, int]] = (), colours: Mapping[int, str] | None = None, author: str | None = None,
          message: str = "", threads: int | None = None, progress: Progress | None = None) -> None:  # fmt: skip
     """Make a new volume of an array, or of slabs as they come, without passing through edits.
 
@@ -87,6 +96,10 @@ def load(path: str | os.PathLike[str], labels: Any, *, voxel_size: Iterable[floa
     voxel_size : along z, y, x, in `unit` (nm, um, mm, m, angstrom).
     chunks : voxels of a chunk along z, y, x; by default 16, 256, 256, or less where the volume is smaller (of slabs
         the depth is not known before).
+    classes : that objects may have: a TOML file, the name of one that comes with labelog (`platelet`), or a list of
+        `LabelClass`.
+    table : label -> what is known of it: `cls`, `parent`, `name`, and attributes; read when the last slab has come.
+    merges : pairs of labels that are one object, as named first and second; read when the last slab has come.
     colours : label -> "#rrggbbaa", kept with the volume; read when the last slab has come.
     author, message : who loads it and why, for the history.
     threads : how many to use; by default one for each processor.
@@ -96,6 +109,7 @@ def load(path: str | os.PathLike[str], labels: Any, *, voxel_size: Iterable[floa
     """
     size = checked_size(voxel_size, unit)
     who = draft(user(author), None, message, None)
+    known = checked_classes(classes)
     total, slabs = _slabs(labels)
     if chunks is None and total:
         chunks = _grid(labels.shape, None).chunks
@@ -108,17 +122,20 @@ def load(path: str | os.PathLike[str], labels: Any, *, voxel_size: Iterable[floa
                 progress(loader.depth, total)
         grid = loader.finish()
         meta = Meta(loader.key.hex, grid.shape, grid.chunks, size, unit, dict(colours or {}))
-        _complete(folder, meta, who.author, message or "loaded", loader.manifest)
+        facts = table_facts(known, dict(table), merges)
+        _complete(folder, meta, who.author, message or "loaded", loader.manifest, facts, loader.occupied)
 
 
 def create(path: str | os.PathLike[str], shape: Iterable[int], voxel_size: Iterable[float], unit: str,
-           chunks: Iterable[int] | None, author: str | None) -> None:  # fmt: skip
+           chunks: Iterable[int] | None, classes: Classes, author: str | None) -> None:  # fmt: skip
     """Make a new volume of zeros."""
     size = checked_size(voxel_size, unit)
     grid = _grid(shape, chunks)
+    known = checked_classes(classes)
     who = draft(user(author), None, "", None)
     with under_construction(Path(path)) as folder:
-        _complete(folder, Meta(uuid.uuid4().hex, grid.shape, grid.chunks, size, unit), who.author, "created", [])
+        meta = Meta(uuid.uuid4().hex, grid.shape, grid.chunks, size, unit)
+        _complete(folder, meta, who.author, "created", [], table_facts(known, {}, ()), [])
 
 
 def _grid(shape: Any, chunks: Any) -> Grid:
@@ -128,12 +145,52 @@ def _grid(shape: Any, chunks: Any) -> Grid:
     return Grid.of(whole.shape, [min(n, c) for n, c in zip(whole.shape, whole.chunks, strict=True)])
 
 
-def _complete(folder: Path, meta: Meta, author: str, message: str, manifest: list[tuple[int, int, int]]) -> None:
+def _complete(folder: Path, meta: Meta, author: str, message: str, manifest: list[tuple[int, int, int]],
+              facts: list[Fact], occupied: list[Occupied]) -> None:  # fmt: skip
     now = time.time_ns() // 1000
     Base(folder, meta).create()
-    SqliteJournal.create(folder, meta.key, Record(0, Kind.CREATE, author, None, now, message, 0, 0, 0, 0, (), ()),
-                         manifest)  # fmt: skip
+    record = Record(0, Kind.CREATE, author, None, now, message, 0, 0, 0, 0, (), ())
+
+    def fill(turn: Turn) -> None:
+        turn.set_manifest(manifest)
+        occupied.sort()
+        turn.add_occupied(occupied)
+        turn.add_bodies(0, {label: body for label, body in replayed(edges(facts)).items() if label != body})
+        Table(turn, 0).verify(facts, conflict=False)
+        taken = [*(part.label for part in occupied), *(f.key.subject for f in facts if f.key.space is Space.LABEL)]
+        turn.note_label(max((label for label in taken if label < OWN_IDS), default=0))
+
+    SqliteJournal.create(folder, meta.key, record, facts, fill)
     meta.write(folder)
+
+
+def checked_classes(classes: Classes) -> list[LabelClass]:
+    """Classes as given: a file, or a list of them."""
+    if isinstance(classes, (str, os.PathLike)):
+        return read_classes(classes)
+    found = list(classes)
+    check_classes(found)
+    return found
+
+
+def table_facts(classes: list[LabelClass], table: Mapping[int, Mapping[str, Any]],
+                merges: Iterable[tuple[int, int]]) -> list[Fact]:  # fmt: skip
+    """What revision 0 says."""
+    ids = {entry.name: entry.id for entry in classes}
+    said: dict[Key, Value] = {}
+    for entry in classes:
+        said |= {Key(Space.CLASS, entry.id, name): value for name, value in class_facts(entry, ids).items()}
+    for label, fields in table.items():
+        for name, value in label_facts(fields, ids).items():
+            said[Key(Space.LABEL, checked_object(label), name)] = value
+    named = {int(str(value)) for key, value in said.items() if key.field == PARENT}
+    for first, second in merges:
+        said[merge_key(checked_object(first), checked_object(second))] = checked_object(first)
+        named |= {first, second}
+    for label in named - {key.subject for key in said if key.space is Space.LABEL}:
+        said[Key(Space.LABEL, label, LISTED)] = 1
+    facts = [Fact(key, 0, step, value) for step, (key, value) in enumerate(said.items()) if value is not None]
+    return sorted(facts)
 
 
 def _slabs(labels: Any) -> tuple[int, Iterable[NDArray[Any]]]:
@@ -155,6 +212,7 @@ class _Loader:
         self.key = uuid.uuid4()
         self.depth = 0
         self.manifest: list[tuple[int, int, int]] = []
+        self.occupied: list[Occupied] = []
         self._chunks = chunks
         self._pool = pool
         self._folder = folder
@@ -205,7 +263,7 @@ class _Loader:
         base = self._base
         assert base is not None
 
-        def write(item: tuple[int, list[Runs]]) -> tuple[int, int, int] | None:
+        def write(item: tuple[int, list[Runs]]) -> tuple[tuple[int, int, int], list[Occupied]] | None:
             chunk, parts = item
             missing = base.grid.chunks[0] - sum(part.nz for part in parts)
             if missing:
@@ -213,9 +271,13 @@ class _Loader:
             runs = parts[0] if len(parts) == 1 else Runs.stacked(parts)
             if runs.palette.tolist() == [0]:
                 return None
-            return chunk, 0, base.write(chunk, base.pack(chunk, 0, runs))
+            entry = chunk, 0, base.write(chunk, base.pack(chunk, 0, runs))
+            return entry, list(counted(chunk, 0, runs).values())
 
-        self.manifest += [entry for entry in self._pool.map(write, self._parts.items()) if entry]
+        for written in self._pool.map(write, self._parts.items()):
+            if written:
+                self.manifest.append(written[0])
+                self.occupied += written[1]
         self._parts.clear()
 
     def finish(self) -> Grid:

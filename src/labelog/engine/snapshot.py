@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import weakref
+from abc import abstractmethod
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from labelog.engine import indexing
+from labelog.engine.classes import LabelClass
+from labelog.engine.objects import Labels
+from labelog.engine.regions import Region, Unannotated, regions
+from labelog.engine.views import LabelMap
 from labelog.errors import Invalid
 from labelog.geometry import Box, Triple
 from labelog.kernels.runs import Runs
@@ -17,24 +23,22 @@ from labelog.kernels.runs import Runs
 if TYPE_CHECKING:
     from labelog.engine.volume import Volume
 
-VIEWS = ("instance", "fragment")
 
+class Voxels:
+    """An array of voxels (z, y, x) at a revision that never changes: what snapshots and views have in common."""
 
-class Snapshot:
-    """A volume at a revision: an array of labels (z, y, x), uint64, that never changes.
-
-    What dask, xarray and napari are given. Pickles as address and revision, and opens the volume again where it is
-    unpickled (another process, a worker), for reading.
-
-    Get one from `Volume.at`.
-    """
-
-    dtype = np.dtype(np.uint64)
     ndim = 3
+    volume: Volume
+    revision: int
 
-    def __init__(self, volume: Volume, revision: int) -> None:
-        self.volume = volume
-        self.revision = revision
+    @property
+    @abstractmethod
+    def _map(self) -> LabelMap: ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the values: an integer's."""
+        return self._map.dtype
 
     @property
     def shape(self) -> Triple:
@@ -49,7 +53,7 @@ class Snapshot:
     @property
     def size(self) -> int:
         """Voxels."""
-        return int(np.prod(self.shape, dtype=object))
+        return math.prod(self.shape)
 
     @property
     def voxel_size(self) -> tuple[float, float, float]:
@@ -61,49 +65,39 @@ class Snapshot:
         """The unit of voxel sizes, such as `nm`."""
         return self.volume.unit
 
-    @property
-    def time(self) -> datetime:
-        """When the revision was made, UTC."""
-        return self.volume.commit(self.revision).time
-
-    def view(self, name: str = "instance") -> View:
-        """This snapshot seen through a label map: `instance` (merges applied) or `fragment` (as stored)."""
-        return View(self, name)
-
-    def _runs(self, chunk: int) -> Runs:
-        return self.volume.store.runs(chunk, self.revision)
-
-    def read(self, box: Box | tuple[Triple, Triple] | None = None,
-             out: NDArray[np.uint64] | None = None) -> NDArray[np.uint64]:  # fmt: skip
-        """The labels of a box.
+    def read(self, box: Box | tuple[Triple, Triple] | None = None, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """The values of a box.
 
         Parameters
         ----------
         box : half-open bounds, start and stop (z, y, x); the whole volume if None.
-        out : a writable uint64 array of the box's shape to fill, of any strides; a new one if None.
+        out : a writable array of the box's shape and of this dtype to fill, of any strides; a new one if None.
 
         Raises OutOfBounds for a box outside the volume, Invalid for an `out` that does not fit, Corrupt (naming the
         chunk) for damaged bytes.
         """
         bounds = Box((0, 0, 0), self.shape) if box is None else indexing.within(box, self.shape)
         if out is None:
-            out = np.empty(bounds.shape, np.uint64)
-        elif not (isinstance(out, np.ndarray) and out.dtype == np.uint64 and out.shape == bounds.shape):
+            out = np.empty(bounds.shape, self.dtype)
+        elif not (isinstance(out, np.ndarray) and out.dtype == self.dtype and out.shape == bounds.shape):
             found = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
-            raise Invalid(f"out must be a uint64 array of shape {bounds.shape}, not {found}")
+            raise Invalid(f"out must be a {self.dtype} array of shape {bounds.shape}, not {found}")
         elif not out.flags.writeable:
             raise Invalid("out must be writable")
         self._fill(bounds, out)
         return out
 
-    def _fill(self, box: Box, out: NDArray[np.uint64]) -> None:
-        self.volume.store.read(box, out, self._runs)
+    def _runs(self, chunk: int) -> Runs:
+        return self.volume.store.runs(chunk, self.revision)
 
-    def _lookup(self, points: NDArray[np.int64]) -> NDArray[np.uint64]:
-        return self.volume.store.lookup(points, self._runs)
+    def _fill(self, box: Box, out: NDArray[Any]) -> None:
+        self.volume.store.read(box, out, self._runs, self._map)
+
+    def _lookup(self, points: NDArray[np.int64]) -> NDArray[Any]:
+        return self.volume.store.lookup(points, self._runs, self._map)
 
     def __getitem__(self, index: Any) -> Any:
-        return indexing.read(index, self.shape, self._fill, self._lookup)
+        return indexing.read(index, self.shape, self.dtype, self._fill, self._lookup)
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
@@ -114,80 +108,142 @@ class Snapshot:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __repr__(self) -> str:
-        z, y, x = self.shape
-        return f"<Snapshot of {self.volume.address} at revision {self.revision}, {z} x {y} x {x}>"
-
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Snapshot) and self.__dask_tokenize__() == other.__dask_tokenize__()
+        return isinstance(other, Voxels) and self.__dask_tokenize__() == other.__dask_tokenize__()
 
     def __hash__(self) -> int:
         return hash(self.__dask_tokenize__())
 
-    def __dask_tokenize__(self) -> tuple[str, int, str]:
-        return self.volume.id, self.revision, "fragment"
+    @abstractmethod
+    def __dask_tokenize__(self) -> tuple[Any, ...]: ...
+
+
+class Snapshot(Voxels):
+    """A volume at a revision: an array of instance labels (z, y, x), uint64, that never changes.
+
+    What dask, xarray and napari are given. Pickles as address and revision, and opens the volume again where it is
+    unpickled (another process, a worker), for reading.
+
+    Get one from `Volume.at`.
+    """
+
+    dtype = np.dtype(np.uint64)
+
+    def __init__(self, volume: Volume, revision: int) -> None:
+        self.volume = volume
+        self.revision = revision
+
+    @property
+    def _map(self) -> LabelMap:
+        return self.volume.store.label_map("instance", self.revision, self.dtype)
+
+    @property
+    def time(self) -> datetime:
+        """When the revision was made, UTC."""
+        return self.volume.commit(self.revision).time
+
+    def view(self, name: str = "instance", *, dtype: DTypeLike | None = None, unannotated: int | None = None) -> View:
+        """This snapshot seen through a label map.
+
+        Parameters
+        ----------
+        name : `instance` (merges applied), `fragment` (labels as stored), `semantic` (ids of classes), or the name of
+            a class: then each voxel has the nearest object, of the one there and those around it, that is of this
+            class or of a kind of it.
+        dtype : an integer's; by default the smallest that holds every value.
+        unannotated : the value of voxels that nobody has looked at: those that are 0 outside of the regions of kinds
+            *annotated* and *gold*, and all in regions of kind *ignore*.
+
+        Raises NotFound for a name that is none of these, Invalid for a dtype that cannot be.
+        """
+        return View(self, name, dtype, unannotated)
+
+    @property
+    def labels(self) -> Labels:
+        """The objects, and what is known of them."""
+        return Labels(self)
+
+    @property
+    def classes(self) -> dict[str, LabelClass]:
+        """The classes that objects may have, by name."""
+        with self.volume.store.table(self.revision) as table:
+            return {known.name: known for known in table.classes.values()}
+
+    @property
+    def regions(self) -> dict[str, Region]:
+        """The regions that are named, by name."""
+        with self.volume.store.table(self.revision) as table:
+            return regions(table)
+
+    def __repr__(self) -> str:
+        z, y, x = self.shape
+        return f"<Snapshot of {self.volume.address} at revision {self.revision}, {z} x {y} x {x}>"
+
+    def __dask_tokenize__(self) -> tuple[Any, ...]:
+        return self.volume.id, self.revision, "instance", "uint64", None
 
     def __reduce__(self) -> Any:
         return _reopened, (self.volume.address, self.revision)
 
 
-class View:
-    """A snapshot seen through a label map: array-like, read only. Get one from `Volume.view` or `Snapshot.view`.
+class View(Voxels):
+    """A snapshot seen through a label map: array-like, read only. Get one from `Volume.view` or `Snapshot.view`."""
 
-    `instance` is what `Volume[...]` gives, `fragment` what is stored; until labels are merged they are the same.
-    """
-
-    dtype = np.dtype(np.uint64)
-    ndim = 3
-
-    def __init__(self, snapshot: Snapshot, name: str) -> None:
-        if name not in VIEWS:
-            raise Invalid(f"there is no view {name!r}; there are {', '.join(VIEWS)}")
+    def __init__(self, snapshot: Snapshot, name: str, dtype: DTypeLike | None = None,
+                 unannotated: int | None = None) -> None:  # fmt: skip
         self.snapshot = snapshot
         self.name = name
+        self.unannotated = unannotated
+        self._cover = None if unannotated is None else Unannotated(snapshot.regions.values(), unannotated)
+        try:
+            wanted = None if dtype is None else np.dtype(dtype)
+        except TypeError as error:
+            raise Invalid(f"a view is of an integer dtype, not {dtype!r}") from error
+        found = snapshot.volume.store.label_map(name, snapshot.revision, wanted)
+        if self._cover is not None:
+            found = self._holding(found, wanted)
+        self._labels = found
+
+    def _holding(self, found: LabelMap, wanted: np.dtype[Any] | None) -> LabelMap:
+        """The map in a dtype that has room for `unannotated` too."""
+        assert self._cover is not None
+        if wanted is None:
+            both = np.promote_types(found.dtype, np.min_scalar_type(self._cover.value))
+            return self.snapshot.volume.store.label_map(self.name, self.snapshot.revision, both)
+        if self._cover.value > np.iinfo(wanted).max:
+            raise Invalid(f"{wanted} does not hold unannotated={self._cover.value}")
+        return found
 
     @property
-    def shape(self) -> Triple:
-        """Voxels along z, y, x."""
-        return self.snapshot.shape
+    def _map(self) -> LabelMap:
+        return self._labels
 
     @property
-    def chunks(self) -> Triple:
-        """Voxels of a chunk along z, y, x."""
-        return self.snapshot.chunks
+    def volume(self) -> Volume:  # type: ignore[override]
+        return self.snapshot.volume
 
     @property
-    def size(self) -> int:
-        """Voxels."""
-        return self.snapshot.size
-
-    @property
-    def revision(self) -> int:
+    def revision(self) -> int:  # type: ignore[override]
         """The revision seen."""
         return self.snapshot.revision
 
-    def read(self, box: Box | tuple[Triple, Triple] | None = None,
-             out: NDArray[np.uint64] | None = None) -> NDArray[np.uint64]:  # fmt: skip
-        """The labels of a box, as `Snapshot.read`."""
-        return self.snapshot.read(box, out)
+    def _fill(self, box: Box, out: NDArray[Any]) -> None:
+        super()._fill(box, out)
+        if self._cover is not None:
+            self._cover.apply(box, out)
 
-    def __getitem__(self, index: Any) -> Any:
-        return self.snapshot[index]
-
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
-        return self.snapshot.__array__(dtype, copy)
-
-    def __len__(self) -> int:
-        return self.shape[0]
+    def _lookup(self, points: NDArray[np.int64]) -> NDArray[Any]:
+        values = super()._lookup(points)
+        return values if self._cover is None else self._cover.applied(points, values)
 
     def __repr__(self) -> str:
-        return f"<View {self.name} of {self.snapshot!r}>"
+        return f"<View {self.name} ({self.dtype}) of {self.snapshot!r}>"
 
-    def __dask_tokenize__(self) -> tuple[str, int, str]:
-        return self.snapshot.volume.id, self.revision, self.name
+    def __dask_tokenize__(self) -> tuple[Any, ...]:
+        return self.volume.id, self.revision, self.name, str(self.dtype), self.unannotated
 
     def __reduce__(self) -> Any:
-        return View, (self.snapshot, self.name)
+        return View, (self.snapshot, self.name, self.dtype, self.unannotated)
 
 
 _opened: weakref.WeakValueDictionary[str, Volume] = weakref.WeakValueDictionary()

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from numpy.typing import NDArray
 
 from labelog.engine.cache import ChunkCache
 from labelog.engine.keeper import Keeper
+from labelog.engine.table import Staged, Table
+from labelog.engine.views import LabelMap
 from labelog.errors import Corrupt, Invalid
 from labelog.geometry import Box, Grid
 from labelog.kernels import codec, spans
@@ -30,6 +34,7 @@ from labelog.storage.meta import Meta
 from labelog.storage.sqlite import Reader, SqliteJournal
 
 CATCH_UP = 10_000  # revisions by others that are followed one by one; beyond, what is known of chunks is forgotten
+MAPS = 16  # views whose label maps are remembered
 PARALLEL = 2**22  # voxels from which a read uses several threads
 
 
@@ -53,8 +58,10 @@ class Store:
         self._pool: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
         with self.journal.reading() as journal:
-            self._known = journal.head()  # up to here `_last` is right
+            self._known = journal.head()  # up to here `_last` and `_said` are right
+            self._said = journal.last_facts(self._known)  # the revision that last wrote to the label table
         self._last: dict[int, int] = {}  # chunk -> the revision that last changed it, where asked for already
+        self._maps: OrderedDict[tuple[str, int, np.dtype[Any] | None], LabelMap] = OrderedDict()
 
     @property
     def writable(self) -> bool:
@@ -87,16 +94,15 @@ class Store:
     def advance(self, head: int) -> int:
         """Learn which chunks changed up to `head`."""
         while head > (known := self._known):
-            if head - known > CATCH_UP:
-                self._learn(known, head, None)
-            else:
-                with self.journal.reading() as journal:
-                    changed = journal.changed_chunks(known, head)
-                self._learn(known, head, changed)
+            with self.journal.reading() as journal:
+                changed = journal.changed_chunks(known, head) if head - known <= CATCH_UP else None
+                said = journal.last_facts(head)
+            self._learn(known, head, changed, said)
         return head
 
-    def _learn(self, known: int, head: int, changed: Mapping[int, int] | None) -> None:
-        """What changed between two revisions: chunk -> newest revision; None if that would be too much to follow."""
+    def _learn(self, known: int, head: int, changed: Mapping[int, int] | None, said: int) -> None:
+        """What changed between two revisions: chunk -> newest revision, None if that would be too much to follow; and
+        the revision that last wrote to the label table."""
         with self._lock:  # never held while the journal is asked: a writer may be waiting for it
             if self._known != known:  # another thread was first
                 return
@@ -104,6 +110,7 @@ class Store:
                 self._last.clear()
             else:
                 self._last.update(changed)
+            self._said = said
             self._known = head
 
     def state(self, chunk: int, revision: int) -> int:
@@ -120,6 +127,35 @@ class Store:
             return last
         with self.journal.reading() as journal:
             return journal.last_change(chunk, revision)
+
+    def said(self, revision: int) -> int:
+        """The revision that last wrote to the label table, as of `revision`; -1 if none has."""
+        known = self._known  # before `_said`, as in `state`
+        said = self._said
+        if said <= revision <= known:
+            return said
+        with self.journal.reading() as journal:
+            return journal.last_facts(revision)
+
+    # The label table
+
+    @contextmanager
+    def table(self, revision: int, staged: Staged | None = None) -> Iterator[Table]:
+        """The label table at a revision, for a few questions."""
+        with self.journal.reading() as journal:
+            yield Table(journal, revision, staged)
+
+    def label_map(self, name: str, revision: int, dtype: np.dtype[Any] | None) -> LabelMap:
+        """The map of a view at a revision; the same for all revisions that have the same label table."""
+        key = name, self.said(revision), dtype
+        found = self._maps.get(key)
+        if found is None:
+            found = LabelMap(name, lambda: self.table(revision), dtype)
+            with self._lock:
+                self._maps[key] = found
+                if len(self._maps) > MAPS:
+                    self._maps.popitem(last=False)
+        return found
 
     # Chunks
 
@@ -193,14 +229,14 @@ class Store:
 
     # Reading
 
-    def read(self, box: Box, out: NDArray[Any], chunk_runs: Callable[[int], Runs]) -> None:
-        """Fill `out` (box.shape, uint64) with the labels of a box; `chunk_runs` gives each chunk's."""
+    def read(self, box: Box, out: NDArray[Any], chunk_runs: Callable[[int], Runs], view: LabelMap) -> None:
+        """Fill `out` (box.shape, the view's dtype) with a view of a box; `chunk_runs` gives each chunk's labels."""
 
         def fill(part: tuple[int, Box]) -> None:
             chunk, voxels = part
             runs = chunk_runs(chunk)
             start = voxels.relative(self.grid.origin(chunk)).start
-            runs.fill(out[voxels.relative(box.start).slices()], start, runs.palette)
+            runs.fill(out[voxels.relative(box.start).slices()], start, view.values(runs))
 
         self.each(fill, self.grid.touching(box), box.voxels)
 
@@ -220,24 +256,28 @@ class Store:
                 self._pool = ThreadPoolExecutor(self.threads, "labelog")
             return self._pool
 
-    def lookup(self, points: NDArray[np.int64], chunk_runs: Callable[[int], Runs]) -> NDArray[np.uint64]:
-        """The labels of voxels: points (n, 3) of z, y, x within the volume."""
+    def lookup(self, points: NDArray[np.int64], chunk_runs: Callable[[int], Runs], view: LabelMap) -> NDArray[Any]:
+        """A view of single voxels: points (n, 3) of z, y, x within the volume."""
         counts, chunks = np.array(self.grid.counts), np.array(self.grid.chunks)
         index, local = np.divmod(points, chunks)
         number = np.ravel_multi_index(tuple(index.T), tuple(counts)) if len(points) else np.zeros(0, np.int64)
         flat = (local[:, 0] * chunks[1] + local[:, 1]) * chunks[2] + local[:, 2]
-        out = np.empty(len(points), np.uint64)
+        out = np.empty(len(points), view.dtype)
         order = np.argsort(number, kind="stable")
         for group in np.split(order, np.flatnonzero(np.diff(number[order])) + 1):
             if len(group):
-                out[group] = chunk_runs(int(number[group[0]])).at(np.ascontiguousarray(flat[group]))
+                labels = chunk_runs(int(number[group[0]])).at(np.ascontiguousarray(flat[group]))
+                met, places = np.unique(labels, return_inverse=True)
+                out[group] = view.of(met)[places]
         return out
 
     # After a commit
 
-    def published(self, start: int, head: int, fresh: dict[int, tuple[int, Runs]]) -> None:
-        """The commits from `start` to `head` are durable; `fresh` is the chunks that they changed, and when."""
-        self._learn(start, head, {chunk: revision for chunk, (revision, _) in fresh.items()})
+    def published(self, start: int, head: int, fresh: dict[int, tuple[int, Runs]], said: int) -> None:
+        """The commits from `start` to `head` are durable; `fresh` is the chunks that they changed, and when; `said`
+        the last of them that wrote to the label table, -1 if none did."""
+        changed = {chunk: revision for chunk, (revision, _) in fresh.items()}
+        self._learn(start, head, changed, max(said, self._said))
         self.advance(head)
         for chunk, (revision, runs) in fresh.items():
             self.cache.put(chunk, revision, runs)

@@ -15,11 +15,15 @@ from numpy.typing import DTypeLike, NDArray
 
 from labelog.engine import check, history, indexing, keeper
 from labelog.engine import load as loading
+from labelog.engine.classes import LabelClass
 from labelog.engine.commit import Committer, Draft, Job, draft
-from labelog.engine.edit import Edit, checked_label
-from labelog.engine.load import Progress, user
+from labelog.engine.edit import Edit
+from labelog.engine.load import Classes, Progress, TableRows, user
+from labelog.engine.objects import Labels
+from labelog.engine.regions import Region
 from labelog.engine.snapshot import Snapshot, View
 from labelog.engine.store import Store, check_fork
+from labelog.engine.values import checked_label
 from labelog.errors import Invalid, NotFound
 from labelog.geometry import Box, Triple, whole
 from labelog.kernels import spans
@@ -32,7 +36,7 @@ POLL = 0.02  # seconds between looks for other processes' commits
 
 
 def create(path: str | os.PathLike[str], shape: Iterable[int], *, voxel_size: Iterable[float] = (1, 1, 1),
-           unit: str = "nm", chunks: Iterable[int] | None = None, author: str | None = None,
+           unit: str = "nm", chunks: Iterable[int] | None = None, classes: Classes = (), author: str | None = None,
            cache_bytes: int = CACHE_BYTES, threads: int | None = None) -> Volume:  # fmt: skip
     """Make a new volume of zeros and open it for editing.
 
@@ -42,22 +46,26 @@ def create(path: str | os.PathLike[str], shape: Iterable[int], *, voxel_size: It
     shape : voxels along z, y, x.
     voxel_size : along z, y, x, in `unit` (nm, um, mm, m, angstrom).
     chunks : voxels of a chunk along z, y, x; by default 16, 256, 256, or less where the volume is smaller.
+    classes : that objects may have: a TOML file, the name of one that comes with labelog (`platelet`), or a list of
+        `LabelClass`.
     author : who made it, for the history; by default the operating system's user.
     cache_bytes, threads : as for `open`.
 
     Raises Exists if something is there, Invalid for numbers that make no volume, OutOfSpace.
     """
-    loading.create(path, shape, voxel_size, unit, chunks, author)
+    loading.create(path, shape, voxel_size, unit, chunks, classes, author)
     return open(path, cache_bytes=cache_bytes, threads=threads)
 
 
 def load(path: str | os.PathLike[str], labels: Any, *, voxel_size: Iterable[float] = (1, 1, 1), unit: str = "nm",
-         chunks: Iterable[int] | None = None, colours: Mapping[int, str] | None = None, author: str | None = None,
+         chunks: Iterable[int] | None = None, classes: Classes = (), table: TableRows = (),
+         merges: Iterable[tuple[int, int]] = (), colours: Mapping[int, str] | None = None, author: str | None = None,
          message: str = "", cache_bytes: int = CACHE_BYTES, threads: int | None = None,
          progress: Progress | None = None) -> Volume:  # fmt: skip
     """Make a new volume of an array or of slabs, and open it for editing."""
-    loading.load(path, labels, voxel_size=voxel_size, unit=unit, chunks=chunks, colours=colours, author=author,
-                 message=message, threads=threads, progress=progress)  # fmt: skip
+    loading.load(path, labels, voxel_size=voxel_size, unit=unit, chunks=chunks, classes=classes, table=table,
+                 merges=merges, colours=colours, author=author, message=message, threads=threads,
+                 progress=progress)  # fmt: skip
     return open(path, cache_bytes=cache_bytes, threads=threads)
 
 
@@ -233,9 +241,24 @@ class Volume:
         """As `at`, but -1 for a time before the first revision."""
         return self._revision_at(when, self.revision) if isinstance(when, datetime) else self.at(when).revision
 
-    def view(self, name: str = "instance") -> View:
+    def view(self, name: str = "instance", *, dtype: DTypeLike | None = None, unannotated: int | None = None) -> View:
         """The newest revision seen through a label map, pinned: see `Snapshot.view`."""
-        return self.at().view(name)
+        return self.at().view(name, dtype=dtype, unannotated=unannotated)
+
+    @property
+    def labels(self) -> Labels:
+        """The objects at the newest revision, pinned: `labels[7]`, `labels.where(cls="cell")`."""
+        return self.at().labels
+
+    @property
+    def classes(self) -> dict[str, LabelClass]:
+        """The classes that objects may have, by name."""
+        return self.at().classes
+
+    @property
+    def regions(self) -> dict[str, Region]:
+        """The regions that are named, by name."""
+        return self.at().regions
 
     def read(self, box: Box | tuple[Triple, Triple] | None = None,
              out: NDArray[np.uint64] | None = None) -> NDArray[np.uint64]:  # fmt: skip

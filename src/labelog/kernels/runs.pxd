@@ -4,6 +4,7 @@ from labelog.kernels.labels cimport Table
 
 
 cdef class Runs:
+    cdef object __weakref__
     cdef readonly Py_ssize_t nz, ny, nx
     cdef const uint64_t[::1] labels      # the palette
     cdef const uint32_t[::1] rows        # rows[r]:rows[r + 1] are the runs of row r = z * ny + y

@@ -1,9 +1,10 @@
-"""What a journal holds, whatever database keeps it: commits, their deltas, who took out what."""
+"""What a journal holds, whatever database keeps it: commits, their deltas and facts, who took out what."""
 
 from __future__ import annotations
 
 import enum
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -79,6 +80,49 @@ class Record(NamedTuple):
         )  # fmt: skip
 
 
+class Space(enum.IntEnum):
+    """What facts are about."""
+
+    LABEL = 0
+    CLASS = 1
+    REGION = 2  # subject 0, a field for each region's name
+    VOLUME = 3  # subject 0
+
+
+Value = int | str | None
+"""What a fact says: a number, a text, or nothing any more."""
+
+LISTED, CLASS, PARENT, NAME, MERGE, ATTRIBUTE = "listed", "class", "parent", "name", "merge:", "attribute:"
+"""Fields of a label; a merge's goes on with the label that was named first, an attribute's with its name."""
+
+
+UNSAID = -1
+"""The origin of a fact that no live edit says: its value is None."""
+
+
+class Key(NamedTuple):
+    """What a fact is about."""
+
+    space: Space
+    subject: int
+    field: str
+
+
+class Fact(NamedTuple):
+    """What is said of a key, with its place in the order of edits.
+
+    Attributes
+    ----------
+    origin : the revision of the edit that said it; an undo repeats what an older edit said.
+    step : its place within that edit.
+    """
+
+    key: Key
+    origin: int
+    step: int
+    value: Value
+
+
 class Receipt(NamedTuple):
     """What an idempotency key did when it was first used."""
 
@@ -88,34 +132,43 @@ class Receipt(NamedTuple):
     written: int
 
 
-def link(before: bytes, record: Record, deltas: dict[int, bytes]) -> bytes:
+def link(before: bytes, record: Record, deltas: dict[int, bytes], facts: Sequence[Fact]) -> bytes:
     """The chain hash of a commit: over the hash before it (the volume's id, for revision 0) and all that it holds."""
     state = blake2b(before, digest_size=HASH_BYTES)
-    for text in (record.kind.value, record.author, record.message, record.session):
+
+    def add_text(text: str | None) -> None:
         data = b"" if text is None else text.encode()
         state.update(struct.pack("<Q?", len(data), text is None) + data)
+
+    for text in (record.kind.value, record.author, record.message, record.session):
+        add_text(text)
     numbers = (record.revision, record.time, record.changed, record.written, record.left_alone, record.lowest)
-    state.update(struct.pack(f"<6q2Q{len(record.targets)}q", *numbers, len(deltas), len(record.targets),
+    state.update(struct.pack(f"<6q3Q{len(record.targets)}q", *numbers, len(deltas), len(record.targets), len(facts),
                              *record.targets))  # fmt: skip
     for chunk, data in deltas.items():
         state.update(struct.pack("<qQ", chunk, len(data)) + data)
+    for (space, subject, field), origin, step, value in facts:
+        state.update(struct.pack("<BQqq?", space, subject, origin, step, isinstance(value, int)))
+        add_text(field)
+        add_text(None if value is None else str(value))
     return state.digest()
 
 
-def pack_numbers(numbers: tuple[int, ...]) -> bytes:
-    """Ascending numbers as the differences between them, 7 bits a byte, low ones first."""
+def pack_numbers(numbers: Sequence[int], *, steps: bool = True) -> bytes:
+    """Numbers, 7 bits a byte, low ones first; of ascending ones the steps between them."""
     out = bytearray()
     before = 0
     for number in numbers:
-        step, before = number - before, number
-        while step >= 0x80:
-            out.append(step & 0x7F | 0x80)
-            step >>= 7
-        out.append(step)
+        rest = number - before
+        before = number if steps else 0
+        while rest >= 0x80:
+            out.append(rest & 0x7F | 0x80)
+            rest >>= 7
+        out.append(rest)
     return bytes(out)
 
 
-def unpack_numbers(data: bytes) -> tuple[int, ...]:
+def unpack_numbers(data: bytes, *, steps: bool = True) -> tuple[int, ...]:
     """The inverse of `pack_numbers`."""
     numbers: list[int] = []
     number = shift = before = 0
@@ -123,7 +176,8 @@ def unpack_numbers(data: bytes) -> tuple[int, ...]:
         number |= (byte & 0x7F) << shift
         shift += 7
         if byte < 0x80:
-            before += number
-            numbers.append(before)
+            number += before
+            before = number if steps else 0
+            numbers.append(number)
             number = shift = 0
     return tuple(numbers)

@@ -11,7 +11,7 @@ import logging
 import os
 import struct
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,13 @@ import apsw
 import google_crc32c
 
 from labelog.errors import Corrupt, LabelogError, NotFound, ReadOnly, Unsupported
-from labelog.storage import connections
+from labelog.storage import connections, facts
 from labelog.storage.connections import Connections, checksummed, explained, extended, keep_log
 from labelog.storage.disk import explained as files_explained
+from labelog.storage.facts import Facts
 from labelog.storage.forks import working
 from labelog.storage.head import Head, Slot, read_slots
-from labelog.storage.journal import Kind, Receipt, Record, link, pack_numbers, unpack_numbers
+from labelog.storage.journal import Fact, Kind, Receipt, Record, link, pack_numbers, unpack_numbers
 from labelog.storage.layout import APPLICATION_ID, FORMAT, HEAD, JOURNAL, LOCK
 
 log = logging.getLogger("labelog.journal")
@@ -34,7 +35,7 @@ CHECKPOINT_AT = 2_000  # pages of the log after which it should be copied into t
 CHECKPOINT_NOW = 16_000  # pages after which the next writer does it at once
 
 SCHEMA = f"""
-CREATE TABLE volume (id BLOB NOT NULL) STRICT;
+CREATE TABLE volume (id BLOB NOT NULL, next INTEGER NOT NULL) STRICT;
 CREATE TABLE authors (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE edits (
     revision INTEGER PRIMARY KEY, kind INTEGER NOT NULL, author INTEGER NOT NULL, session TEXT, time INTEGER NOT NULL,
@@ -50,7 +51,7 @@ CREATE TABLE keys (author INTEGER, key TEXT, digest BLOB NOT NULL, revision INTE
 CREATE TABLE base (chunk INTEGER PRIMARY KEY, revision INTEGER NOT NULL, crc INTEGER NOT NULL) STRICT;
 CREATE TABLE kept (chunk INTEGER, revision INTEGER, data BLOB NOT NULL,
     PRIMARY KEY (chunk, revision)) STRICT, WITHOUT ROWID;
-PRAGMA application_id = {APPLICATION_ID};
+{facts.SCHEMA}PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {FORMAT};
 """
 
@@ -101,16 +102,17 @@ class SqliteJournal:
     # Opening
 
     @classmethod
-    def create(cls, folder: Path, volume: bytes, record: Record, manifest: Iterable[tuple[int, int, int]]) -> None:
-        """A new journal with revision 0 and the chunks loaded with it, flushed to disk."""
+    def create(cls, folder: Path, volume: bytes, record: Record, table: Sequence[Fact],
+               fill: Callable[[Turn], None]) -> None:  # fmt: skip
+        """A new journal with revision 0, its label table, and what `fill` adds for it; flushed to disk."""
         path = folder / JOURNAL
         with working, explained(path):
             connection = connections.create(path)
             connection.execute("BEGIN IMMEDIATE")
             connection.execute(SCHEMA)
-            connection.execute("INSERT INTO volume VALUES (?)", (volume,))
-            chain = _insert(connection, volume, record, {})
-            Turn(connection).set_manifest(manifest)
+            connection.execute("INSERT INTO volume VALUES (?, 1)", (volume,))
+            chain = _insert(connection, volume, record, {}, table)
+            fill(Turn(connection))
             connection.execute("COMMIT")
             connection.close()
         head = Head(folder / HEAD)
@@ -251,19 +253,8 @@ class SqliteJournal:
         self._head.flush()
 
 
-class Reader:
+class Reader(Facts):
     """What can be asked of the journal, on one connection."""
-
-    def __init__(self, connection: apsw.Connection) -> None:
-        self._db = connection
-
-    def _get(self, query: str, *values: Any) -> Any:
-        """The first row: its only value, a tuple of its values, or None."""
-        return self._db.execute(query, values).get
-
-    def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Any rows at all: for checking the journal as a whole."""
-        return self._db.execute(query, values).fetchall()
 
     @contextmanager
     def still(self) -> Iterator[None]:
@@ -448,10 +439,10 @@ class Turn(Reader):
             raise
         self._db.execute("RELEASE attempt")
 
-    def add(self, record: Record, deltas: dict[int, bytes]) -> None:
-        """The next revision."""
+    def add(self, record: Record, deltas: dict[int, bytes], facts: Sequence[Fact]) -> None:
+        """The next revision; `facts` ascend by key."""
         assert record.revision == self.newest + 1
-        self._chain = self.added = _insert(self._db, self._chain, record, deltas)
+        self._chain = self.added = _insert(self._db, self._chain, record, deltas, facts)
         self.newest, self.time_of_newest = record.revision, record.time
 
     def set_live(self, changes: dict[int, bool]) -> None:
@@ -483,8 +474,9 @@ def _author(connection: apsw.Connection, name: str) -> int:
     return int(number)
 
 
-def _insert(connection: apsw.Connection, before: bytes, record: Record, deltas: dict[int, bytes]) -> bytes:
-    chain = link(before, record, deltas)
+def _insert(connection: apsw.Connection, before: bytes, record: Record, deltas: dict[int, bytes],
+            facts: Sequence[Fact]) -> bytes:  # fmt: skip
+    chain = link(before, record, deltas, facts)
     connection.execute(
         "INSERT INTO edits VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)",
         (record.revision, KINDS.index(record.kind), _author(connection, record.author), record.session, record.time,
@@ -496,6 +488,7 @@ def _insert(connection: apsw.Connection, before: bytes, record: Record, deltas: 
     for chunk, data in deltas.items():
         crc = _delta_crc(chunk, record.revision, data)
         connection.execute("INSERT INTO deltas VALUES (?, ?, ?, ?)", (chunk, record.revision, crc, data))
+    Facts(connection).add_facts(record.revision, facts)
     return chain
 
 

@@ -1,0 +1,280 @@
+"""What an edit says of labels, classes, regions and the image: the part of `Edit` that writes no voxels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import ArrayLike
+
+from labelog.engine import indexing
+from labelog.engine.bodies import merge_key, replayed
+from labelog.engine.classes import LabelClass, check_classes
+from labelog.engine.regions import region
+from labelog.engine.table import Staged, Table, class_facts, label_facts
+from labelog.engine.values import checked_object
+from labelog.errors import Invalid, NotFound
+from labelog.geometry import Box, Triple
+from labelog.storage.journal import LISTED, MERGE, Fact, Key, Space, Value
+
+if TYPE_CHECKING:
+    from labelog.engine.store import Store
+
+KEEP: Any = object()
+"""Stands for a field that is left as it is, where None takes it away."""
+
+MOST_TAKEN = 1024  # labels set aside at a time for an edit that makes many
+
+
+class Naming:
+    """Stages facts. `Edit` is one; its docstring says when they take effect."""
+
+    _store: Store
+    _start: int
+    _said: Staged
+    _spare: list[int]
+    _taken = 0
+
+    def _mine(self) -> None:
+        raise NotImplementedError
+
+    def _asked(self, *what: Any) -> None:
+        raise NotImplementedError
+
+    @contextmanager
+    def _table(self) -> Iterator[Table]:
+        """The label table as it was when the edit began, with what is staged over it."""
+        with self._store.table(self._start, self._said) as table:
+            yield table
+
+    def _say(self, space: Space, subject: int, fields: dict[str, Value]) -> None:
+        """Stage facts, or none of them if the table would be impossible with them."""
+        keys = [Key(space, subject, name) for name in fields]
+        self._say_all(dict(zip(keys, fields.values(), strict=True)))
+
+    def _say_all(self, values: dict[Key, Value]) -> None:
+        first = 1 + max((fact.step for fact in self._said.facts.values()), default=-1)
+        facts = [Fact(key, 2**63 - 1, first + i, value) for i, (key, value) in enumerate(values.items())]
+        trial = Staged(dict(self._said.facts), self._said.bodies)
+        with self._store.journal.reading() as journal:
+            trial.add(journal, self._start, facts)
+            Table(journal, self._start, trial).verify(facts, conflict=False)
+        self._said = trial
+
+    def _facts(self, revision: int) -> list[Fact]:
+        """What is staged, as that revision says it."""
+        return [Fact(key, revision, step, fact.value) for step, (key, fact) in enumerate(self._said.facts.items())]
+
+    # Labels
+
+    def new(self, cls: str | int | None = None, parent: int = 0, name: str | None = None, **attributes: Any) -> int:
+        """A label that nobody else has or will be given, for a new object.
+
+        It is set aside at once, also if the edit is given up, so that clients never collide. Parameters and errors
+        are those of `assign`.
+        """
+        self._mine()
+        with self._table() as table:
+            fields = label_facts({"cls": cls, "parent": parent, "name": name, **attributes}, table.class_ids)
+        fields = {field: value for field, value in fields.items() if value is not None} or {LISTED: 1}
+        self._asked("new", sorted(fields.items()))
+        label = self._take()
+        self._say_all({**self._listed(parent), **{Key(Space.LABEL, label, name): v for name, v in fields.items()}})
+        return label
+
+    def _take(self) -> int:
+        """A label of its own; of an edit that makes many they are set aside in growing numbers."""
+        if not self._spare:
+            count = min(max(1, self._taken), MOST_TAKEN)
+            with self._store.journal.turn() as turn:
+                first = turn.take_labels(count)
+            self._taken += count
+            self._spare = list(range(first + count - 1, first - 1, -1))
+        return self._spare.pop()
+
+    def assign(self, label: int, *, cls: str | int | None = KEEP, parent: int | None = KEEP,
+               name: str | None = KEEP, **attributes: Any) -> None:  # fmt: skip
+        """Say what an object is. What is not named stays as it is.
+
+        Parameters
+        ----------
+        label : the object; if it is merged with others, the body.
+        cls : its class, by name or id; None for none.
+        parent : the object that it lies in; 0 or None for none.
+        name : any text; None for none.
+        attributes : anything that JSON can say; None takes one away.
+
+        Raises NotFound for a class or parent that is not there; Invalid if an object would be its own ancestor.
+        """
+        self._mine()
+        label = checked_object(label)
+        given = {"cls": cls, "parent": parent, "name": name, **attributes}
+        with self._table() as table:
+            body = table.body(label)
+            fields = label_facts({key: value for key, value in given.items() if value is not KEEP}, table.class_ids)
+        if fields:
+            self._asked("assign", label, sorted(fields.items(), key=repr))
+            self._say_all({**self._listed(0 if parent is KEEP else parent or 0),
+                           **{Key(Space.LABEL, body, name): value for name, value in fields.items()}})  # fmt: skip
+
+    def _listed(self, *labels: int) -> dict[Key, Value]:
+        """Facts by which these labels are known in the table, if they are not yet. Raises NotFound for no object."""
+        found: dict[Key, Value] = {}
+        with self._table() as table:
+            for label in labels:
+                if label and not table.fields(Space.LABEL, label):
+                    if not self._has_voxels(table, label):
+                        raise NotFound(f"there is no label {label}: it has no voxels, and nothing is said of it",
+                                       label=label)  # fmt: skip
+                    found[Key(Space.LABEL, label, LISTED)] = 1
+        return found
+
+    def _has_voxels(self, table: Table, label: int) -> bool:
+        raise NotImplementedError
+
+    def merge(self, label: int, others: Iterable[int] | int) -> None:
+        """Make one object of several: `merge(7, [8, 9])` gives a body with the id of the first named.
+
+        No voxel is written. Class, parent and name are those of the label that gives the id; what lay in the others
+        lies in the body. `cleave` takes a label out again.
+
+        Raises NotFound for a label that is not there, Invalid if an object would be its own ancestor.
+        """
+        self._mine()
+        first = checked_object(label)
+        named = [checked_object(other) for other in (others if isinstance(others, Iterable) else [others])]
+        if first in named:
+            raise Invalid(f"label {first} can't be merged with itself")
+        self._asked("merge", first, named)
+        if named:
+            listed = self._listed(first, *named)
+            self._say_all({**listed, **{merge_key(first, other): first for other in named}})
+
+    def merge_all(self, pairs: Iterable[tuple[int, int]]) -> None:
+        """Many merges at once: pairs of labels, as named first and second."""
+        self._mine()
+        named = [(checked_object(first), checked_object(second)) for first, second in pairs]
+        if any(first == second for first, second in named):
+            raise Invalid("a label can't be merged with itself")
+        self._asked("merge", named)
+        listed = self._listed(*dict.fromkeys(label for pair in named for label in pair))
+        self._say_all({**listed, **{merge_key(first, second): first for first, second in named}})
+
+    def cleave(self, labels: Iterable[int] | int) -> None:
+        """Take labels out of the body that they were merged into, as a body of their own. No voxel is written.
+
+        The others stay together, also where these held them together.
+        """
+        self._mine()
+        chosen = {checked_object(label) for label in (labels if isinstance(labels, Iterable) else [labels])}
+        self._asked("cleave", sorted(chosen))
+        with self._table() as table:
+            bodies = {table.body(label) for label in chosen}
+            if len(bodies) != 1:
+                raise Invalid(f"labels to be cleaved are of one body; these are of {sorted(bodies)}")
+            members = table.members(bodies.pop())
+            merges = [(int(name.removeprefix(MERGE)), member) for member in members
+                      for name in table.fields(Space.LABEL, member) if name.startswith(MERGE)]  # fmt: skip
+        rest = sorted(set(members) - chosen)
+        if not rest:
+            raise Invalid(f"label {min(chosen)} is not merged with others; there is nothing to cleave")
+        said: dict[Key, Value] = {merge_key(*pair): None for pair in merges if len(chosen & set(pair)) == 1}
+        kept = {pair: (0, step) for step, pair in enumerate(merges) if len(chosen & set(pair)) != 1}
+        groups = replayed(kept)
+        for group in (sorted(chosen), rest):
+            tops = list(dict.fromkeys(groups.get(label, label) for label in group))
+            said |= {merge_key(tops[0], top): tops[0] for top in tops[1:]}
+        self._say_all(said)
+
+    # Classes
+
+    def new_class(self, name: str, *, id: int | None = None, colour: str | None = None, kind_of: str | None = None,
+                  within: Iterable[str] | None = None) -> int:  # fmt: skip
+        """Add a class; its id.
+
+        Parameters
+        ----------
+        id : its value in the semantic view; by default the lowest that is free.
+        colour : "#rrggbb" or "#rrggbbaa".
+        kind_of : the name of the class that it is a kind of.
+        within : names of classes in which its objects may lie; () is at the top level only, None is anywhere.
+
+        Raises Invalid, naming the class, for what does not go together with the others.
+        """
+        self._mine()
+        with self._table() as table:
+            classes = dict(table.classes)
+        number = next(n for n in range(1, len(classes) + 2) if n not in classes) if id is None else id
+        if number in classes:
+            raise Invalid(f"there is a class {number} already: {classes[number].name!r}")
+        entry = LabelClass(number, name, colour, kind_of, None if within is None else tuple(within))
+        self._say_classes({**classes, number: entry}, [entry])
+        return number
+
+    def new_classes(self, classes: Iterable[LabelClass]) -> None:
+        """Add classes, such as `read_classes` gives; one that is there under the same id is replaced."""
+        self._mine()
+        with self._table() as table:
+            known = dict(table.classes)
+        entries = list(classes)
+        self._say_classes(known | {entry.id: entry for entry in entries}, entries)
+
+    def assign_class(self, cls: str | int, *, name: str = KEEP, colour: str | None = KEEP,
+                     kind_of: str | None = KEEP, within: Iterable[str] | None = KEEP) -> None:  # fmt: skip
+        """Change a class, given by name or id. What is not named stays as it is; parameters are those of `new_class`.
+
+        Objects have classes by id, so a class may be renamed.
+        """
+        self._mine()
+        if within is not KEEP and within is not None:
+            within = tuple(within)
+        given = {"name": name, "colour": colour, "kind_of": kind_of, "within": within}
+        changes: dict[str, Any] = {field: value for field, value in given.items() if value is not KEEP}
+        with self._table() as table:
+            classes = dict(table.classes)
+            old = classes[table.class_id(cls)]
+        entry = replace(old, **changes)
+        if "name" in changes:
+            classes = {number: _renamed(known, old.name, entry.name) for number, known in classes.items()}
+        self._say_classes({**classes, old.id: entry}, [entry])
+
+    def _say_classes(self, classes: dict[int, LabelClass], entries: list[LabelClass]) -> None:
+        check_classes(classes.values())
+        self._asked("classes", entries)
+        ids = {known.name: number for number, known in classes.items()}
+        self._say_all({Key(Space.CLASS, entry.id, field): value for entry in entries
+                       for field, value in class_facts(entry, ids).items()})  # fmt: skip
+
+    # Regions
+
+    def set_region(self, name: str, kind: str, box: Box | tuple[Triple, Triple], mask: ArrayLike | None = None) -> None:
+        """Name a part of the volume, or give another part that name.
+
+        Parameters
+        ----------
+        kind : `annotated`, `gold` or `ignore`: see `Region`.
+        box : its bounds.
+        mask : a boolean array of the box's shape, if only a part of the box belongs to it.
+        """
+        self._mine()
+        found = region(name, kind, indexing.within(box, self._store.meta.shape), mask)
+        self._asked("region", name, found.to_json())
+        self._say(Space.REGION, 0, {name: found.to_json()})
+
+    def remove_region(self, name: str) -> None:
+        """Forget a region, from this revision on. Raises NotFound."""
+        self._mine()
+        with self._table() as table:
+            names = table.fields(Space.REGION, 0)
+        if name not in names:
+            raise NotFound(f"there is no region {name!r}; there are: {', '.join(names) or 'none'}")
+        self._asked("no region", name)
+        self._say(Space.REGION, 0, {name: None})
+
+
+def _renamed(entry: LabelClass, old: str, new: str) -> LabelClass:
+    """A class that names another by its new name."""
+    within = None if entry.within is None else tuple(new if name == old else name for name in entry.within)
+    return replace(entry, kind_of=new if entry.kind_of == old else entry.kind_of, within=within)

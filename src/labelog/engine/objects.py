@@ -1,0 +1,275 @@
+"""Labels as objects: what is known of them at a revision, and how they lie in one another."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from labelog.engine import indexing
+from labelog.engine.table import Table
+from labelog.engine.values import checked_label
+from labelog.errors import Invalid, NotFound, Unsupported
+from labelog.geometry import Box, Triple
+from labelog.storage.facts import Occupied
+from labelog.storage.journal import CLASS, NAME, Space
+
+if TYPE_CHECKING:
+    from labelog.engine.snapshot import Snapshot
+
+COLUMNS = ("label", "class", "parent", "name", "voxels", "z0", "y0", "x0", "z1", "y1", "x1", "attributes")
+
+
+class Extent(NamedTuple):
+    """Where voxels are: how many, their bounds (None without voxels), and the chunks that they lie in."""
+
+    voxels: int
+    box: Box | None
+    chunks: tuple[Triple, ...]
+
+
+class Label:
+    """An object at a revision. Get one from `Volume.labels` or `Snapshot.labels`.
+
+    Attributes
+    ----------
+    id : the label; that of the body, if it is merged with others.
+    cls : the name of its class, or None.
+    parent : the label of the object that it lies in, 0 if none.
+    name : as given, or None.
+    attributes : what else is known of it: name -> anything that JSON can say.
+    """
+
+    def __init__(self, labels: Labels, table: Table, body: int) -> None:
+        self._labels = labels
+        self.id = body
+        cls = table.class_of(body)
+        self.cls = None if cls is None else table.classes[cls].name
+        self.parent = table.parent(body)
+        name = table.value(Space.LABEL, body, NAME)
+        self.name = None if name is None else str(name)
+        self.attributes = table.attributes(body)
+
+    @cached_property
+    def fragments(self) -> list[int]:
+        """The labels, as stored, that make it up; ascending."""
+        with self._labels.table() as table:
+            return table.members(self.id)
+
+    @cached_property
+    def children(self) -> list[int]:
+        """The labels of the objects that lie in it, directly; ascending."""
+        return self._labels.children(self.id)
+
+    @cached_property
+    def own(self) -> Extent:
+        """The voxels that are its own, and not those of objects in it."""
+        return self._labels.extent([self.id])
+
+    @cached_property
+    def whole(self) -> Extent:
+        """Its voxels with those of all objects in it, at any depth."""
+        return self._labels.extent(self._labels.subtree(self.id))
+
+    @property
+    def voxels(self) -> int:
+        """How many voxels are its own."""
+        return self.own.voxels
+
+    @property
+    def box(self) -> Box | None:
+        """The bounds of its own voxels; None if it has none."""
+        return self.own.box
+
+    @property
+    def chunks(self) -> tuple[Triple, ...]:
+        """The chunks that its own voxels lie in, as places in the grid."""
+        return self.own.chunks
+
+    def __repr__(self) -> str:
+        parts = [str(self.id), *(text for text in (self.cls, self.name and repr(self.name)) if text)]
+        return f"<Label {', '.join(parts)}{f', in {self.parent}' if self.parent else ''}>"
+
+    def row(self) -> dict[str, Any]:
+        """It as a row of a table: see `COLUMNS`."""
+        corners = (*self.box.start, *self.box.stop) if self.box else (None,) * 6
+        facts = (self.id, self.cls, self.parent, self.name, self.voxels, *corners, self.attributes)
+        return dict(zip(COLUMNS, facts, strict=True))
+
+
+class Labels:
+    """The objects of a volume at a revision: `labels[7]`, `7 in labels`, `for label in labels`.
+
+    An object is there if it has voxels, or if anything is said of it. One that was merged into another is found under
+    both labels.
+    """
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._store = snapshot.volume.store
+
+    def table(self) -> AbstractContextManager[Table]:
+        """The label table, for a few questions."""
+        return self._store.table(self._snapshot.revision)
+
+    def __getitem__(self, label: int) -> Label:
+        number = checked_label(label)
+        with self.table() as table:
+            if not self._there(table, number):
+                raise NotFound(f"there is no label {number} at revision {self._snapshot.revision}", label=number)
+            return Label(self, table, table.body(number))
+
+    def __contains__(self, label: object) -> bool:
+        try:
+            number = checked_label(label)
+        except Invalid:
+            return False
+        with self.table() as table:
+            return self._there(table, number)
+
+    def _there(self, table: Table, label: int) -> bool:
+        if not label:
+            return False
+        return bool(table.fields(Space.LABEL, label)) or any(table.journal.occupied(label, table.revision))
+
+    def __iter__(self) -> Iterator[Label]:
+        return iter(self.where())
+
+    def __len__(self) -> int:
+        with self.table() as table:
+            return len(self._all(table))
+
+    def _all(self, table: Table) -> list[int]:
+        """All bodies, ascending."""
+        found = {subject for subject, _, _ in table.known(Space.LABEL)}
+        found |= {part.label for part in table.journal.all_occupied(table.revision)}
+        return sorted({table.body(label) for label in found} if table.merged() else found)
+
+    def where(self, *, cls: str | int | None = None, parent: int | None = None, name: str | None = None,
+              box: Box | tuple[Triple, Triple] | None = None) -> list[Label]:  # fmt: skip
+        """The objects that all of this holds for, ascending by label.
+
+        Parameters
+        ----------
+        cls : of this class, by name or id, or of a kind of it.
+        parent : directly within this object; 0 for those that lie in none.
+        name : of this name.
+        box : with own voxels in this box.
+        """
+        with self.table() as table:
+            sets: list[set[int]] = []
+            if cls is not None:
+                kinds = table.kinds(table.class_id(cls))
+                sets.append({label for kind in kinds for label in table.subjects(Space.LABEL, CLASS, kind)})
+            if parent:
+                sets.append(set(table.children(table.body(checked_label(parent)))))
+            if name is not None:
+                sets.append(set(table.subjects(Space.LABEL, NAME, name)))
+            if box is not None:
+                sets.append(self._in(indexing.within(box, self._snapshot.shape)))
+            found = sorted(set.intersection(*sets)) if sets else self._all(table)
+            return [Label(self, table, body) for body in found
+                    if table.body(body) == body and not (parent == 0 and table.parent(body))]  # fmt: skip
+
+    def _in(self, box: Box) -> set[int]:
+        """The bodies with own voxels in a box."""
+        found: set[int] = set()
+        grid, bodies = self._store.grid, self._store.label_map("instance", self._snapshot.revision, None)
+        for chunk, part in grid.touching(box):
+            runs = self._store.runs(chunk, self._snapshot.revision)
+            if part == grid.box(chunk):
+                labels = runs.compacted().palette
+            else:
+                values = np.empty(part.shape, np.uint64)
+                runs.fill(values, part.relative(grid.origin(chunk)).start, runs.palette)
+                labels = np.unique(values)
+            found.update(bodies.each(labels.tolist()))
+        return found - {0}
+
+    def children(self, label: int) -> list[int]:
+        """The labels of the objects that lie in one, directly; ascending."""
+        with self.table() as table:
+            return table.children(table.body(checked_label(label)))
+
+    def ancestors(self, label: int) -> list[int]:
+        """The labels of the objects that one lies in, from the nearest outward."""
+        with self.table() as table:
+            return list(table.ancestors(table.body(checked_label(label))))
+
+    def subtree(self, label: int) -> list[int]:
+        """The labels of an object and of all that lie in it, at any depth: what `over=` takes to keep a part inside."""
+        with self.table() as table:
+            return table.subtree(table.body(checked_label(label)))
+
+    def extent(self, labels: list[int]) -> Extent:
+        """Where the own voxels of some objects are, together."""
+        with self.table() as table:
+            parts = [part for body in labels for label in table.members(body)
+                     for part in table.journal.occupied(label, table.revision)]  # fmt: skip
+        return extent(self._store.grid, parts)
+
+    def table_rows(self) -> list[dict[str, Any]]:
+        """All objects as rows: see `COLUMNS`."""
+        with self.table() as table:
+            parts: dict[int, list[Occupied]] = {}
+            for part in table.journal.all_occupied(table.revision):
+                parts.setdefault(table.body(part.label), []).append(part)
+            rows = []
+            for body in sorted({*parts, *(table.body(s) for s, _, _ in table.known(Space.LABEL))}):
+                label = Label(self, table, body)
+                label.own = extent(self._store.grid, parts.get(body, []))
+                rows.append(label.row())
+        return rows
+
+    def to_csv(self) -> str:
+        """The table of all objects as CSV, a header first."""
+        out = io.StringIO()
+        writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(row | {"attributes": json.dumps(row["attributes"])} for row in self.table_rows())
+        return out.getvalue()
+
+    def to_json(self) -> str:
+        """The table of all objects as JSON: a list; labels are numbers in decimal strings, as they may exceed 2^53."""
+        rows = [row | {"label": str(row["label"]), "parent": str(row["parent"])} for row in self.table_rows()]
+        return json.dumps(rows, indent=2)
+
+    def to_arrow(self) -> Any:
+        """The table of all objects as a `pyarrow.Table`. Raises Unsupported without the extra `arrow`."""
+        try:
+            import pyarrow
+        except ImportError as error:
+            raise Unsupported("Arrow tables need the extra 'arrow': pip install 'labelog[arrow]'") from error
+        rows = [row | {"attributes": json.dumps(row["attributes"])} for row in self.table_rows()]
+        kinds = {"label": pyarrow.uint64(), "parent": pyarrow.uint64(), "voxels": pyarrow.uint64()}
+        kinds |= dict.fromkeys(("class", "name", "attributes"), pyarrow.string())
+        schema = pyarrow.schema([(name, kinds.get(name, pyarrow.int64())) for name in COLUMNS])
+        return pyarrow.Table.from_pylist(rows, schema=schema)
+
+    def to_pandas(self) -> Any:
+        """The table of all objects as a `pandas.DataFrame`. Raises Unsupported without the extra `pandas`."""
+        try:
+            import pandas
+        except ImportError as error:
+            raise Unsupported("data frames need the extra 'pandas': pip install 'labelog[pandas]'") from error
+        frame = pandas.DataFrame(self.table_rows(), columns=list(COLUMNS))
+        return frame.astype({"label": "uint64", "parent": "uint64", "voxels": "uint64"})
+
+    def __repr__(self) -> str:
+        return f"<Labels of {self._snapshot!r}>"
+
+
+def extent(grid: Any, parts: list[Occupied]) -> Extent:
+    """Voxels, bounds and chunks of parts in chunks."""
+    whole: Box | None = None
+    for part in parts:
+        box = part.box.shift(grid.origin(part.chunk))
+        whole = box if whole is None else whole.union(box)
+    chunks = tuple(grid.index(chunk) for chunk in sorted({part.chunk for part in parts}))
+    return Extent(sum(part.voxels for part in parts), whole, chunks)

@@ -1,0 +1,247 @@
+"""The label table at a revision, with what an edit has staged over it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from labelog.engine.bodies import edges, regrouped
+from labelog.engine.classes import LabelClass, check_classes
+from labelog.engine.values import checked_label
+from labelog.errors import Conflict, Invalid, LabelogError, NotFound
+from labelog.storage.facts import Facts
+from labelog.storage.journal import ATTRIBUTE, CLASS, MERGE, NAME, PARENT, Fact, Key, Space, Value
+
+
+@dataclass
+class Staged:
+    """Facts that are not committed yet, and the bodies that follow from them."""
+
+    facts: dict[Key, Fact] = field(default_factory=dict)
+    bodies: dict[int, int] = field(default_factory=dict)
+
+    def add(self, journal: Facts, revision: int, facts: Iterable[Fact]) -> None:
+        """Stage facts over the table as of a revision; later ones over earlier ones."""
+        for fact in facts:
+            self.facts.pop(fact.key, None)  # so that facts stay in the order in which they were said
+            self.facts[fact.key] = fact
+        merges = edges(self.facts.values())
+        self.bodies = regrouped(journal, revision, merges) if merges else {}
+
+
+class Table:
+    """Questions to the label table."""
+
+    def __init__(self, journal: Facts, revision: int, staged: Staged | None = None) -> None:
+        self.journal = journal
+        self.revision = revision
+        self.staged = staged or Staged()
+        self._classes: dict[int, LabelClass] | None = None
+
+    def value(self, space: Space, subject: int, name: str) -> Value:
+        """What a field says, or None."""
+        key = Key(space, subject, name)
+        fact = self.staged.facts.get(key) or self.journal.fact(key, self.revision)
+        return fact.value if fact else None
+
+    def fields(self, space: Space, subject: int) -> dict[str, Value]:
+        """All that is said of a subject."""
+        known = self.journal.facts_of(space, subject, self.revision)
+        known |= {key.field: fact.value for key, fact in self.staged.facts.items() if key[:2] == (space, subject)}
+        return {name: value for name, value in known.items() if value is not None}
+
+    def subjects(self, space: Space, name: str, value: Value) -> list[int]:
+        """Of whom a field says this, ascending."""
+        staged = {key.subject: fact.value for key, fact in self.staged.facts.items()
+                  if key.space is space and key.field == name}  # fmt: skip
+        found = {s for s in self.journal.who_say(space, name, value, self.revision) if s not in staged}
+        return sorted(found | {subject for subject, said in staged.items() if said == value})
+
+    def known(self, space: Space) -> Iterator[tuple[int, str, Value]]:
+        """All that is said in a space: subject, field, value."""
+        said = {(subject, name): value for subject, name, value in self.journal.facts_in(space, self.revision)}
+        said |= {key[1:]: fact.value for key, fact in self.staged.facts.items() if key.space is space}
+        return ((*key, value) for key, value in sorted(said.items()) if value is not None)
+
+    # Labels
+
+    def merged(self) -> bool:
+        """Whether any labels were ever merged; if not, each is its own body."""
+        return bool(self.staged.bodies) or self.journal.merged()
+
+    def highest(self) -> int:
+        """No label in use is higher."""
+        staged = max((key.subject for key in self.staged.facts if key.space is Space.LABEL), default=0)
+        return max(self.journal.highest(), staged)
+
+    def body(self, label: int) -> int:
+        """The body that a label belongs to: itself, if it is not merged."""
+        body = self.staged.bodies.get(label)
+        return self.journal.body(label, self.revision) if body is None else body
+
+    def members(self, body: int) -> list[int]:
+        """The labels that make up a body, ascending; none if it is a part of another."""
+        moved = self.staged.bodies
+        found = {label for label in self.journal.members(body, self.revision) if moved.get(label, body) == body}
+        return sorted(found | {label for label, now in moved.items() if now == body})
+
+    def class_of(self, body: int) -> int | None:
+        """The id of a body's class."""
+        found = self.value(Space.LABEL, body, CLASS)
+        return found if isinstance(found, int) else None
+
+    def parent(self, body: int) -> int:
+        """The body that a body lies in, 0 if none."""
+        named = self.value(Space.LABEL, body, PARENT)
+        return self.body(named) if isinstance(named, int) else 0
+
+    def ancestors(self, body: int) -> Iterator[int]:
+        """A body's parent, the parent's parent and so on. Raises Invalid if that leads back."""
+        seen = {body}
+        while body := self.parent(body):
+            if body in seen:
+                raise Invalid(f"label {body} would be its own ancestor", label=body)
+            seen.add(body)
+            yield body
+
+    def children(self, body: int) -> list[int]:
+        """The bodies that lie in a body, directly; ascending."""
+        named = {child for member in self.members(body) for child in self.subjects(Space.LABEL, PARENT, member)}
+        return sorted(child for child in named if child != body and self.body(child) == child)
+
+    def subtree(self, body: int) -> list[int]:
+        """A body and all that lies in it, at any depth; parents before children."""
+        found = [body]
+        for each in found:
+            found += self.children(each)
+        return found
+
+    def attributes(self, body: int) -> dict[str, Any]:
+        said = self.fields(Space.LABEL, body)
+        return {name.removeprefix(ATTRIBUTE): json.loads(str(value)) for name, value in said.items()
+                if name.startswith(ATTRIBUTE)}  # fmt: skip
+
+    # Classes
+
+    @property
+    def classes(self) -> dict[int, LabelClass]:
+        """All classes, by id."""
+        if self._classes is None:
+            said: dict[int, dict[str, Any]] = {}
+            for subject, name, value in self.known(Space.CLASS):
+                said.setdefault(subject, {})[name] = value
+            names = {number: str(fields["name"]) for number, fields in said.items() if "name" in fields}
+            self._classes = {number: _class(number, said[number], names) for number in names}
+        return self._classes
+
+    @property
+    def class_ids(self) -> dict[str, int]:
+        """Name -> id."""
+        return {known.name: number for number, known in self.classes.items()}
+
+    def class_id(self, cls: int | str) -> int:
+        """The id of a class given by id or name. Raises NotFound."""
+        for number, known in self.classes.items():
+            if cls == known.name or (cls == number and not isinstance(cls, bool)):
+                return number
+        there = ", ".join(known.name for known in self.classes.values()) or "none"
+        raise NotFound(f"there is no class {cls!r}; there are: {there}")
+
+    def kinds(self, cls: int) -> set[int]:
+        """A class and all classes that are kinds of it."""
+        by_name = {known.name: known for known in self.classes.values()}
+        found = set()
+        for number, known in self.classes.items():
+            at: LabelClass | None = known
+            while at is not None:
+                if at.id == cls:
+                    found.add(number)
+                at = by_name[at.kind_of] if at.kind_of else None
+        return found
+
+    # What must hold
+
+    def verify(self, facts: Iterable[Fact], *, conflict: bool) -> None:
+        """Raise if the table, with these facts staged, cannot be: Conflict or Invalid, with the reason.
+
+        Parameters
+        ----------
+        conflict : whether others' work is in the way, rather than a mistake of who says them.
+        """
+        kind: type[LabelogError] = Conflict if conflict else Invalid
+        labels = {fact.key.subject for fact in facts if fact.key.space is Space.LABEL} | set(self.staged.bodies)
+        classes = {fact.key.subject for fact in facts if fact.key.space is Space.CLASS}
+        try:
+            if classes:
+                check_classes(self.classes.values())
+            for body in {self.body(label) for label in labels}:
+                for _ in self.ancestors(body):
+                    pass
+        except Invalid as error:
+            raise kind(str(error), **vars(error)) from None
+        for cls in classes - set(self.classes):
+            for label in self.subjects(Space.LABEL, CLASS, cls):
+                raise kind(f"label {label} has class {cls}, which would be no more", label=label)
+        for label in labels:
+            self._verify_named(label, kind)
+
+    def _verify_named(self, label: int, kind: type[LabelogError]) -> None:
+        """What others name as parent, or are merged with, must be there; so must its class."""
+        said = self.fields(Space.LABEL, label)
+        cls = said.get(CLASS)
+        if cls is not None and cls not in self.classes:
+            raise kind(f"label {label} would have class {cls}, which is not there any more", label=label)
+        if not said:
+            for child in self.subjects(Space.LABEL, PARENT, label):
+                raise kind(f"label {child} lies in label {label}, which would be no more", label=child)
+            for other in self.journal.merged_into(label, self.revision):
+                if self.value(Space.LABEL, other, f"{MERGE}{label}") is not None:
+                    raise kind(f"label {other} is merged with label {label}, which would be no more", label=other)
+        for name, value in said.items():
+            if (name == PARENT or name.startswith(MERGE)) and not self.fields(Space.LABEL, int(value or 0)):
+                raise kind(f"label {label} names label {value}, which would be no more", label=label)
+
+
+def _class(number: int, fields: dict[str, Any], names: dict[int, str]) -> LabelClass:
+    """A class from what is said of it; it names others as they are called now."""
+    within = fields.get("within")
+    kind_of = fields.get("kind_of")
+    return LabelClass(
+        number, names[number], fields.get("colour"), None if kind_of is None else names.get(kind_of, f"class {kind_of}"),
+        None if within is None else tuple(names.get(other, f"class {other}") for other in json.loads(within)),
+    )  # fmt: skip
+
+
+def class_facts(entry: LabelClass, ids: dict[str, int]) -> dict[str, Value]:
+    """What is to be said of a class: it names others by id, so that they may be renamed."""
+    within = None if entry.within is None else json.dumps([ids[name] for name in entry.within])
+    return {
+        NAME: entry.name,
+        "colour": entry.colour,
+        "kind_of": None if entry.kind_of is None else ids[entry.kind_of],
+        "within": within,
+    }
+
+
+def label_facts(fields: Mapping[str, Any], ids: Mapping[str, int]) -> dict[str, Value]:
+    """What is to be said of a label: of `cls` (name or id), `parent`, `name` and attributes those that are given."""
+    said: dict[str, Value] = {}
+    for name, value in fields.items():
+        if name == "cls":
+            if value is not None and value not in ids and value not in ids.values():
+                raise NotFound(f"there is no class {value!r}; there are: {', '.join(ids) or 'none'}")
+            said[CLASS] = ids.get(value, value)
+        elif name == "parent":
+            said[PARENT] = checked_label(value or 0) or None
+        elif name == "name":
+            if not (value is None or isinstance(value, str)):
+                raise Invalid(f"the name of a label is a text, not {value!r}")
+            said[NAME] = value
+        else:
+            try:
+                said[ATTRIBUTE + name] = None if value is None else json.dumps(value, sort_keys=True)
+            except (TypeError, ValueError):
+                raise Invalid(f"attribute {name} is something that JSON can say, not {value!r}") from None
+    return said

@@ -1,0 +1,46 @@
+"""Labels as callers give them, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from labelog.errors import Invalid
+from labelog.geometry import whole
+
+MAX_LABEL = 2**64 - 1
+
+
+def checked_label(value: Any) -> int:
+    """A label: a whole number from 0 to 2^64 - 1, or Invalid."""
+    try:
+        label = whole(value)
+    except TypeError:
+        raise Invalid(f"a label is a whole number from 0 to {MAX_LABEL}, not {value!r}") from None
+    if not 0 <= label <= MAX_LABEL:
+        raise Invalid(f"a label is from 0 to {MAX_LABEL}, not {label}")
+    return label
+
+
+def checked_object(value: Any) -> int:
+    """The label of an object: as `checked_label`, but not 0."""
+    label = checked_label(value)
+    if not label:
+        raise Invalid("label 0 is background, and no object")
+    return label
+
+
+def label_set(labels: Iterable[int] | int) -> set[int]:
+    """One label, or several."""
+    return {checked_label(label) for label in (labels if isinstance(labels, Iterable) else [labels])}
+
+
+def checked_labels(values: ArrayLike) -> NDArray[Any]:
+    """An array of labels: any integer dtype, none negative (which is found when it is walked), or Invalid."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "iu":
+        raise Invalid(f"labels must be of an integer dtype, from 0 to {MAX_LABEL}; found {array.dtype}")
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))

@@ -1,0 +1,303 @@
+"""The label table in SQLite: what edits have said of labels, classes, regions and the image, at every revision.
+
+A fact is a value of a field of a subject. Facts are registers, as voxels are: what counts is what the newest live edit
+wrote, and an undo writes anew what comes to light beneath it. So the value at a revision is that of the last row up to
+it. From facts and voxels follow, kept as of revisions too: which body each merged label belongs to, and how many
+voxels each label has in each chunk, and where.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import apsw
+
+from labelog.geometry import Box
+from labelog.storage.journal import MERGE, PARENT, Fact, Key, Space, Value, pack_numbers, unpack_numbers
+
+BIAS = 2**63  # labels are stored biased: SQLite's integers are signed, and this keeps their order
+OWN_IDS = 2**62  # labels from here on are never handed out
+
+SCHEMA = """
+CREATE TABLE facts (space INTEGER, subject INTEGER, field TEXT, revision INTEGER, origin INTEGER NOT NULL,
+    step INTEGER NOT NULL, value ANY, PRIMARY KEY (space, subject, field, revision)) STRICT, WITHOUT ROWID;
+CREATE INDEX facts_revision ON facts (revision);
+CREATE INDEX facts_value ON facts (value, space, field) WHERE value IS NOT NULL;
+CREATE TABLE bodies (label INTEGER, revision INTEGER, body INTEGER NOT NULL,
+    PRIMARY KEY (label, revision)) STRICT, WITHOUT ROWID;
+CREATE INDEX bodies_body ON bodies (body);
+CREATE INDEX bodies_revision ON bodies (revision);
+CREATE TABLE occupancy (label INTEGER, chunk INTEGER, revision INTEGER, voxels INTEGER NOT NULL, bounds BLOB NOT NULL,
+    PRIMARY KEY (label, chunk, revision)) STRICT, WITHOUT ROWID;
+"""
+
+MERGES = f"field >= '{MERGE}' AND field < '{MERGE[:-1]};'"  # ';' comes after ':'
+
+
+class Occupied(NamedTuple):
+    """A label's own voxels in a chunk as of a revision: how many (0: none any more), within which local bounds."""
+
+    label: int
+    chunk: int
+    revision: int
+    voxels: int
+    box: Box
+
+
+class Facts:
+    """What can be asked of the label table, on one connection."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._db = connection
+
+    def _get(self, query: str, *values: Any) -> Any:
+        """The first row: its only value, a tuple of its values, or None."""
+        return self._db.execute(query, values).get
+
+    def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Any rows at all: for checking the journal as a whole."""
+        return self._db.execute(query, values).fetchall()
+
+    # Facts
+
+    def fact(self, key: Key, upto: int) -> Fact | None:
+        """What is written of a key as of a revision; its value may be None."""
+        row = self._get(
+            "SELECT origin, step, value FROM facts WHERE space = ? AND subject = ? AND field = ? AND revision <= ? "
+            "ORDER BY revision DESC LIMIT 1", *_stored(key), upto,
+        )  # fmt: skip
+        return None if row is None else _fact(key, *row)
+
+    def live_fact(self, key: Key) -> Fact | None:
+        """What the newest live edit wrote of a key."""
+        row = self._get(
+            "SELECT f.origin, f.step, f.value FROM facts f JOIN edits e ON e.revision = f.revision "
+            "WHERE f.space = ? AND f.subject = ? AND f.field = ? AND f.origin = f.revision AND e.live "
+            "ORDER BY f.revision DESC LIMIT 1", *_stored(key),
+        )  # fmt: skip
+        return None if row is None else _fact(key, *row)
+
+    def facts_of(self, space: Space, subject: int, upto: int) -> dict[str, Value]:
+        """All that is known of a subject as of a revision: field -> value."""
+        rows = self._db.execute(
+            "SELECT field, value FROM facts WHERE space = ? AND subject = ? AND revision <= ? ORDER BY field, revision",
+            (int(space), _subject(space, subject), upto),
+        )
+        found = dict(rows)  # the last of each
+        return {field: _value(space, field, value) for field, value in found.items() if value is not None}
+
+    def facts_in(self, space: Space, upto: int) -> Iterator[tuple[int, str, Value]]:
+        """All that is known in a space as of a revision: subject, field, value; in that order."""
+        last: tuple[Any, ...] | None = None
+        query = "SELECT subject, field, value FROM facts WHERE space = ? AND revision <= ? ORDER BY 1, 2, revision"
+        for row in self._db.execute(query, (int(space), upto)):
+            if last is not None and last[:2] != row[:2]:
+                yield from _known(space, *last)
+            last = row
+        if last is not None:
+            yield from _known(space, *last)
+
+    def facts_by(self, revision: int) -> list[Fact]:
+        """What one commit wrote, ascending by key."""
+        rows = self._db.execute(
+            "SELECT space, subject, field, origin, step, value FROM facts WHERE revision = ? ORDER BY 1, 2, 3",
+            (revision,),
+        )
+        return [_fact(_loaded(*row[:3]), *row[3:]) for row in rows]
+
+    def last_facts(self, upto: int) -> int:
+        """The newest revision up to `upto` that wrote any fact; -1 if none has."""
+        return int(self._get("SELECT coalesce(max(revision), -1) FROM facts WHERE revision <= ?", upto))
+
+    def who_say(self, space: Space, field: str, value: Value, upto: int) -> Iterator[int]:
+        """The subjects of which a field has this value as of a revision, ascending."""
+        stored = _stored_value(space, field, value)
+        query = "SELECT DISTINCT subject FROM facts WHERE value = ? AND space = ? AND field = ? AND revision <= ?"
+        subjects = [subject for (subject,) in self._db.execute(query, (stored, int(space), field, upto))]
+        for subject in sorted(subjects):
+            known = self.fact(Key(space, _loaded_subject(space, subject), field), upto)
+            if known is not None and known.value == value:
+                yield known.key.subject
+
+    # Bodies
+
+    def edges(self, label: int, upto: int) -> Iterator[tuple[Key, Fact]]:
+        """The merges as of a revision in which a label was named second: as keys (label, merge:first)."""
+        rows = self._db.execute(
+            f"SELECT field, origin, step, value FROM facts WHERE space = 0 AND subject = ? AND {MERGES} "
+            "AND revision <= ? ORDER BY field, revision", (label - BIAS, upto),
+        )  # fmt: skip
+        last = {field: (origin, step, value) for field, origin, step, value in rows}
+        for field, row in last.items():
+            if row[2] is not None:
+                key = Key(Space.LABEL, label, field)
+                yield key, _fact(key, *row)
+
+    def merged_into(self, label: int, upto: int) -> Iterator[int]:
+        """The labels that were named second in a merge with this one first, as of a revision."""
+        query = f"SELECT DISTINCT subject, field FROM facts WHERE value = ? AND space = 0 AND {MERGES}"
+        for subject, field in self.rows(query, label - BIAS):
+            known = self.fact(Key(Space.LABEL, subject + BIAS, field), upto)
+            if known is not None and known.value is not None:
+                yield subject + BIAS
+
+    def body(self, label: int, upto: int) -> int:
+        """The body that a label belongs to as of a revision: itself, if it is not merged."""
+        query = "SELECT body FROM bodies WHERE label = ? AND revision <= ? ORDER BY revision DESC LIMIT 1"
+        body = self._get(query, label - BIAS, upto)
+        return label if body is None else int(body) + BIAS
+
+    def members(self, body: int, upto: int) -> list[int]:
+        """The labels that make up a body as of a revision, ascending; none if it is a part of another."""
+        rows = self.rows(
+            "SELECT DISTINCT label FROM bodies b WHERE body = ? AND revision = (SELECT max(revision) FROM bodies "
+            "WHERE label = b.label AND revision <= ?) ORDER BY label", body - BIAS, upto,
+        )  # fmt: skip
+        found = {label + BIAS for (label,) in rows}
+        if self.body(body, upto) == body:
+            found.add(body)
+        return sorted(found)
+
+    def merged(self) -> bool:
+        """Whether any labels were ever merged."""
+        return bool(self._get("SELECT EXISTS (SELECT 1 FROM bodies)"))
+
+    def rebodied(self, after: int, upto: int) -> set[int]:
+        """The labels whose body changed, after < revision <= upto."""
+        query = "SELECT DISTINCT label FROM bodies WHERE revision > ? AND revision <= ?"
+        return {label + BIAS for (label,) in self.rows(query, after, upto)}
+
+    # Occupancy
+
+    def occupied(self, label: int, upto: int) -> Iterator[Occupied]:
+        """Where a label's own voxels are as of a revision, chunk by chunk, ascending.
+
+        Each step is a seek along the key, so that an object costs its chunks, and not its history.
+        """
+        chunk = -1
+        while True:
+            chunk = self._get("SELECT min(chunk) FROM occupancy WHERE label = ? AND chunk > ?", label - BIAS, chunk)
+            if chunk is None:
+                return
+            known = self.occupied_in(label, chunk, upto)
+            if known is not None and known.voxels:
+                yield known
+
+    def occupied_in(self, label: int, chunk: int, upto: int) -> Occupied | None:
+        """What is written of a label in a chunk as of a revision."""
+        row = self._get(
+            "SELECT label, chunk, revision, voxels, bounds FROM occupancy WHERE label = ? AND chunk = ? "
+            "AND revision <= ? ORDER BY revision DESC LIMIT 1", label - BIAS, chunk, upto,
+        )  # fmt: skip
+        return None if row is None else _occupied(*row)
+
+    def all_occupied(self, upto: int) -> Iterator[Occupied]:
+        """Where all labels' own voxels are as of a revision, ascending by label and chunk."""
+        rows = self._db.execute(
+            "SELECT label, chunk, max(revision), voxels, bounds FROM occupancy WHERE revision <= ? "
+            "GROUP BY label, chunk ORDER BY label, chunk", (upto,),
+        )  # fmt: skip
+        return (_occupied(*row) for row in rows if row[3])
+
+    def occupied_by_chunk(self) -> Iterator[Occupied]:
+        """All that was ever written of occupancy, ascending by chunk, revision and label."""
+        query = "SELECT label, chunk, revision, voxels, bounds FROM occupancy ORDER BY chunk, revision, label"
+        return (_occupied(*row) for row in self._db.execute(query))
+
+    def ever_occupied(self, after: int) -> int | None:
+        """The next label after this one that ever had voxels."""
+        label = self._get("SELECT min(label) FROM occupancy WHERE label > ?", after - BIAS)
+        return None if label is None else int(label) + BIAS
+
+    def highest(self) -> int:
+        """The highest label that ever had voxels or facts; 0 if none has."""
+        found = self._get(
+            "SELECT max(coalesce((SELECT max(label) FROM occupancy), 0 - 9223372036854775807 - 1), "
+            "coalesce((SELECT max(subject) FROM facts WHERE space = 0), 0 - 9223372036854775807 - 1))"
+        )
+        return int(found) + BIAS
+
+    def next_label(self) -> int:
+        """The next label that would be handed out."""
+        return int(self._get("SELECT next FROM volume"))
+
+    # Writing (by whose turn it is)
+
+    def add_facts(self, revision: int, facts: Iterable[Fact]) -> None:
+        self._db.executemany(
+            "INSERT INTO facts VALUES (?, ?, ?, ?, ?, ?, ?)",
+            ((*_stored(f.key), revision, f.origin, f.step, _stored_value(f.key.space, f.key.field, f.value))
+             for f in facts),
+        )  # fmt: skip
+
+    def add_bodies(self, revision: int, bodies: dict[int, int]) -> None:
+        """Labels and the bodies that they belong to from this revision on."""
+        rows = ((label - BIAS, revision, body - BIAS) for label, body in sorted(bodies.items()))
+        self._db.executemany("INSERT INTO bodies VALUES (?, ?, ?)", rows)
+
+    def add_occupied(self, rows: Iterable[Occupied]) -> None:
+        self._db.executemany(
+            "INSERT INTO occupancy VALUES (?, ?, ?, ?, ?)",
+            ((o.label - BIAS, o.chunk, o.revision, o.voxels, _pack_bounds(o.box)) for o in rows),
+        )
+
+    def take_labels(self, count: int) -> int:
+        """The first of so many labels in a row that nobody else will be given."""
+        first = self.next_label()
+        self._db.execute("UPDATE volume SET next = ?", (first + count,))
+        return first
+
+    def note_label(self, label: int) -> None:
+        """A label is in use: it will not be handed out."""
+        if label < OWN_IDS:
+            self._db.execute("UPDATE volume SET next = ? WHERE next <= ?", (label + 1, label))
+
+
+def _stored(key: Key) -> tuple[int, int, str]:
+    return int(key.space), _subject(key.space, key.subject), key.field
+
+
+def _loaded(space: int, subject: int, field: str) -> Key:
+    return Key(Space(space), _loaded_subject(Space(space), subject), field)
+
+
+def _subject(space: Space, subject: int) -> int:
+    return subject - BIAS if space is Space.LABEL else subject
+
+
+def _loaded_subject(space: Space, subject: int) -> int:
+    return subject + BIAS if space is Space.LABEL else subject
+
+
+def _names_label(space: Space, field: str) -> bool:
+    return space is Space.LABEL and (field == PARENT or field.startswith(MERGE))
+
+
+def _stored_value(space: Space, field: str, value: Value) -> Value:
+    return value - BIAS if isinstance(value, int) and _names_label(space, field) else value
+
+
+def _value(space: Space, field: str, value: Value) -> Value:
+    return value + BIAS if isinstance(value, int) and _names_label(space, field) else value
+
+
+def _fact(key: Key, origin: int, step: int, value: Value) -> Fact:
+    return Fact(key, origin, step, _value(key.space, key.field, value))
+
+
+def _known(space: Space, subject: int, field: str, value: Value) -> Iterator[tuple[int, str, Value]]:
+    if value is not None:
+        yield _loaded_subject(space, subject), field, _value(space, field, value)
+
+
+def _occupied(label: int, chunk: int, revision: int, voxels: int, bounds: bytes) -> Occupied:
+    z0, z1, y0, y1, x0, x1 = unpack_numbers(bounds, steps=False) or (0,) * 6
+    return Occupied(label + BIAS, chunk, revision, voxels, Box((z0, y0, x0), (z0 + z1, y0 + y1, x0 + x1)))
+
+
+def _pack_bounds(box: Box) -> bytes:
+    if not box.voxels:
+        return b""
+    pairs = zip(box.start, box.shape, strict=True)
+    return pack_numbers([number for pair in pairs for number in pair], steps=False)
