@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from labelog.engine.check_table import check_facts, check_numbers, occupancy_by_chunk
-from labelog.engine.occupancy import counted, occupancy
+from labelog.engine.occupancy import counted, recounted
 from labelog.engine.store import Store
 from labelog.errors import LabelogError
 from labelog.kernels import spans
@@ -144,14 +144,14 @@ def _check_chunk(store: Store, report: Report, chunk: int, upto: int, counts: di
         ground = store.runs(chunk, 0)
         runs = replayed = ground
         edits = {}
-        _check_counts(store, chunk, 0, list(counted(chunk, 0, ground).values()), counts)
+        _check_counts(store, chunk, 0, counted(chunk, 0, ground), counts)
         for revision, data in journal.deltas(chunk, 0, upto):
             delta = store.delta(chunk, revision, data)
             if spans.diff(runs, delta.new) != delta:
                 raise store.damaged(chunk, f"its delta at revision {revision} does not follow from what was before")
             runs = spans.apply(runs, delta.new)
             edits[revision] = delta
-            _check_counts(store, chunk, revision, occupancy(chunk, revision, delta, runs), counts)
+            _check_counts(store, chunk, revision, recounted(chunk, revision, delta, runs), counts)
             if revision in whole and whole[revision] != runs:
                 raise store.damaged(chunk, f"what is stored of revision {revision} is not what the deltas lead to")
             report.deltas += 1
@@ -165,5 +165,5 @@ def _check_chunk(store: Store, report: Report, chunk: int, upto: int, counts: di
 
 def _check_counts(store: Store, chunk: int, revision: int, expected: list[Occupied],
                   counts: dict[int, list[Occupied]]) -> None:  # fmt: skip
-    if sorted(expected) != counts.get(revision, []):
+    if expected != sorted(counts.get(revision, [])):
         raise store.damaged(chunk, f"the labels counted in it at revision {revision} are not those that are there")

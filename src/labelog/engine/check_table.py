@@ -9,7 +9,7 @@ from itertools import groupby
 from labelog.engine.bodies import Pair, Place, edges, regrouped, replayed
 from labelog.engine.table import Table
 from labelog.errors import LabelogError
-from labelog.storage.facts import OWN_IDS, Facts, Occupied
+from labelog.storage.facts import OWN_IDS, Facts, Occupied, unsigned
 from labelog.storage.journal import UNSAID, Fact, Key, Kind, Space
 from labelog.storage.sqlite import Reader
 
@@ -55,7 +55,7 @@ def _bodies(journal: Facts, upto: int) -> dict[int, int]:
 
 def occupancy_by_chunk(journal: Facts) -> Iterator[tuple[int, dict[int, list[Occupied]]]]:
     """What is written of occupancy: chunk, then revision -> entries."""
-    for chunk, entries in groupby(journal.occupied_by_chunk(), key=lambda entry: entry.chunk):
+    for chunk, entries in groupby(journal.occupied_ever(), key=lambda entry: entry.chunk):
         by_revision: dict[int, list[Occupied]] = defaultdict(list)
         for entry in entries:
             by_revision[entry.revision].append(entry)
@@ -63,11 +63,14 @@ def occupancy_by_chunk(journal: Facts) -> Iterator[tuple[int, dict[int, list[Occ
 
 
 def check_numbers(journal: Facts, note: Note) -> None:
-    """No label in use will be handed out."""
+    """No label in use will be handed out, and each is found in the chunks that it ever was in."""
     free = journal.next_label()
     used = {subject for subject, _, _ in journal.facts_in(Space.LABEL, 2**62)}
-    label = journal.ever_occupied(free - 1)
-    for taken in (*used, *([label] if label is not None else [])):
-        if free <= taken < OWN_IDS:
-            note(f"label {taken} is in use, and {free} would be handed out next")
-            return
+    haunts = set(journal.rows("SELECT label, chunk FROM haunts"))
+    counted = set(journal.rows("SELECT DISTINCT label, chunk FROM occupancy"))
+    used |= {unsigned(label) for label, _ in counted}
+    for label in used:
+        if free <= label < OWN_IDS:
+            note(f"label {label} is in use, and {free} would be handed out next")
+    for label, chunk in counted ^ haunts:
+        note(f"label {unsigned(label)} is not both counted in chunk {chunk} and noted to have been there")

@@ -101,40 +101,48 @@ class Batch:
         """Commit patches and facts as the next revision. An edit's deltas hold all that it wrote, others' what they
         changed. Raises Invalid, or Conflict if it is not an edit, if the label table would be impossible."""
         revision = self.turn.newest + 1
-        staged = Staged()
-        staged.add(self.turn, self.turn.newest, facts)
-        table = Table(self.turn, self.turn.newest, staged)
-        if staged.facts:
-            table.verify(staged.facts.values(), conflict=kind is not Kind.EDIT)
-        deltas, fresh, occupied = {}, {}, []
+        table = self._table(facts, conflict=kind is not Kind.EDIT)
+        keeping = kind is Kind.EDIT and table.merged()
+        deltas, fresh, occupied, entered = {}, {}, [], []
         changed = total = highest = 0
         for chunk in sorted(patches):
             runs = self.runs(chunk)
             delta = spans.diff(runs, patches[chunk])
             if kind is not Kind.EDIT:
                 delta = spans.diff(runs, delta.changes())
-            elif table.merged():
+            elif keeping:
                 delta = spans.diff(runs, keeping_fragments(delta, table))
             changed += delta.changed
             total += delta.written
             deltas[chunk] = codec.encode_delta(delta, self.store.grid.chunks[2])
             fresh[chunk] = revision, spans.apply(runs, delta.new)
-            occupied += occupancy(chunk, revision, delta, fresh[chunk][1])
+            occupied += occupancy(self.turn, chunk, revision, delta, fresh[chunk][1])
+            entered += [(label, chunk) for label in {*delta.new.value.tolist()} - {0, *runs.palette.tolist()}]
             highest = max(highest, owned(delta.new.value))
         record = Record(
             revision, kind, draft.author, draft.session, self.now(), draft.message, changed,
             total if written is None else written, left_alone, revision if lowest is None else lowest,
             tuple(deltas), targets,
         )  # fmt: skip
-        said = sorted(staged.facts.values())
+        said = sorted(table.staged.facts.values())
         self.turn.add(record, deltas, said)
-        self.turn.add_bodies(revision, staged.bodies)
+        self.turn.add_bodies(revision, table.staged.bodies)
         self.turn.add_occupied(occupied)
-        self.turn.note_label(max([highest, *(fact.key.subject for fact in said if fact.key.space is Space.LABEL
-                                             and fact.key.subject < OWN_IDS)]))  # fmt: skip
+        self.turn.add_haunts(entered)
+        named = [fact.key.subject for fact in said if fact.key.space is Space.LABEL and fact.key.subject < OWN_IDS]
+        self.turn.note_label(max(highest, *named) if named else highest)
         self.fresh.update(fresh)
         self.said = revision if said else self.said
         return Outcome(revision, changed, record.written, record.commit(live=True))
+
+    def _table(self, facts: Iterable[Fact], *, conflict: bool) -> Table:
+        """The label table with these facts over it. Raises Conflict or Invalid if it would be impossible."""
+        staged = Staged()
+        staged.add(self.turn, self.turn.newest, facts)
+        table = Table(self.turn, self.turn.newest, staged)
+        if staged.facts:
+            table.verify(staged.facts.values(), conflict=conflict)
+        return table
 
     def since(self, chunk: int, revision: int) -> Spans:
         """The voxels of a chunk that commits after `revision` gave another label."""

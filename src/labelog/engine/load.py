@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from getpass import getuser
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -153,8 +154,9 @@ def _complete(folder: Path, meta: Meta, author: str, message: str, manifest: lis
 
     def fill(turn: Turn) -> None:
         turn.set_manifest(manifest)
-        occupied.sort()
+        occupied.sort(key=itemgetter(1, 0))  # as their table is, which makes it quick
         turn.add_occupied(occupied)
+        turn.add_haunts(sorted((entry.label, entry.chunk) for entry in occupied))
         turn.add_bodies(0, {label: body for label, body in replayed(edges(facts)).items() if label != body})
         Table(turn, 0).verify(facts, conflict=False)
         taken = [*(part.label for part in occupied), *(f.key.subject for f in facts if f.key.space is Space.LABEL)]
@@ -272,7 +274,7 @@ class _Loader:
             if runs.palette.tolist() == [0]:
                 return None
             entry = chunk, 0, base.write(chunk, base.pack(chunk, 0, runs))
-            return entry, list(counted(chunk, 0, runs).values())
+            return entry, counted(chunk, 0, runs)
 
         for written in self._pool.map(write, self._parts.items()):
             if written:

@@ -206,11 +206,14 @@ class Table:
 
 def _class(number: int, fields: dict[str, Any], names: dict[int, str]) -> LabelClass:
     """A class from what is said of it; it names others as they are called now."""
-    within = fields.get("within")
-    kind_of = fields.get("kind_of")
+
+    def called(other: int) -> str:
+        return names.get(other, f"class {other}")
+
+    within, kind_of = fields.get("within"), fields.get("kind_of")
     return LabelClass(
-        number, names[number], fields.get("colour"), None if kind_of is None else names.get(kind_of, f"class {kind_of}"),
-        None if within is None else tuple(names.get(other, f"class {other}") for other in json.loads(within)),
+        number, names[number], fields.get("colour"), None if kind_of is None else called(kind_of),
+        None if within is None else tuple(map(called, json.loads(within))),
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ import apsw
 from labelog.geometry import Box
 from labelog.storage.journal import MERGE, PARENT, Fact, Key, Space, Value, pack_numbers, unpack_numbers
 
-BIAS = 2**63  # labels are stored biased: SQLite's integers are signed, and this keeps their order
+WRAP = 2**64  # labels from 2^63 up are stored less this: SQLite's integers are signed
 OWN_IDS = 2**62  # labels from here on are never handed out
 
 SCHEMA = """
@@ -28,11 +28,22 @@ CREATE TABLE bodies (label INTEGER, revision INTEGER, body INTEGER NOT NULL,
     PRIMARY KEY (label, revision)) STRICT, WITHOUT ROWID;
 CREATE INDEX bodies_body ON bodies (body);
 CREATE INDEX bodies_revision ON bodies (revision);
-CREATE TABLE occupancy (label INTEGER, chunk INTEGER, revision INTEGER, voxels INTEGER NOT NULL, bounds BLOB NOT NULL,
-    PRIMARY KEY (label, chunk, revision)) STRICT, WITHOUT ROWID;
+CREATE TABLE occupancy (chunk INTEGER, label INTEGER, revision INTEGER, voxels INTEGER NOT NULL, bounds BLOB NOT NULL,
+    PRIMARY KEY (chunk, label, revision)) STRICT, WITHOUT ROWID;
+CREATE TABLE haunts (label INTEGER, chunk INTEGER, PRIMARY KEY (label, chunk)) STRICT, WITHOUT ROWID;
 """
 
 MERGES = f"field >= '{MERGE}' AND field < '{MERGE[:-1]};'"  # ';' comes after ':'
+
+
+def signed(label: int) -> int:
+    """A label as SQLite keeps it."""
+    return label if label < WRAP // 2 else label - WRAP
+
+
+def unsigned(number: int) -> int:
+    """The label that SQLite keeps so."""
+    return number % WRAP
 
 
 class Occupied(NamedTuple):
@@ -126,7 +137,7 @@ class Facts:
         """The merges as of a revision in which a label was named second: as keys (label, merge:first)."""
         rows = self._db.execute(
             f"SELECT field, origin, step, value FROM facts WHERE space = 0 AND subject = ? AND {MERGES} "
-            "AND revision <= ? ORDER BY field, revision", (label - BIAS, upto),
+            "AND revision <= ? ORDER BY field, revision", (signed(label), upto),
         )  # fmt: skip
         last = {field: (origin, step, value) for field, origin, step, value in rows}
         for field, row in last.items():
@@ -137,24 +148,24 @@ class Facts:
     def merged_into(self, label: int, upto: int) -> Iterator[int]:
         """The labels that were named second in a merge with this one first, as of a revision."""
         query = f"SELECT DISTINCT subject, field FROM facts WHERE value = ? AND space = 0 AND {MERGES}"
-        for subject, field in self.rows(query, label - BIAS):
-            known = self.fact(Key(Space.LABEL, subject + BIAS, field), upto)
+        for subject, field in self.rows(query, signed(label)):
+            known = self.fact(Key(Space.LABEL, unsigned(subject), field), upto)
             if known is not None and known.value is not None:
-                yield subject + BIAS
+                yield unsigned(subject)
 
     def body(self, label: int, upto: int) -> int:
         """The body that a label belongs to as of a revision: itself, if it is not merged."""
         query = "SELECT body FROM bodies WHERE label = ? AND revision <= ? ORDER BY revision DESC LIMIT 1"
-        body = self._get(query, label - BIAS, upto)
-        return label if body is None else int(body) + BIAS
+        body = self._get(query, signed(label), upto)
+        return label if body is None else unsigned(body)
 
     def members(self, body: int, upto: int) -> list[int]:
         """The labels that make up a body as of a revision, ascending; none if it is a part of another."""
         rows = self.rows(
             "SELECT DISTINCT label FROM bodies b WHERE body = ? AND revision = (SELECT max(revision) FROM bodies "
-            "WHERE label = b.label AND revision <= ?) ORDER BY label", body - BIAS, upto,
+            "WHERE label = b.label AND revision <= ?) ORDER BY label", signed(body), upto,
         )  # fmt: skip
-        found = {label + BIAS for (label,) in rows}
+        found = {unsigned(label) for (label,) in rows}
         if self.body(body, upto) == body:
             found.add(body)
         return sorted(found)
@@ -166,57 +177,47 @@ class Facts:
     def rebodied(self, after: int, upto: int) -> set[int]:
         """The labels whose body changed, after < revision <= upto."""
         query = "SELECT DISTINCT label FROM bodies WHERE revision > ? AND revision <= ?"
-        return {label + BIAS for (label,) in self.rows(query, after, upto)}
+        return {unsigned(label) for (label,) in self.rows(query, after, upto)}
 
     # Occupancy
 
     def occupied(self, label: int, upto: int) -> Iterator[Occupied]:
-        """Where a label's own voxels are as of a revision, chunk by chunk, ascending.
+        """Where a label's own voxels are as of a revision, chunk by chunk, ascending."""
+        for (chunk,) in self.rows("SELECT chunk FROM haunts WHERE label = ? ORDER BY chunk", signed(label)):
+            entry = self.occupied_in(chunk, label, upto)
+            if entry is not None and entry.voxels:
+                yield entry
 
-        Each step is a seek along the key, so that an object costs its chunks, and not its history.
-        """
-        chunk = -1
-        while True:
-            chunk = self._get("SELECT min(chunk) FROM occupancy WHERE label = ? AND chunk > ?", label - BIAS, chunk)
-            if chunk is None:
-                return
-            known = self.occupied_in(label, chunk, upto)
-            if known is not None and known.voxels:
-                yield known
-
-    def occupied_in(self, label: int, chunk: int, upto: int) -> Occupied | None:
+    def occupied_in(self, chunk: int, label: int, upto: int) -> Occupied | None:
         """What is written of a label in a chunk as of a revision."""
         row = self._get(
-            "SELECT label, chunk, revision, voxels, bounds FROM occupancy WHERE label = ? AND chunk = ? "
-            "AND revision <= ? ORDER BY revision DESC LIMIT 1", label - BIAS, chunk, upto,
+            "SELECT chunk, label, revision, voxels, bounds FROM occupancy WHERE chunk = ? AND label = ? "
+            "AND revision <= ? ORDER BY revision DESC LIMIT 1", chunk, signed(label), upto,
         )  # fmt: skip
         return None if row is None else _occupied(*row)
 
     def all_occupied(self, upto: int) -> Iterator[Occupied]:
-        """Where all labels' own voxels are as of a revision, ascending by label and chunk."""
+        """Where all labels' own voxels are as of a revision, ascending by chunk."""
         rows = self._db.execute(
-            "SELECT label, chunk, max(revision), voxels, bounds FROM occupancy WHERE revision <= ? "
-            "GROUP BY label, chunk ORDER BY label, chunk", (upto,),
+            "SELECT chunk, label, max(revision), voxels, bounds FROM occupancy WHERE revision <= ? "
+            "GROUP BY chunk, label", (upto,),
         )  # fmt: skip
         return (_occupied(*row) for row in rows if row[3])
 
-    def occupied_by_chunk(self) -> Iterator[Occupied]:
-        """All that was ever written of occupancy, ascending by chunk, revision and label."""
-        query = "SELECT label, chunk, revision, voxels, bounds FROM occupancy ORDER BY chunk, revision, label"
-        return (_occupied(*row) for row in self._db.execute(query))
-
-    def ever_occupied(self, after: int) -> int | None:
-        """The next label after this one that ever had voxels."""
-        label = self._get("SELECT min(label) FROM occupancy WHERE label > ?", after - BIAS)
-        return None if label is None else int(label) + BIAS
+    def occupied_ever(self) -> Iterator[Occupied]:
+        """All that was ever written of occupancy, ascending by chunk."""
+        rows = self._db.execute("SELECT chunk, label, revision, voxels, bounds FROM occupancy ORDER BY 1, 2, 3")
+        return (_occupied(*row) for row in rows)
 
     def highest(self) -> int:
         """The highest label that ever had voxels or facts; 0 if none has."""
-        found = self._get(
-            "SELECT max(coalesce((SELECT max(label) FROM occupancy), 0 - 9223372036854775807 - 1), "
-            "coalesce((SELECT max(subject) FROM facts WHERE space = 0), 0 - 9223372036854775807 - 1))"
-        )
-        return int(found) + BIAS
+        for side in ("< 0", ">= 0"):  # the labels from 2^63 up, if there are any
+            found = self._get(f"SELECT max(coalesce((SELECT max(label) FROM haunts WHERE label {side}), -{WRAP // 2}), "
+                              f"coalesce((SELECT max(subject) FROM facts WHERE space = 0 AND subject {side}), "
+                              f"-{WRAP // 2}))")  # fmt: skip
+            if found != -(WRAP // 2):
+                return unsigned(int(found))
+        return 0
 
     def next_label(self) -> int:
         """The next label that would be handed out."""
@@ -224,23 +225,30 @@ class Facts:
 
     # Writing (by whose turn it is)
 
+    def _insert(self, table: str, rows: list[tuple[Any, ...]]) -> None:
+        if rows:
+            self._db.executemany(
+                f"INSERT OR {'IGNORE' if table == 'haunts' else 'ABORT'} INTO {table} VALUES ({', '.join('?' * len(rows[0]))})",
+                rows,
+            )
+
     def add_facts(self, revision: int, facts: Iterable[Fact]) -> None:
-        self._db.executemany(
-            "INSERT INTO facts VALUES (?, ?, ?, ?, ?, ?, ?)",
-            ((*_stored(f.key), revision, f.origin, f.step, _stored_value(f.key.space, f.key.field, f.value))
-             for f in facts),
-        )  # fmt: skip
+        self._insert("facts", [
+            (*_stored(f.key), revision, f.origin, f.step, _stored_value(f.key.space, f.key.field, f.value))
+            for f in facts
+        ])  # fmt: skip
 
     def add_bodies(self, revision: int, bodies: dict[int, int]) -> None:
         """Labels and the bodies that they belong to from this revision on."""
-        rows = ((label - BIAS, revision, body - BIAS) for label, body in sorted(bodies.items()))
-        self._db.executemany("INSERT INTO bodies VALUES (?, ?, ?)", rows)
+        self._insert("bodies", [(signed(label), revision, signed(body)) for label, body in bodies.items()])
 
-    def add_occupied(self, rows: Iterable[Occupied]) -> None:
-        self._db.executemany(
-            "INSERT INTO occupancy VALUES (?, ?, ?, ?, ?)",
-            ((o.label - BIAS, o.chunk, o.revision, o.voxels, _pack_bounds(o.box)) for o in rows),
-        )
+    def add_occupied(self, entries: Iterable[Occupied]) -> None:
+        rows = [(o.chunk, signed(o.label), o.revision, o.voxels, _pack_bounds(o.box)) for o in entries]
+        self._insert("occupancy", rows)
+
+    def add_haunts(self, pairs: Iterable[tuple[int, int]]) -> None:
+        """Labels and chunks that they are in, perhaps not for the first time."""
+        self._insert("haunts", [(signed(label), chunk) for label, chunk in pairs])
 
     def take_labels(self, count: int) -> int:
         """The first of so many labels in a row that nobody else will be given."""
@@ -263,11 +271,11 @@ def _loaded(space: int, subject: int, field: str) -> Key:
 
 
 def _subject(space: Space, subject: int) -> int:
-    return subject - BIAS if space is Space.LABEL else subject
+    return signed(subject) if space is Space.LABEL else subject
 
 
 def _loaded_subject(space: Space, subject: int) -> int:
-    return subject + BIAS if space is Space.LABEL else subject
+    return unsigned(subject) if space is Space.LABEL else subject
 
 
 def _names_label(space: Space, field: str) -> bool:
@@ -275,11 +283,11 @@ def _names_label(space: Space, field: str) -> bool:
 
 
 def _stored_value(space: Space, field: str, value: Value) -> Value:
-    return value - BIAS if isinstance(value, int) and _names_label(space, field) else value
+    return signed(value) if isinstance(value, int) and _names_label(space, field) else value
 
 
 def _value(space: Space, field: str, value: Value) -> Value:
-    return value + BIAS if isinstance(value, int) and _names_label(space, field) else value
+    return unsigned(value) if isinstance(value, int) and _names_label(space, field) else value
 
 
 def _fact(key: Key, origin: int, step: int, value: Value) -> Fact:
@@ -291,13 +299,13 @@ def _known(space: Space, subject: int, field: str, value: Value) -> Iterator[tup
         yield _loaded_subject(space, subject), field, _value(space, field, value)
 
 
-def _occupied(label: int, chunk: int, revision: int, voxels: int, bounds: bytes) -> Occupied:
+def _occupied(chunk: int, label: int, revision: int, voxels: int, bounds: bytes) -> Occupied:
     z0, z1, y0, y1, x0, x1 = unpack_numbers(bounds, steps=False) or (0,) * 6
-    return Occupied(label + BIAS, chunk, revision, voxels, Box((z0, y0, x0), (z0 + z1, y0 + y1, x0 + x1)))
+    return Occupied(unsigned(label), chunk, revision, voxels, Box((z0, y0, x0), (z0 + z1, y0 + y1, x0 + x1)))
 
 
 def _pack_bounds(box: Box) -> bytes:
-    if not box.voxels:
+    if not box.stop[0]:
         return b""
     pairs = zip(box.start, box.shape, strict=True)
     return pack_numbers([number for pair in pairs for number in pair], steps=False)
