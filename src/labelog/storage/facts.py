@@ -225,30 +225,28 @@ class Facts:
 
     # Writing (by whose turn it is)
 
-    def _insert(self, table: str, rows: list[tuple[Any, ...]]) -> None:
+    def _insert(self, into: str, rows: list[tuple[Any, ...]]) -> None:
         if rows:
-            self._db.executemany(
-                f"INSERT OR {'IGNORE' if table == 'haunts' else 'ABORT'} INTO {table} VALUES ({', '.join('?' * len(rows[0]))})",
-                rows,
-            )
+            marks = ", ".join("?" * len(rows[0]))
+            self._db.executemany(f"INSERT {into} VALUES ({marks})", rows)
 
     def add_facts(self, revision: int, facts: Iterable[Fact]) -> None:
-        self._insert("facts", [
+        self._insert("INTO facts", [
             (*_stored(f.key), revision, f.origin, f.step, _stored_value(f.key.space, f.key.field, f.value))
             for f in facts
         ])  # fmt: skip
 
     def add_bodies(self, revision: int, bodies: dict[int, int]) -> None:
         """Labels and the bodies that they belong to from this revision on."""
-        self._insert("bodies", [(signed(label), revision, signed(body)) for label, body in bodies.items()])
+        self._insert("INTO bodies", [(signed(label), revision, signed(body)) for label, body in bodies.items()])
 
     def add_occupied(self, entries: Iterable[Occupied]) -> None:
         rows = [(o.chunk, signed(o.label), o.revision, o.voxels, _pack_bounds(o.box)) for o in entries]
-        self._insert("occupancy", rows)
+        self._insert("INTO occupancy", rows)
 
     def add_haunts(self, pairs: Iterable[tuple[int, int]]) -> None:
         """Labels and chunks that they are in, perhaps not for the first time."""
-        self._insert("haunts", [(signed(label), chunk) for label, chunk in pairs])
+        self._insert("OR IGNORE INTO haunts", [(signed(label), chunk) for label, chunk in pairs])
 
     def take_labels(self, count: int) -> int:
         """The first of so many labels in a row that nobody else will be given."""
