@@ -30,6 +30,9 @@ BLOSC2 = Path(blosc2.__file__).parent
 COMPILE = ["-O1", "-g"] if DEBUG else ["-O3", "-g0"]  # for any machine of the architecture: no -march
 
 
+KERNELS = ["runs", "spans", "extents", "forest", "components", "seeds", "codec"]
+
+
 def kernel(name: str, static: list[str] | None = None) -> Extension:
     return Extension(
         f"labelog.kernels.{name}",
@@ -44,7 +47,7 @@ def kernel(name: str, static: list[str] | None = None) -> Extension:
 
 setup(
     ext_modules=cythonize(
-        [kernel("runs"), kernel("spans"), kernel("extents"), kernel("codec", static=["libblosc2.a"])],
+        [kernel(name, static=["libblosc2.a"] if name == "codec" else None) for name in KERNELS],
         compiler_directives={name: debug if DEBUG else release for name, (release, debug) in DIRECTIVES.items()},
         include_path=["src"],
         build_dir=f"build/cython-{'debug' if DEBUG else 'release'}",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import operator
+
 import numpy as np
 
 NONE = -1
@@ -52,4 +55,43 @@ def replay(ground, edits):
     out = ground.copy()
     for mask, values in edits:
         out[mask] = values[mask]
+    return out
+
+
+def components(array, reach):
+    """Components of equal labels by filling one after another, in the order of their first voxels."""
+    steps = [s for s in itertools.product((-1, 0, 1), repeat=array.ndim) if 0 < np.count_nonzero(s) <= reach]
+    left = {voxel: label for voxel, label in np.ndenumerate(array) if label != 0}
+    out = np.zeros(array.shape, np.int64)
+    count = 0
+    while left:
+        first = next(iter(left))
+        label = left.pop(first)
+        waiting = [first]
+        count += 1
+        while waiting:
+            voxel = waiting.pop()
+            out[voxel] = count
+            for step in steps:
+                near = tuple(map(operator.add, voxel, step))
+                if near in left and left[near] == label:
+                    del left[near]
+                    waiting.append(near)
+    return out
+
+
+def nearest_seed(mask, seeds):
+    """Distances of each seed on its own, then the least; of equal ones the lower number."""
+    best = np.full(mask.shape, np.inf)
+    out = np.zeros(mask.shape, np.int32)
+    for number in sorted(set(seeds[(mask != 0) & (seeds > 0)].tolist())):
+        far, front, distance = np.full(mask.shape, np.inf), (seeds == number) & (mask != 0), 0
+        while front.any():
+            far[front] = distance
+            padded = np.pad(front, 1)
+            grown = sum(np.roll(padded, step, axis) for axis in range(3) for step in (-1, 1)) > 0
+            front = grown[1:-1, 1:-1, 1:-1] & (mask != 0) & np.isinf(far)
+            distance += 1
+        nearer = far < best
+        out[nearer], best[nearer] = number, far[nearer]
     return out

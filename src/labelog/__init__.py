@@ -10,6 +10,7 @@ Nouns: a `Volume` is opened, read and edited. An `Edit` stages changes and commi
 map. A `Box` is half-open voxel bounds. Axes are always z, y, x; labels are uint64, 0 is background.
 """
 
+from labelog.arrays import connected_components
 from labelog.engine.check import Report
 from labelog.engine.edit import Edit
 from labelog.engine.snapshot import Snapshot, View
@@ -52,6 +53,7 @@ __all__ = [
     "Unsupported",
     "View",
     "Volume",
+    "connected_components",
     "create",
     "load",
     "open",

@@ -132,6 +132,19 @@ def _pieces(start: int, stop: int, length: int) -> list[tuple[int, int, int]]:
     ]
 
 
+REACHES = {1: {2: 1}, 2: {4: 1, 8: 2}, 3: {6: 1, 18: 2, 26: 3}}
+"""For each number of dimensions: how many neighbours a voxel has -> along how many axes they may differ at once."""
+
+
+def reach(connectivity: object, ndim: int = 3) -> int:
+    """Along how many axes neighbours may differ at once. Raises Invalid for a connectivity that there is not."""
+    known = REACHES[ndim]
+    if not isinstance(connectivity, int) or connectivity not in known:
+        names = " or ".join(map(str, known))
+        raise Invalid(f"the connectivity in {ndim} dimensions must be {names}, not {connectivity!r}")
+    return known[connectivity]
+
+
 def triple(name: str, value: object) -> Triple:
     """Three whole numbers of at least 1, or Invalid."""
     try:

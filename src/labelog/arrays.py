@@ -1,0 +1,187 @@
+"""Functions of plain arrays of labels; they need no volume.
+
+An array is cut into slabs, which threads label side by side. Components that go on from one slab into the next are
+joined by a forest of those few; the numbers of all others follow from how many there are before them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any, Literal, NamedTuple, TypeVar, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from labelog.errors import Invalid
+from labelog.geometry import reach
+from labelog.kernels import components as kernel
+from labelog.kernels.forest import Forest
+from labelog.kernels.runs import Runs
+
+SLAB = 2**22  # voxels that a thread takes at a time
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Numbers = NDArray[np.int64]
+
+
+@overload
+def connected_components(
+    array: ArrayLike, connectivity: int | None = ..., *, dtype: DTypeLike | None = ...,
+    return_N: Literal[False] = ..., threads: int | None = ...,
+) -> NDArray[Any]: ...  # fmt: skip
+@overload
+def connected_components(
+    array: ArrayLike, connectivity: int | None = ..., *, dtype: DTypeLike | None = ...,
+    return_N: Literal[True], threads: int | None = ...,
+) -> tuple[NDArray[Any], int]: ...  # fmt: skip
+def connected_components(array: ArrayLike, connectivity: int | None = None, *, dtype: DTypeLike | None = None,
+                         return_N: bool = False, threads: int | None = None) -> Any:  # fmt: skip
+    """Number the connected components of equal labels.
+
+    Voxels that touch and have the same label, other than 0, are one component. Components are numbered from 1 in the
+    order (C order of the axes) of their first voxels; background stays 0.
+
+    Parameters
+    ----------
+    array : integers or bool, 1 to 3 dimensions, any strides; labels below 0 are labels too.
+    connectivity : how many neighbours a voxel has: 6 (at its faces), 18 (and edges) or 26 (and corners) in 3
+        dimensions, 4 or 8 in 2, 2 in 1. By default those at its faces: 6, 4 or 2.
+    dtype : an integer dtype for the result; by default the smallest unsigned one that holds it.
+    return_N : whether to give the number of components too.
+    threads : how many to use; by default one for each processor.
+
+    Returns
+    -------
+    An array of the shape of `array`, its axes in the same order in memory; with `return_N` a tuple of it and the
+    number of components.
+
+    Raises Invalid for an array, a connectivity or a dtype that is none of these, and for a dtype that is too small.
+
+    Notes
+    -----
+    Two passes with union-find (Rosenfeld and Pfaltz 1966, Sequential operations in digital picture processing), on
+    runs of equal labels instead of voxels.
+    """
+    values = _checked(array)
+    far = reach(2 * values.ndim if connectivity is None else connectivity, values.ndim)
+    if dtype is not None and np.dtype(dtype).kind not in "iu":
+        raise Invalid(f"the dtype of components must be one of integers, not {np.dtype(dtype)}")
+    if values.size == 0:
+        out, count = np.zeros(values.shape, dtype or np.uint8), 0
+        return (out, count) if return_N else out
+    threads = threads or os.cpu_count() or 1
+    turn = _Turn.along_memory(values)
+    box = turn.box(values)
+    depth = max(1, SLAB // (box.shape[1] * box.shape[2]))
+    places = [slice(z, z + depth) for z in range(0, len(box), depth)]
+    slabs = _each(lambda place: _Slab(*kernel.label_dense(box[place], far)), places, threads)
+    numbering = _Numbering(slabs, far)
+    if not turn.in_order:
+        numbering.order(slabs, places, turn.steps)
+    out = np.empty_like(values, _fitting(dtype, numbering.count), subok=False)
+    target = turn.box(out)
+    _each(lambda k: slabs[k].runs.fill(target[places[k]], (0, 0, 0), numbering.of(k).astype(out.dtype)),
+          range(len(slabs)), threads)  # fmt: skip
+    return (out, numbering.count) if return_N else out
+
+
+def _checked(array: ArrayLike) -> NDArray[Any]:
+    values = np.asarray(array)
+    if values.dtype.kind not in "biu" or not 1 <= values.ndim <= 3:
+        raise Invalid(f"expected integers or bool in 1 to 3 dimensions, found {values.dtype} in {values.ndim}")
+    if values.dtype == bool:
+        return values.view(np.uint8)
+    return values.astype(values.dtype.newbyteorder("="), copy=False)
+
+
+def _fitting(dtype: DTypeLike | None, count: int) -> np.dtype[Any]:
+    if dtype is None:
+        return np.min_scalar_type(count)
+    if count > np.iinfo(np.dtype(dtype)).max:
+        raise Invalid(f"expected a dtype that holds {count} components, found {np.dtype(dtype)}")
+    return np.dtype(dtype)
+
+
+def _each(function: Callable[[Item], Result], items: Sequence[Item], threads: int) -> list[Result]:
+    if threads == 1 or len(items) == 1:
+        return [function(item) for item in items]
+    with ThreadPoolExecutor(threads, "labelog") as pool:
+        return list(pool.map(function, items))
+
+
+class _Turn(NamedTuple):
+    """How an array is looked at: as a box (z, y, x) whose x goes along memory, and whose z is what slabs cut."""
+
+    axes: tuple[int, ...]
+    steps: tuple[int, ...]  # along z, y, x of the box: voxels of the array in C order
+    in_order: bool  # whether a walk over the box is a walk over the array in C order
+
+    @classmethod
+    def along_memory(cls, array: NDArray[Any]) -> _Turn:
+        axes = sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
+        if array.ndim == 3 and array.shape[axes[0]] == 1:
+            axes[:2] = axes[1], axes[0]
+        steps = [int(np.prod(array.shape[axis + 1 :], dtype=object)) for axis in axes]
+        long = [step for step, axis in zip(steps, axes, strict=True) if array.shape[axis] > 1]
+        full = {1: [0, 0, *steps], 2: [steps[0], 0, steps[-1]], 3: steps}[array.ndim]
+        return cls(tuple(axes), tuple(full), long == sorted(long, reverse=True))
+
+    def box(self, array: NDArray[Any]) -> NDArray[Any]:
+        turned = array.transpose(self.axes)
+        return turned[:, None, :] if array.ndim == 2 else turned[(None,) * (3 - array.ndim)]
+
+
+class _Slab:
+    """A slab's components, and what lies in its first and its last plane: the numbers there and their labels."""
+
+    def __init__(self, runs: Runs, labels: NDArray[np.uint64]) -> None:
+        self.runs = runs
+        self.count = len(labels) - 1
+        faces = [kernel.cut(runs, (side, 0, 0)).compacted() for side in (-1, 1)]
+        self.first, self.last = ((face, labels[face.palette]) for face in faces)
+
+
+class _Numbering:
+    """The numbers of all slabs' components. `joined` are those that are one with a component before, `into`."""
+
+    def __init__(self, slabs: list[_Slab], far: int) -> None:
+        counts = [slab.count for slab in slabs]
+        self.base = np.cumsum([0, *counts])
+        pairs = [np.zeros((0, 2), np.int64)]
+        for k, ((a, labels_a), (b, labels_b)) in enumerate((a.last, b.first) for a, b in pairwise(slabs)):
+            found = kernel.touching(a, b, labels_a, labels_b, far - 1).astype(np.int64)
+            pairs.append(found - 1 + self.base[k : k + 2])
+        ids, flat = np.unique(np.concatenate(pairs), return_inverse=True)
+        forest = Forest(len(ids))
+        forest.union(*flat.reshape(-1, 2).T)
+        roots = forest.roots()
+        others = roots != np.arange(len(ids))
+        self.joined, self.into = ids[others], ids[roots[others]]
+        self.count = int(self.base[-1]) - len(self.joined)
+        self.rank: Numbers | None = None
+
+    def of(self, slab: int) -> Numbers:
+        """The number of each of a slab's components, 0 for the background."""
+        start, stop = self.base[slab : slab + 2]
+        low, high = np.searchsorted(self.joined, (start, stop))
+        skipped = np.zeros(stop - start, np.int64)
+        skipped[self.joined[low:high] - start] = 1
+        numbers = np.zeros(stop - start + 1, np.int64)
+        numbers[1:] = np.arange(start, stop) + 1 - low - np.cumsum(skipped)
+        into = self.into[low:high]
+        numbers[1:][self.joined[low:high] - start] = into + 1 - np.searchsorted(self.joined, into)
+        return numbers if self.rank is None else self.rank[numbers]
+
+    def order(self, slabs: list[_Slab], places: list[slice], steps: Sequence[int]) -> None:
+        """Number by the least place of a component's voxels instead; steps as for `kernel.first_voxels`."""
+        first = np.full(self.count + 1, np.iinfo(np.int64).max)
+        for k, (slab, place) in enumerate(zip(slabs, places, strict=True)):
+            least = kernel.first_voxels(slab.runs, steps) + place.start * steps[0]
+            np.minimum.at(first, self.of(k)[1:], least[1:])
+        first[0] = -1
+        self.rank = np.empty(self.count + 1, np.int64)
+        self.rank[np.argsort(first)] = np.arange(self.count + 1)
