@@ -9,21 +9,22 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from labelog.engine import indexing
+from labelog.engine import drawing, indexing
 from labelog.engine.commit import Batch, Draft, Outcome, Patches, refuse_unseen
 from labelog.engine.naming import Naming
+from labelog.engine.splitting import Extent, Parts, Split, by_components, by_seeds
 from labelog.engine.store import Store, layered
 from labelog.engine.table import Staged, Table
-from labelog.engine.values import checked_label, checked_labels, label_set
+from labelog.engine.values import checked_label, checked_labels, checked_object, label_set
 from labelog.engine.views import LabelMap
-from labelog.errors import Invalid, OutOfBounds
-from labelog.geometry import Box, Triple, whole
+from labelog.errors import Invalid
+from labelog.geometry import Box, Triple
 from labelog.kernels import spans
 from labelog.kernels.runs import Runs
 from labelog.kernels.spans import Spans
-from labelog.storage.journal import Kind
+from labelog.storage.journal import CLASS, LISTED, PARENT, Key, Kind, Space, Value
 
 if TYPE_CHECKING:
     from labelog.engine.volume import Volume
@@ -107,64 +108,9 @@ class Edit(Naming):
         self._mine()
         label = checked_label(label)
         chosen = None if over is None else label_set(over)
-        if at is None:
-            self._paint_spans(label, where, chosen)
-        else:
-            self._paint_mask(label, where, at, chosen)
-
-    def _paint_mask(self, label: int, where: ArrayLike, at: Iterable[int], over: set[int] | None) -> None:
-        mask = np.asarray(where)
-        if mask.dtype.kind not in "biu" or mask.ndim not in (2, 3):
-            raise Invalid(f"a mask is a boolean array (z, y, x) or (y, x), not {mask.dtype} of shape {mask.shape}")
-        if mask.ndim == 2:
-            mask = mask[None]
-        try:
-            z, y, x = (whole(n) for n in at)
-        except (TypeError, ValueError):
-            raise Invalid(f"at must be the mask's first voxel (z, y, x), not {at!r}") from None
-        size = mask.shape
-        box = indexing.within(((z, y, x), (z + size[0], y + size[1], x + size[2])), self.shape)
-        mask = np.ascontiguousarray(mask != 0).view(np.uint8) if mask.dtype != bool else mask.view(np.uint8)
-        self._asked("mask", tuple(box), label, sorted(over or ()), mask)
-        staged = {}
-        for chunk, part in self._store.grid.touching(box):
-            piece = mask[part.relative(box.start).slices()]
-            staged[chunk] = spans.mask_spans(self._store.grid.chunks, self._local(chunk, part), piece, label)
-        self._stage(staged, over)
-
-    def _paint_spans(self, label: int, where: ArrayLike, over: set[int] | None) -> None:
-        rows = np.asarray(where)
-        if rows.size == 0:
-            return
-        if rows.dtype.kind not in "iu" or rows.ndim != 2 or rows.shape[1] != 4:
-            raise Invalid(
-                f"without `at`, expected spans: an integer array (n, 4) of z, y, x0, x1; found {rows.dtype} of shape "
-                f"{rows.shape}"
-            )
-        limits = np.array([*self.shape, self.shape[2]])
-        bad = ((rows < 0) | (rows >= limits + np.array([0, 0, 1, 1])) | (rows[:, 2:3] >= rows[:, 3:4])).any(axis=1)
-        if bad.any():
-            first = int(np.flatnonzero(bad)[0])
-            raise OutOfBounds(f"span {first} ({rows[first].tolist()}) is empty, or outside the volume of {self.shape}")
-        rows = rows.astype(np.int64)
-        self._asked("spans", label, sorted(over or ()), rows)
-        self._stage({chunk: _row_spans(*flat, label) for chunk, flat in self._by_chunk(rows).items()}, over)
-
-    def _by_chunk(self, rows: NDArray[np.int64]) -> dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]]:
-        """Rows of z, y, x0, x1 as flat starts and stops within each chunk that they touch."""
-        grid = self._store.grid
-        cz, cy, cx = grid.chunks
-        _, ny, nx = grid.counts
-        pieces = -(-rows[:, 3] // cx) - rows[:, 2] // cx  # chunks that each row reaches into
-        row = np.repeat(np.arange(len(rows)), pieces)
-        kx = rows[row, 2] // cx + np.arange(len(row)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-        z, y = rows[row, 0], rows[row, 1]
-        x0, x1 = np.maximum(rows[row, 2], kx * cx) - kx * cx, np.minimum(rows[row, 3], (kx + 1) * cx) - kx * cx
-        chunk = (z // cz * ny + y // cy) * nx + kx
-        base = (z % cz * cy + y % cy) * cx
-        order = np.lexsort((base + x0, chunk))
-        groups = np.split(order, np.flatnonzero(np.diff(chunk[order])) + 1)
-        return {int(chunk[g[0]]): (base[g] + x0[g], base[g] + x1[g]) for g in groups}
+        drawn = drawing.drawn(self._store.grid, where, at, label)
+        self._asked("paint", label, sorted(chosen or ()), np.asarray(where), None if at is None else tuple(at))
+        self._stage(drawn, chosen)
 
     def relabel(self, labels: Mapping[int, int], *, within: Box | tuple[Triple, Triple] | None = None) -> None:
         """Give all voxels of some labels other ones, all at once: `{5: 7, 7: 5}` swaps them.
@@ -204,6 +150,79 @@ class Edit(Naming):
         with self._table() as table:
             parent = table.parent(table.body(checked_label(label)))
         self.relabel({label: parent}, within=within)
+
+    def split(self, label: int, where: ArrayLike | None = None, at: Iterable[int] | None = None, *,
+              seeds: Iterable[Iterable[Triple]] | None = None) -> Split:  # fmt: skip
+        """Make new objects of parts of one.
+
+        Own voxels are given new labels, of the same class and parent. What lies in the object moves along if it is
+        wholly in a new part, and stays if not.
+
+        Parameters
+        ----------
+        label : the object; the body, if it is merged with others.
+        where, at : the part that gets a new label: a mask or spans, as for `paint`.
+        seeds : instead of that, two groups of voxels (z, y, x) in the object, or more: each voxel goes to the group
+            that is nearest on ways inside the object, by steps through faces. The first group keeps the label. Takes
+            5 bytes of memory for each voxel of the object's bounds.
+
+        Raises Invalid if a part is empty or everything; OutOfBounds for a seed outside the object.
+        """
+        self._mine()
+        if (where is None) == (seeds is None):
+            raise Invalid("split takes a mask or spans, or seeds")
+        extent = self._extent(label)
+        if seeds is not None:
+            groups = [[(int(z), int(y), int(x)) for z, y, x in group] for group in seeds]
+            self._asked("split", extent.body, groups)
+            return self._divide(extent, *by_seeds(extent, groups))
+        assert where is not None
+        drawn = drawing.drawn(self._store.grid, where, at, 1)
+        self._asked("split", extent.body, np.asarray(where), None if at is None else tuple(at))
+        return self._divide(extent, 1, lambda chunk: drawn.get(chunk, spans.nothing()))
+
+    def separate(self, label: int, connectivity: int = 6) -> Split:
+        """Make an object of each connected component of one, with what lies in it. The largest keeps the label.
+
+        Parameters and results are those of `split`; connectivity is 6, 18 or 26. Nothing happens to an object that is
+        connected.
+        """
+        self._mine()
+        extent = self._extent(label)
+        self._asked("separate", extent.body, connectivity)
+        return self._divide(extent, *by_components(extent, connectivity))
+
+    def _extent(self, label: int) -> Extent:
+        label = checked_object(label)
+        self._listed(label)
+        with self._table() as table:
+            body = table.body(label)
+            chunks = {*self._staged}
+            for each in table.subtree(body):
+                for member in table.members(each):
+                    chunks |= {entry.chunk for entry in table.journal.occupied(member, self._start)}
+            return Extent(self._store, table, body, chunks, self._runs, self._map.values)
+
+    def _divide(self, extent: Extent, count: int, parts: Parts) -> Split:
+        written, within, straddling = extent.divide(parts)
+        met = {number for patch in written.values() for number in patch.value.tolist()} | set(within.values())
+        missing = set(range(1, count + 1)) - met
+        if missing:
+            raise Invalid(f"part {min(missing)} of label {extent.body} would have no voxels", label=extent.body)
+        with self._table() as table:
+            known = table.fields(Space.LABEL, extent.body)
+        fields = {name: value for name, value in known.items() if name in (CLASS, PARENT)} or {LISTED: 1}
+        labels = [self._take() for _ in range(count)]
+        moved = {child: labels[number - 1] for child, number in within.items()}
+        said: dict[Key, Value] = {Key(Space.LABEL, label, name): value for label in labels
+                                  for name, value in fields.items()}  # fmt: skip
+        said |= {Key(Space.LABEL, child, PARENT): label for child, label in moved.items()}
+        if said:
+            self._say_all(said)
+        given = np.array([0, *labels], np.uint64)
+        self._stage({chunk: Spans(patch.start, patch.stop, given[patch.value.astype(np.int64)])
+                     for chunk, patch in written.items()})  # fmt: skip
+        return Split(tuple(labels), moved, tuple(straddling))
 
     def _select(self, chunk: int, mapping: Mapping[int, int]) -> Spans:
         """A chunk's voxels that have one of these labels now, with their new ones."""
@@ -324,12 +343,3 @@ class Edit(Naming):
 
         outcome = self._volume.committer.commit(draft, job)
         self.revision, self.voxels, self.written = outcome.revision, outcome.voxels, outcome.written
-
-
-def _row_spans(start: NDArray[np.int64], stop: NDArray[np.int64], label: int) -> Spans:
-    """Spans of one label from ascending starts; they may overlap."""
-    reach = np.maximum.accumulate(stop)
-    first = np.concatenate([[True], start[1:] > reach[:-1]])
-    last = np.concatenate([first[1:], [True]])
-    starts = start[first]
-    return Spans(starts, reach[last], np.full(len(starts), label, np.uint64))

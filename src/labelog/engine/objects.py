@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from labelog.engine import indexing
+from labelog.engine.problems import Problem, problems
 from labelog.engine.table import Table
 from labelog.engine.values import checked_label
 from labelog.errors import Invalid, NotFound, Unsupported
@@ -213,6 +214,24 @@ class Labels:
             parts = [part for body in labels for label in table.members(body)
                      for part in table.journal.occupied(label, table.revision)]  # fmt: skip
         return extent(self._store.grid, parts)
+
+    def problems(self, *, region: str | None = None, connectivity: int = 6,
+                 progress: Callable[[int, int], None] | None = None) -> Iterator[Problem]:  # fmt: skip
+        """Objects that are empty, disconnected, without class, or whose class may not lie in that of their parent.
+
+        Parameters
+        ----------
+        region : only objects with own voxels in the bounds of this region.
+        connectivity : 6, 18 or 26, for what is one piece.
+        progress : called with objects looked at, objects in all.
+        """
+        box = None
+        if region is not None:
+            regions = self._snapshot.regions
+            if region not in regions:
+                raise NotFound(f"there is no region {region!r}; there are: {', '.join(regions) or 'none'}")
+            box = regions[region].box
+        return problems(self._snapshot, self.where(box=box), connectivity, progress)
 
     def table_rows(self) -> list[dict[str, Any]]:
         """All objects as rows: see `COLUMNS`."""
