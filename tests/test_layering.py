@@ -1,4 +1,5 @@
-"""Imports point down: errors, geometry <- kernels <- storage <- engine <- formats <- cli; the server on the engine."""
+"""Imports point down: errors, geometry <- kernels <- storage <- image <- engine <- formats <- cli; the server on the
+engine."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from pathlib import Path
 import labelog
 
 SOURCE = Path(labelog.__file__).parent
-LAYERS = ["errors", "geometry", "kernels", "storage", "engine", "formats", "cli"]
+LAYERS = ["errors", "extras", "damage", "geometry", "indexing", "kernels", "storage", "image", "engine", "formats",
+          "cli"]  # fmt: skip
 
 
 def imported(path):
@@ -18,9 +20,8 @@ def imported(path):
     if path.suffix == ".py":
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.ImportFrom) and node.module:
-                yield node.module
-                for name in node.names:
-                    yield f"{node.module}.{name.name}"
+                names = [f"{node.module}.{name.name}" for name in node.names]
+                yield from names if all(map(layer, names)) else [node.module, *names]
             elif isinstance(node, ast.Import):
                 yield from (name.name for name in node.names)
     else:

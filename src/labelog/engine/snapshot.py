@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from labelog.engine import indexing
+from labelog import indexing
 from labelog.errors import Invalid
 from labelog.geometry import Box, Triple
 from labelog.kernels.runs import Runs

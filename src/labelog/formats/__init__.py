@@ -18,10 +18,10 @@ from glob import escape, glob
 from pathlib import Path
 from typing import Any
 
+from labelog.damage import damage
 from labelog.errors import Corrupt, Invalid, NotFound, Unsupported
 from labelog.formats import hdf5, json_rle, npy, png, tiff
 from labelog.formats.colours import ColourSource
-from labelog.formats.damage import damage
 from labelog.formats.stack import Colour, Stack
 
 __all__ = ["FORMATS", "Colour", "Format", "Stack", "find", "names", "read", "write"]

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from labelog.damage import damage
 from labelog.errors import Invalid, NotFound, Unsupported
-from labelog.formats.damage import damage
-from labelog.formats.extras import extra
+from labelog.extras import extra
 from labelog.formats.hdf5_sink import Sink
 from labelog.formats.limits import (
     DEFLATE_RATIO,

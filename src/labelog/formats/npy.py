@@ -11,8 +11,8 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import DTypeLike, NDArray
 
+from labelog.damage import damage
 from labelog.errors import Corrupt, Invalid, NotFound, Unsupported
-from labelog.formats.damage import damage
 from labelog.formats.limits import check_labels, label_dtype, slab_depth, volume_shape
 from labelog.formats.output import new_file
 from labelog.formats.stack import Stack, blocks, written_dtype

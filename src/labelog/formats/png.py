@@ -18,9 +18,9 @@ from numpy.typing import DTypeLike, NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
+from labelog.damage import damage
 from labelog.errors import Invalid, NotFound, Unsupported
 from labelog.formats.colours import ColourMap, ColourSource, colour_table, paint
-from labelog.formats.damage import damage
 from labelog.formats.limits import volume_shape
 from labelog.formats.output import new_file, new_folder
 from labelog.formats.png_chunks import GREY, PALETTE, RGB, Header, check_chunks, read_header

@@ -15,10 +15,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from labelog.damage import damage
 from labelog.errors import Corrupt, Invalid, Unsupported
+from labelog.extras import extra
 from labelog.formats.colours import ColourMap, ColourSource, colour_table, paint
-from labelog.formats.damage import damage
-from labelog.formats.extras import extra
 from labelog.formats.limits import check_labels, label_dtype, volume_shape
 from labelog.formats.output import new_file
 from labelog.formats.stack import Colour, Stack, blocks, written_dtype

@@ -1,4 +1,4 @@
-"""NumPy's indexing, over volumes that are read box by box.
+"""NumPy's indexing, over volumes and images that are read box by box.
 
 Integers, slices, Ellipsis, None and one integer array read boxes: along each axis the wanted coordinates are cut into
 pieces without large gaps, the boxes that these span are read into a small array, and NumPy's own indexing does the
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from labelog.errors import Invalid, OutOfBounds
 from labelog.geometry import Box, Triple
@@ -46,15 +46,15 @@ def _axes(entry: Any) -> int:
     return 1
 
 
-def read(index: Any, shape: Triple, read_box: Callable[[Box, NDArray[np.uint64]], None],
-         lookup: Callable[[NDArray[np.int64]], NDArray[np.uint64]]) -> Any:  # fmt: skip
-    """What `array[index]` would give for an array of this shape."""
+def read(index: Any, shape: Triple, read_box: Callable[[Box, NDArray[Any]], None],
+         lookup: Callable[[NDArray[np.int64]], NDArray[Any]], dtype: DTypeLike = np.uint64) -> Any:  # fmt: skip
+    """What `array[index]` would give for an array of this shape and dtype."""
     entries = expand(index, shape)
     scalar = not (index is Ellipsis or (isinstance(index, tuple) and any(entry is Ellipsis for entry in index)))
     plain = _plain(entries, shape)
     if plain is not None:
         whole, result = plain
-        out = np.empty(whole.shape, np.uint64)
+        out = np.empty(whole.shape, dtype)
         read_box(whole, out)
         out = out.reshape(result)
         return out if result or not scalar else out[()]
@@ -75,7 +75,7 @@ def read(index: Any, shape: Triple, read_box: Callable[[Box, NDArray[np.uint64]]
     if sum(isinstance(entry, (int, np.integer)) for entry in rest) and len(arrays):
         rest = [np.array(entry) if isinstance(entry, int) else entry for entry in rest]
     box_shape = tuple(sum(stop - start for start, stop in cut) for cut in pieces)
-    buffer = np.empty(box_shape, np.uint64)
+    buffer = np.empty(box_shape, dtype)
     for parts in itertools.product(*(_placed(cut) for cut in pieces)):
         starts, stops, _ = zip(*parts, strict=True)
         target = tuple(slice(p, p + b - a) for a, b, p in parts)
@@ -152,7 +152,7 @@ def _coordinates(entry: NDArray[Any], length: int, axis: int) -> NDArray[np.int6
 
 
 def _points(index: tuple[Any, ...], shape: Triple,
-            lookup: Callable[[NDArray[np.int64]], NDArray[np.uint64]]) -> NDArray[np.uint64]:  # fmt: skip
+            lookup: Callable[[NDArray[np.int64]], NDArray[Any]]) -> NDArray[Any]:  # fmt: skip
     """NumPy finds the coordinates of the result's voxels, by indexing three arrays that take no memory."""
     z, y, x = np.ix_(*(np.arange(n) for n in shape))
     try:
