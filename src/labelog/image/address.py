@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from labelog.damage import damage
-from labelog.errors import Invalid, LabelogError, NotFound, Unsupported
+from labelog.errors import Corrupt, Invalid, LabelogError, NotFound, Unsupported
 from labelog.extras import extra
 
 Address = str | os.PathLike[str]
@@ -56,19 +56,21 @@ def is_remote(address: str) -> bool:
 @contextmanager
 def reading(where: str) -> Iterator[None]:
     """Around calls into the libraries that read images: what they raise, as labelog's errors that name the place."""
-    if not is_remote(where):
-        with damage(where):
+    with nullcontext() if is_remote(where) else damage(where):
+        try:
             yield
-        return
-    try:
-        yield
-    except (LabelogError, MemoryError):
-        raise
-    except FileNotFoundError as error:
-        raise NotFound(f"{where} does not exist, or may not be read", path=where) from error
-    except Exception as error:  # a network fails in more ways than can be listed; none of them means damage
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise LabelogError(f"{where} cannot be read: {reason}", path=where) from error
+        except (LabelogError, MemoryError):
+            raise
+        except Exception as error:
+            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            if type(error).__name__ == "UnknownCodecError":  # zarr has one of this name, and numcodecs another
+                raise Unsupported(f"{where}: {reason}; what decodes it is not installed", path=where) from error
+            if not is_remote(where):
+                raise
+            if isinstance(error, FileNotFoundError):
+                raise NotFound(f"{where} does not exist, or may not be read", path=where) from error
+            # a network fails in more ways than can be listed, and few of them mean damage
+            raise LabelogError(f"{where} cannot be read: {reason}", path=where) from error
 
 
 def open_zarr(address: str) -> Any:
@@ -92,7 +94,10 @@ def open_member(group: Any, path: str, address: str) -> Any:
     if not is_remote(address) and os.path.isdir(where):
         where = _document(where)
     with reading(where):
-        return group[path]
+        try:
+            return group[path]
+        except KeyError:
+            raise Corrupt(f"{address}: its metadata lists the array {path!r}, which is not there", path=where) from None
 
 
 def open_blosc2(path: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from labelog.errors import Invalid, Unsupported
+from labelog.errors import Invalid
 from labelog.geometry import Box, Triple, triple
 from labelog.image.address import reading
 
@@ -47,7 +47,7 @@ class Level:
     def of(cls, array: Any, names: Sequence[str] | None, where: str, **scale: Any) -> Self:
         """The level of an array whose axes have these names (None: as `PLAIN`).
 
-        Raises Invalid for an array that is not (z, y, x), or not of numbers; Unsupported for codecs that run code.
+        Raises Invalid for an array that is not (z, y, x), or not of numbers.
         """
         shape = tuple(int(n) for n in array.shape)
         if names is None:
@@ -56,8 +56,6 @@ class Level:
         dtype = np.dtype(array.dtype)
         if dtype.kind not in "buif":
             raise Invalid(f"{where}: expected an image of integers or floats, found {dtype}", path=where)
-        if any(getattr(codec, "codec_id", None) == "pickle" for codec in getattr(array, "filters", None) or ()):
-            raise Unsupported(f"{where}: it holds pickles, which may run any code when they are read", path=where)
         whole = triple(f"{where}: shape", [1 if axis is None else shape[axis] for axis in axes])
         chunks = triple(f"{where}: chunks", [1 if axis is None else int(array.chunks[axis]) for axis in axes])
         return cls(array, axes, whole, chunks, dtype.newbyteorder("="), where, **scale)
