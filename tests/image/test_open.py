@@ -202,6 +202,20 @@ def test_pickle_dask_threads_and_forks(ome, em, tmp_path):
                 assert pool.apply_async(_sum, (image,)).get(60) == _sum(image)
 
 
+def test_a_forked_process_reads_what_it_inherited(tmp_path):
+    array = np.random.default_rng(0).integers(0, 9, (64, 300, 300)).astype(np.uint16)
+    blosc2.asarray(array, urlpath=str(tmp_path / "a.b2nd"), chunks=(16, 128, 128))
+    zarr.create_array(tmp_path / "a.zarr", data=array, chunks=(16, 128, 128))
+    for name in ("a.b2nd", "a.zarr"):
+        image = open_image(tmp_path / name)
+        same(image, array)  # libraries start their threads here, and a fork has none of them
+        child = multiprocessing.get_context("fork").Process(target=same, args=(image, array))
+        child.start()
+        child.join(30)
+        child.kill()
+        assert child.exitcode == 0, name
+
+
 # Addresses
 
 
