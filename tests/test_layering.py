@@ -1,6 +1,6 @@
 """Imports point down, from right to left; the server's point to the engine.
 
-errors, geometry <- kernels <- arrays <- storage <- engine <- formats <- cli
+errors, geometry <- kernels <- arrays <- storage <- image <- engine <- formats <- cli
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from pathlib import Path
 import labelog
 
 SOURCE = Path(labelog.__file__).parent
-LAYERS = ["errors", "geometry", "kernels", "arrays", "storage", "engine", "formats", "cli"]
+LAYERS = ["errors", "extras", "damage", "geometry", "indexing", "kernels", "arrays", "storage", "image", "engine",
+          "formats", "cli"]  # fmt: skip
 
 
 def imported(path):
@@ -21,9 +22,8 @@ def imported(path):
     if path.suffix == ".py":
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.ImportFrom) and node.module:
-                yield node.module
-                for name in node.names:
-                    yield f"{node.module}.{name.name}"
+                names = [f"{node.module}.{name.name}" for name in node.names]
+                yield from names if all(map(layer, names)) else [node.module, *names]
             elif isinstance(node, ast.Import):
                 yield from (name.name for name in node.names)
     else:

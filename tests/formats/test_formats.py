@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from labelog import formats
+from labelog.damage import damage
 from labelog.errors import Corrupt, Exists, Invalid, LabelogError, NotFound, OutOfSpace, Unsupported
 from labelog.formats import Stack, read, write
-from labelog.formats.damage import damage
 from labelog.formats.output import new_file
 
 TARGETS = ("labels/", "labels.tif", "labels.json", "labels.h5", "labels.npy", "labels.npz")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from labelog.engine import indexing
+from labelog import indexing
 from labelog.errors import Invalid, OutOfBounds
 from labelog.geometry import Grid, whole
 from labelog.kernels import spans

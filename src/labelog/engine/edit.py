@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from labelog.engine import drawing, indexing
+from labelog import indexing
+from labelog.engine import drawing
 from labelog.engine.commit import Batch, Draft, Outcome, Patches, refuse_unseen
 from labelog.engine.naming import Naming
 from labelog.engine.splitting import Extent, Parts, Split, by_components, by_seeds

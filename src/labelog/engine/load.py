@@ -7,12 +7,10 @@ becomes the base, at revision 0, without passing through edits.
 from __future__ import annotations
 
 import os
-import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from getpass import getuser
 from operator import itemgetter
@@ -28,11 +26,11 @@ from labelog.engine.commit import draft
 from labelog.engine.occupancy import counted
 from labelog.engine.table import Table, class_facts, label_facts
 from labelog.engine.values import checked_labels, checked_object
-from labelog.errors import Exists, Invalid, NotFound
+from labelog.errors import Invalid
 from labelog.geometry import Box, Grid
 from labelog.kernels.runs import Runs
 from labelog.storage.base import Base
-from labelog.storage.disk import explained, flush_folder, refuse_network
+from labelog.storage.disk import under_construction
 from labelog.storage.facts import OWN_IDS, Occupied
 from labelog.storage.journal import LISTED, PARENT, Fact, Key, Kind, Record, Space, Value
 from labelog.storage.meta import Meta, checked_size
@@ -56,31 +54,6 @@ def user(author: str | None) -> str:
         return getuser()
     except (KeyError, OSError):
         return str(os.getuid())
-
-
-@contextmanager
-def under_construction(path: Path) -> Iterator[Path]:
-    """A folder beside `path` that becomes it at the end, or vanishes if an exception says so."""
-    path = path.absolute()
-    with explained(path):
-        if path.exists():
-            raise Exists(f"{path} exists already, and was left as it is", path=str(path))
-        if not path.parent.is_dir():
-            raise NotFound(f"the folder {path.parent} does not exist", path=str(path.parent))
-        refuse_network(path.parent)
-        folder = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-        folder.mkdir()
-    try:
-        yield folder
-        flush_folder(folder)
-        try:
-            os.rename(folder, path)
-        except OSError as error:
-            raise Exists(f"{path} was made by somebody else meanwhile", path=str(path)) from error
-        flush_folder(path.parent)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
 
 
 def load(path: str | os.PathLike[str], labels: Any, *, voxel_size: Iterable[float] = (1, 1, 1), unit: str = "nm",

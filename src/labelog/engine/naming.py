@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
-from labelog.engine import indexing
+from labelog import indexing
 from labelog.engine.bodies import merge_key, replayed
 from labelog.engine.classes import LabelClass, check_classes
 from labelog.engine.regions import region

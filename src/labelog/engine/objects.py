@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from labelog.engine import indexing
+from labelog import indexing
 from labelog.engine.problems import Problem, problems
 from labelog.engine.table import Table
 from labelog.engine.values import checked_label

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from labelog.engine import indexing
+from labelog import indexing
 from labelog.engine.classes import LabelClass
 from labelog.engine.objects import Labels
 from labelog.engine.regions import Region, Unannotated, regions

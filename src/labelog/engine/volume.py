@@ -13,7 +13,8 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from labelog.engine import check, history, indexing, keeper
+from labelog import indexing
+from labelog.engine import check, history, keeper
 from labelog.engine import load as loading
 from labelog.engine.classes import LabelClass
 from labelog.engine.commit import Committer, Draft, Job, draft

@@ -18,13 +18,13 @@ from glob import escape, glob
 from pathlib import Path
 from typing import Any
 
+from labelog.damage import damage
 from labelog.errors import Corrupt, Invalid, NotFound, Unsupported
 from labelog.formats import hdf5, json_rle, npy, png, tiff
 from labelog.formats.colours import ColourSource
-from labelog.formats.damage import damage
 from labelog.formats.stack import Colour, Stack
 
-__all__ = ["FORMATS", "Colour", "Format", "Stack", "find", "names", "read", "write"]
+__all__ = ["FORMATS", "Colour", "Format", "Stack", "find", "names", "read", "read_image", "write"]
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,18 @@ def read(
     _check_options(chosen.read, chosen.name, arguments)
     _check_file(Path(path), chosen)
     return chosen.read(Path(path), **arguments)
+
+
+def read_image(path: str | os.PathLike[str], *, format: str | None = None, **options: Any) -> Stack:
+    """A stack of the grey values at `path`, such as an EM image's: integers or floats, where `read` takes labels.
+
+    `options` are those of `read`, save those for colours: `gaps` (png), `dataset` (hdf5), `name` (npz). Raises as
+    `read`; also Unsupported for a format that has labels only, Invalid for colours.
+    """
+    chosen = find(path, format)
+    if "image" not in inspect.signature(chosen.read).parameters:
+        raise Unsupported(f"{path}: format {chosen.name} holds labels, no images", path=str(path))
+    return read(path, format=chosen.name, image=True, **options)
 
 
 def write(

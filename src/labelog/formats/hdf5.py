@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from labelog.damage import damage
 from labelog.errors import Invalid, NotFound, Unsupported
-from labelog.formats.damage import damage
-from labelog.formats.extras import extra
+from labelog.extras import extra
 from labelog.formats.hdf5_sink import Sink
 from labelog.formats.limits import (
     DEFLATE_RATIO,
@@ -20,9 +20,9 @@ from labelog.formats.limits import (
     SLAB_BYTES,
     check_labels,
     check_stored,
-    label_dtype,
     slab_depth,
     volume_shape,
+    voxel_dtype,
 )
 from labelog.formats.output import new_file
 from labelog.formats.stack import Stack, VoxelSize, blocks, voxel_size, written_dtype
@@ -32,8 +32,8 @@ CHUNK = (16, 256, 256)
 DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64")
 
 
-def read(path: Path, *, dataset: str | None = None) -> Stack:
-    """A stack of the dataset named, or `stack`, or the only one that is 3D and of integers.
+def read(path: Path, *, dataset: str | None = None, image: bool = False) -> Stack:
+    """A stack of the dataset named, or `stack`, or the only one that is 3D and of integers (an image: or floats).
 
     The voxel size is taken from the dataset's attributes `voxel_size` and `unit`, or `element_size_um`.
     Raises NotFound for a dataset that is not there, Invalid if none was named and several could be meant, or it has
@@ -41,9 +41,9 @@ def read(path: Path, *, dataset: str | None = None) -> Stack:
     """
     h5py = extra("h5py", "hdf5")
     with damage(path), h5py.File(path, "r") as file:
-        name = _name(file, dataset, path, h5py)
+        name = _name(file, dataset, path, h5py, image)
         where = f"{path}, dataset {name!r}"
-        shape, dtype = volume_shape(file[name].shape, where), label_dtype(file[name].dtype, where)
+        shape, dtype = volume_shape(file[name].shape, where), voxel_dtype(file[name].dtype, where, image)
         _check_storage(file[name], shape, where, h5py)
         layers = file[name].chunks[0] if file[name].chunks and file[name].ndim == 3 else 1
         size, unit = _voxel_size(file[name])
@@ -61,7 +61,8 @@ def read(path: Path, *, dataset: str | None = None) -> Stack:
                     source = file[name]
                     block = source[z : z + depth] if source.ndim == 3 else source[()][np.newaxis]
                     slab = np.asarray(block).astype(dtype, copy=False)
-                check_labels(slab, f"{where}, slices from {z}")
+                if not image:
+                    check_labels(slab, f"{where}, slices from {z}")
                 yield slab
 
     return Stack(shape, dtype, slabs, size, unit)
@@ -92,7 +93,7 @@ def write(
         sink.check()
 
 
-def _name(file: Any, wanted: str | None, path: Path, h5py: Any) -> str:
+def _name(file: Any, wanted: str | None, path: Path, h5py: Any, image: bool) -> str:
     """The name of the dataset to read, which is in this file."""
     found: dict[str, Any] = {}
 
@@ -105,12 +106,13 @@ def _name(file: Any, wanted: str | None, path: Path, h5py: Any) -> str:
         if wanted.strip("/") not in found:
             raise NotFound(f"{path} has no dataset {wanted!r}, but {', '.join(found) or 'none'}", path=str(path))
         return wanted.strip("/")
-    likely = [name for name, item in found.items() if item.ndim == 3 and item.dtype.kind in "uib"]
+    kinds, values = ("uibf", "numbers") if image else ("uib", "integers")
+    likely = [name for name, item in found.items() if item.ndim == 3 and item.dtype.kind in kinds]
     if DATASET in likely or len(likely) == 1:
         return DATASET if DATASET in likely else likely[0]
     listed = ", ".join(f"{name} {item.shape} {item.dtype}" for name, item in list(found.items())[:8])
     raise Invalid(
-        f"{path}: expected one 3D dataset of integers; found {len(likely)} among: {listed or 'no datasets'}; "
+        f"{path}: expected one 3D dataset of {values}; found {len(likely)} among: {listed or 'no datasets'}; "
         "name one with dataset=",
         path=str(path),
     )

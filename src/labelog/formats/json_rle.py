@@ -17,8 +17,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labelog.damage import damage
 from labelog.errors import Corrupt, Invalid
-from labelog.formats.damage import damage
 from labelog.formats.limits import label_dtype, slab_depth, volume_shape
 from labelog.formats.output import new_file
 from labelog.formats.raster import run_lengths, run_starts

@@ -47,6 +47,15 @@ def label_dtype(dtype: np.dtype[Any], where: str) -> np.dtype[Any]:
     return dtype.newbyteorder("=")
 
 
+def voxel_dtype(dtype: np.dtype[Any], where: str, image: bool) -> np.dtype[Any]:
+    """The same for the grey values of an image, which may be floats and negative too; as `label_dtype` for labels."""
+    if not image or dtype.kind != "f":
+        return label_dtype(dtype, where)
+    if dtype.itemsize > 8:
+        raise Invalid(f"{where}: an image's floats have 16 to 64 bits; found {dtype}")
+    return dtype.newbyteorder("=")
+
+
 def check_labels(slab: NDArray[Any], where: str) -> None:
     """Invalid, naming the voxel, if the array (n, y, x) has a negative label."""
     if slab.dtype.kind == "i" and int(slab.min()) < 0:

@@ -11,30 +11,31 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import DTypeLike, NDArray
 
+from labelog.damage import damage
 from labelog.errors import Corrupt, Invalid, NotFound, Unsupported
-from labelog.formats.damage import damage
-from labelog.formats.limits import check_labels, label_dtype, slab_depth, volume_shape
+from labelog.formats.limits import check_labels, slab_depth, volume_shape, voxel_dtype
 from labelog.formats.output import new_file
 from labelog.formats.stack import Stack, blocks, written_dtype
 
 DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64")
 
 
-def read(path: Path) -> Stack:
+def read(path: Path, *, image: bool = False) -> Stack:
     """A stack of the array [z, y, x] (or [y, x]) in a .npy file, in C or Fortran order.
 
-    Raises Corrupt for a damaged or shortened file, Invalid for other axes, floats and objects.
+    Raises Corrupt for a damaged or shortened file, Invalid for other axes, objects and, save in an image, floats.
     """
     with damage(path), open(path, "rb") as file:
         declared, fortran, found = _header(file)
-        shape, dtype = volume_shape(declared, str(path)), label_dtype(found, str(path))
+        shape, dtype = volume_shape(declared, str(path)), voxel_dtype(found, str(path), image)
         volume = np.memmap(path, found, "r", file.tell(), shape, "F" if fortran else "C")
     depth = slab_depth(shape, dtype)
 
     def slabs() -> Iterator[NDArray[Any]]:
         for z in range(0, shape[0], depth):
             slab = np.array(volume[z : z + depth], dtype, order="C")
-            check_labels(slab, f"{path}, slices from {z}")
+            if not image:
+                check_labels(slab, f"{path}, slices from {z}")
             yield slab
 
     return Stack(shape, dtype, slabs)
@@ -47,8 +48,8 @@ def write(stack: Stack, path: Path, *, overwrite: bool = False, dtype: DTypeLike
         _write(file, stack, stored)
 
 
-def read_npz(path: Path, *, name: str | None = None) -> Stack:
-    """A stack of the array `name` in a .npz file, or of the only one that is 3D and of integers; C order only.
+def read_npz(path: Path, *, name: str | None = None, image: bool = False) -> Stack:
+    """A stack of the array `name` in a .npz file, or of the only one that is 3D and of integers (an image: or floats).
 
     Raises NotFound for a name that is not there, Invalid if none was given and several could be meant, Corrupt,
     Unsupported for Fortran order.
@@ -59,10 +60,10 @@ def read_npz(path: Path, *, name: str | None = None) -> Stack:
             if member.endswith(".npy"):
                 with archive.open(member) as file:
                     headers[member.removesuffix(".npy")] = _header(file)
-        chosen = _choose(headers, name, path)
+        chosen = _choose(headers, name, path, image)
         declared, fortran, found = headers[chosen]
         where = f"{path}, array {chosen!r}"
-        shape, dtype = volume_shape(declared, where), label_dtype(found, where)
+        shape, dtype = volume_shape(declared, where), voxel_dtype(found, where, image)
         if fortran:
             raise Unsupported(f"{where} is in Fortran order; save it with numpy.ascontiguousarray, or as .npy")
     depth = slab_depth(shape, dtype)
@@ -77,7 +78,8 @@ def read_npz(path: Path, *, name: str | None = None) -> Stack:
             for z in range(0, shape[0], depth):
                 with damage(path, z):
                     slab = _read_exactly(file, (min(depth, shape[0] - z), *shape[1:]), found).astype(dtype, copy=False)
-                check_labels(slab, f"{where}, slices from {z}")
+                if not image:
+                    check_labels(slab, f"{where}, slices from {z}")
                 yield slab
             with damage(path):
                 if file.read(1):  # also makes zipfile compare the checksum
@@ -113,15 +115,17 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     return npy_format.read_array_header_1_0(file)
 
 
-def _choose(headers: dict[str, tuple[tuple[int, ...], bool, np.dtype[Any]]], name: str | None, path: Path) -> str:
+def _choose(headers: dict[str, tuple[tuple[int, ...], bool, np.dtype[Any]]], name: str | None, path: Path,
+            image: bool) -> str:  # fmt: skip
     if name is not None:
         if name not in headers:
             raise NotFound(f"{path} has no array {name!r}, but {', '.join(headers) or 'none'}", path=str(path))
         return name
-    likely = [key for key, (shape, _, dtype) in headers.items() if len(shape) == 3 and dtype.kind in "uib"]
+    kinds, values = ("uibf", "numbers") if image else ("uib", "integers")
+    likely = [key for key, (shape, _, dtype) in headers.items() if len(shape) == 3 and dtype.kind in kinds]
     if len(likely) != 1:
         listed = ", ".join(f"{key} {shape} {dtype}" for key, (shape, _, dtype) in list(headers.items())[:8])
-        raise Invalid(f"{path}: expected one 3D array of integers; found {listed or 'none'}; name one with name=")
+        raise Invalid(f"{path}: expected one 3D array of {values}; found {listed or 'none'}; name one with name=")
     return likely[0]
 
 

@@ -18,9 +18,9 @@ from numpy.typing import DTypeLike, NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
+from labelog.damage import damage
 from labelog.errors import Invalid, NotFound, Unsupported
 from labelog.formats.colours import ColourMap, ColourSource, colour_table, paint
-from labelog.formats.damage import damage
 from labelog.formats.limits import volume_shape
 from labelog.formats.output import new_file, new_folder
 from labelog.formats.png_chunks import GREY, PALETTE, RGB, Header, check_chunks, read_header
@@ -32,8 +32,9 @@ PaletteAs = Literal["index", "colours"]
 
 
 def read(
-    path: Path, *, colours: ColourSource | None = None, palette: PaletteAs | None = None, gaps: bool = False
-) -> Stack:
+    path: Path, *, colours: ColourSource | None = None, palette: PaletteAs | None = None, gaps: bool = False,
+    image: bool = False,
+) -> Stack:  # fmt: skip
     """A stack of the PNG, or PNGs, at `path`; slices of a stack in the natural order of their names.
 
     Parameters
@@ -43,6 +44,7 @@ def read(
     palette : what is a label in pictures with a palette: the "index" (the default, unless `colours` is given), or
         the colour, as in an RGB picture ("colours").
     gaps : accept numbers missing from the names of a stack, the slices on both sides as neighbours.
+    image : read grey values, and no colours.
 
     Raises NotFound, Invalid for files that do not make one stack or have colours that are not in the table,
     Unsupported for 16-bit colours and animations; the slabs also raise Corrupt.
@@ -56,6 +58,8 @@ def read(
     first = headers[0]
     for page, (file, header) in enumerate(zip(paths, headers, strict=True)):
         _check_kind(header, first, file, page, paths[0], by_colour)
+    if image and first.kind != GREY:
+        raise Invalid(f"{paths[0]}: expected a grey picture, one value a voxel; found {first}")
     shape = volume_shape((len(paths), first.height, first.width), str(path))
     found: dict[int, Colour] = {}
     if not _coloured(first, by_colour):

@@ -18,7 +18,7 @@ Colour = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Stack:
-    """A label volume on its way in or out.
+    """A label volume on its way in or out; or an image on its way in, then of any integers or floats.
 
     Attributes
     ----------

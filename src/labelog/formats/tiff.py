@@ -15,11 +15,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from labelog.damage import damage
 from labelog.errors import Corrupt, Invalid, Unsupported
+from labelog.extras import extra
 from labelog.formats.colours import ColourMap, ColourSource, colour_table, paint
-from labelog.formats.damage import damage
-from labelog.formats.extras import extra
-from labelog.formats.limits import check_labels, label_dtype, volume_shape
+from labelog.formats.limits import check_labels, volume_shape, voxel_dtype
 from labelog.formats.output import new_file
 from labelog.formats.stack import Colour, Stack, blocks, written_dtype
 from labelog.formats.tiff_metadata import described, imagej_description
@@ -36,6 +36,7 @@ def read(
     *,
     colours: ColourSource | None = None,
     palette: Literal["index", "colours"] | None = None,
+    image: bool = False,
 ) -> Stack:
     """A stack of the pages of the TIFF at `path`.
 
@@ -44,6 +45,7 @@ def read(
     colours : table of the colours' labels; without it each distinct colour gets the next id. See `colours.py`.
     palette : what is a label in pages with a palette: the "index" (the default, unless `colours` is given), or the
         colour, as in an RGB page ("colours").
+    image : read grey values, floats and negative ones too, and no colours.
 
     Raises Corrupt, also if the number of pages is not the one the file declares; Invalid for what is not [z, y, x],
     for floats, and for pages that differ, naming page, expected and found; Unsupported for lossy compression,
@@ -58,7 +60,7 @@ def read(
         with open(path, "rb") as handle:
             pages = len(page_offsets(handle, str(path)))
         with tifffile.TiffFile(path) as tif:
-            first = _Layout(tif.pages.first, f"{path}, page 0", by_colour)
+            first = _Layout(tif.pages.first, f"{path}, page 0", by_colour, image)
             check_page(tif.pages.first, os.path.getsize(path), f"{path}, page 0")
             about = described(tif.pages.first, str(path))
             hidden = pages == 1 and (about.slices or 1) > 1
@@ -68,6 +70,8 @@ def read(
         raise Corrupt(f"{path} declares {about.slices} slices, but has {pages} pages", path=str(path), page=pages)
     shape = volume_shape((about.slices or pages, *first.size), str(path))
     found: dict[int, Colour] = {}
+    if image and (first.coloured or first.palette is not None):
+        raise Invalid(f"{path}: expected grey pages, one value a voxel; found colours")
     if table is not None and not first.coloured:
         raise Invalid(f"{path} has no colours to look up; its values are the labels")
     dtype = ColourMap(table, found).dtype if first.coloured else first.dtype
@@ -78,7 +82,7 @@ def read(
             where = f"{path}, page {page}"
             if first.coloured:
                 pixels = ids.labels(pixels, where)
-            else:
+            elif not image:
                 check_labels(pixels[np.newaxis], where)
             yield pixels[np.newaxis]
 
@@ -129,12 +133,13 @@ def _layout(stack: Stack, pictures: bool) -> dict[str, Any]:
 class _Layout:
     """What the pages of one stack have in common: size, dtype and what their values mean."""
 
-    def __init__(self, page: Any, where: str, by_colour: bool) -> None:
+    def __init__(self, page: Any, where: str, by_colour: bool, image: bool = False) -> None:
         self.size = (int(page.imagelength), int(page.imagewidth))
         self.samples = int(page.samplesperpixel)
         if page.dtype is None:
             raise Unsupported(f"{where}: {page.bitspersample}-bit samples of format {page.sampleformat} are not read")
-        self.dtype = label_dtype(np.dtype(page.dtype), where)
+        self.image = image
+        self.dtype = voxel_dtype(np.dtype(page.dtype), where, image)
         self.palette: NDArray[Any] | None = None
         if page.photometric == PHOTOMETRIC_PALETTE and page.colormap is not None:
             self.palette = (np.asarray(page.colormap) >> 8).astype(np.uint8).T
@@ -177,7 +182,7 @@ def _slices(path: Path, slices: int, first: _Layout, hidden: bool) -> Iterator[N
             where = f"{path}, page {z}"
             with damage(path, z):
                 page = tif.pages[z]
-                layout = _Layout(page, where, first.coloured)
+                layout = _Layout(page, where, first.coloured, first.image)
                 layout.check(first, z, where)
                 check_page(page, size, where)
                 # (planes, 1, y, x, samples): samples are side by side, or a plane each

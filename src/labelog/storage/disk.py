@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from labelog.errors import LabelogError, NotFound, OutOfSpace, ReadOnly, Unsupported
+from labelog.errors import Exists, LabelogError, NotFound, OutOfSpace, ReadOnly, Unsupported
 
 NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "gpfs", "beegfs", "fuse.sshfs"}
 
@@ -59,6 +61,40 @@ def flush_folder(path: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def flush_tree(path: Path) -> None:
+    """Make a folder durable with all that is in it, where other programs have written the files."""
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with explained(path), open(os.path.join(folder, name), "rb") as file:
+                os.fsync(file.fileno())
+        flush_folder(Path(folder))
+
+
+@contextmanager
+def under_construction(path: Path) -> Iterator[Path]:
+    """A folder beside `path` that becomes it at the end, or vanishes if an exception says so."""
+    path = path.absolute()
+    with explained(path):
+        if path.exists():
+            raise Exists(f"{path} exists already, and was left as it is", path=str(path))
+        if not path.parent.is_dir():
+            raise NotFound(f"the folder {path.parent} does not exist", path=str(path.parent))
+        refuse_network(path.parent)
+        folder = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+        folder.mkdir()
+    try:
+        yield folder
+        flush_folder(folder)
+        try:
+            os.rename(folder, path)
+        except OSError as error:
+            raise Exists(f"{path} was made by somebody else meanwhile", path=str(path)) from error
+        flush_folder(path.parent)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def refuse_network(path: Path) -> None:

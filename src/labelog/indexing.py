@@ -1,4 +1,4 @@
-"""NumPy's indexing, over volumes that are read box by box.
+"""NumPy's indexing, over volumes and images that are read box by box.
 
 Integers, slices, Ellipsis, None and one integer array read boxes: along each axis the wanted coordinates are cut into
 pieces without large gaps, the boxes that these span are read into a small array, and NumPy's own indexing does the
