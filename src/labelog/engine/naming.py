@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,7 +18,7 @@ from labelog.engine.table import Staged, Table, class_facts, label_facts
 from labelog.engine.values import checked_object
 from labelog.errors import Invalid, NotFound
 from labelog.geometry import Box, Triple
-from labelog.storage.journal import LISTED, MERGE, Fact, Key, Space, Value
+from labelog.storage.journal import IMAGE, LISTED, MERGE, Fact, Key, Space, Value
 
 if TYPE_CHECKING:
     from labelog.engine.store import Store
@@ -272,6 +273,15 @@ class Naming:
             raise NotFound(f"there is no region {name!r}; there are: {', '.join(names) or 'none'}")
         self._asked("no region", name)
         self._say(Space.REGION, 0, {name: None})
+
+    # The image
+
+    def set_image(self, reference: dict[str, str] | None) -> None:
+        """Say which image lies under the labels, as `Image.reference` does; None for none."""
+        self._mine()
+        text = None if reference is None else json.dumps(reference, sort_keys=True)
+        self._asked("image", text)
+        self._say(Space.VOLUME, 0, {IMAGE: text})
 
 
 def _renamed(entry: LabelClass, old: str, new: str) -> LabelClass:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import weakref
 from abc import abstractmethod
@@ -16,9 +17,11 @@ from labelog.engine.classes import LabelClass
 from labelog.engine.objects import Labels
 from labelog.engine.regions import Region, Unannotated, regions
 from labelog.engine.views import LabelMap
-from labelog.errors import Invalid
+from labelog.errors import Invalid, NotFound
 from labelog.geometry import Box, Triple
+from labelog.image import Image
 from labelog.kernels.runs import Runs
+from labelog.storage.journal import IMAGE, Space
 
 if TYPE_CHECKING:
     from labelog.engine.volume import Volume
@@ -174,6 +177,15 @@ class Snapshot(Voxels):
         """The regions that are named, by name."""
         with self.volume.store.table(self.revision) as table:
             return regions(table)
+
+    @property
+    def image(self) -> Image:
+        """The EM image under the labels, read only; `image.scale(n)` is coarser. Raises NotFound if there is none."""
+        with self.volume.store.table(self.revision) as table:
+            reference = table.value(Space.VOLUME, 0, IMAGE)
+        if reference is None:
+            raise NotFound(f"{self.volume.address} has no image at revision {self.revision}; attach_image gives it one")
+        return self.volume.opened_image(json.loads(str(reference))["address"])
 
     def __repr__(self) -> str:
         z, y, x = self.shape

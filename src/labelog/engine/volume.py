@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -27,6 +29,7 @@ from labelog.engine.store import Store, check_fork
 from labelog.engine.values import checked_label
 from labelog.errors import Invalid, NotFound
 from labelog.geometry import Box, Triple, whole
+from labelog.image import Image, import_image, open_image
 from labelog.kernels import spans
 from labelog.storage.journal import Commit
 
@@ -107,6 +110,7 @@ class Volume:
                            threads=threads or os.cpu_count() or 1)  # fmt: skip
         self._committer = Committer(self._open)
         self._arguments = folder, mode, cache_bytes, threads
+        self._images: dict[str, Image] = {}
 
     # What it is
 
@@ -272,7 +276,60 @@ class Volume:
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         return self.at().__array__(dtype, copy)
 
+    @property
+    def image(self) -> Image:
+        """The EM image under the labels, read only; `image.scale(n)` is coarser. Raises NotFound if there is none."""
+        return self.at().image
+
+    def opened_image(self, address: str) -> Image:
+        """The image at an address, relative to the volume's folder; opened once."""
+        if address not in self._images:
+            self._images[address] = open_image(address, self.address)
+        return self._images[address]
+
     # Writing
+
+    def attach_image(self, source: Any, *, copy: bool = False, voxel_size: Iterable[float] | None = None,
+                     unit: str | None = None, author: str | None = None, message: str = "",
+                     progress: Progress | None = None) -> Commit:  # fmt: skip
+        """Lay an EM image under the labels; an edit like any other, so that it can be undone.
+
+        Parameters
+        ----------
+        source : an address, as `labelog.image.open_image` takes it: then the image stays where it is, and several
+            volumes may share it. Or an array (z, y, x), or slabs: then it is written into the volume's folder, as
+            OME-Zarr with coarser scales.
+        copy : write it into the volume's folder also if it has an address.
+        voxel_size, unit : of an image that is written; by default the volume's.
+        progress : called with slices written, slices in all.
+
+        Raises Invalid if the image does not have the volume's shape, what `open_image` and `import_image` raise.
+        """
+        linked = isinstance(source, (str, os.PathLike))
+        if linked or isinstance(source, Image):
+            source = open_image(source) if linked else source
+            self._refuse_image(source.shape)
+        if copy or not isinstance(source, Image):
+            self._refuse_image(getattr(source, "shape", self.shape))
+            source = import_image(source, self._image_folder(), voxel_size=voxel_size or self.voxel_size,
+                                  unit=unit or self.unit, progress=progress)  # fmt: skip
+            if source.shape != self.shape:
+                shutil.rmtree(source.address)
+                self._refuse_image(source.shape)
+        with self.edit(author, message or f"image {source.address}") as edit:
+            edit.set_image(source.reference(self.address))
+        assert edit.revision is not None
+        return self.commit(edit.revision)
+
+    def _image_folder(self) -> Path:
+        """A name that nothing has yet: an image that is replaced stays, for revisions that had it."""
+        home = Path(self.address)
+        names = ("image", *(f"image-{n}" for n in itertools.count(2)))
+        return next(home / name for name in names if not (home / name).exists())
+
+    def _refuse_image(self, shape: Any) -> None:
+        if tuple(shape) != self.shape:
+            raise Invalid(f"the image of a volume has its shape {self.shape}, not {tuple(shape)}")
 
     def edit(self, author: str | None = None, message: str = "", *, session: str | None = None,
              key: str | None = None, seen: int | None = None) -> Edit:  # fmt: skip

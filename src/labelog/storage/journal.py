@@ -96,6 +96,9 @@ LISTED, CLASS, PARENT, NAME, MERGE, ATTRIBUTE = "listed", "class", "parent", "na
 """Fields of a label; a merge's goes on with the label that was named first, an attribute's with its name."""
 
 
+IMAGE = "image"
+"""The field of the volume that says where its image is."""
+
 UNSAID = -1
 """The origin of a fact that no live edit says: its value is None."""
 
