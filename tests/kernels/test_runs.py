@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import boxes
+from strategies import boxes, wide_boxes
 
 import oracles
 from labelog.errors import Invalid
@@ -47,6 +47,18 @@ def test_fill_a_box_of_any_dtype_and_stride(array, data):
     expected = np.array([mapped[label] for label in wanted.ravel().tolist()], dtype).reshape(size)
     assert (view == expected).all() or (view[:, :, ::-1] == expected).all()
     out[::2, ::2, ::2] = 77
+    assert (out == 77).all(), "wrote beside the box"
+
+
+@given(wide_boxes(), st.sampled_from(DTYPES), st.data())
+def test_fill_wide_rows_and_nothing_beside_them(array, dtype, data):
+    runs = Runs.from_dense(array)
+    box = [sorted(data.draw(st.tuples(st.integers(0, n), st.integers(0, n)))) for n in array.shape]
+    wanted = array[tuple(slice(a, b) for a, b in box)]
+    out = np.full(tuple(n + 2 for n in wanted.shape), 77, dtype)
+    runs.fill(out[1:-1, 1:-1, 1:-1], tuple(a for a, _ in box), runs.palette.astype(dtype))
+    assert (out[1:-1, 1:-1, 1:-1] == wanted.astype(dtype)).all()
+    out[1:-1, 1:-1, 1:-1] = 77
     assert (out == 77).all(), "wrote beside the box"
 
 
