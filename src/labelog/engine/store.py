@@ -197,10 +197,9 @@ class Store:
         """Fill `out` (box.shape, uint64) with the labels of a box; `chunk_runs` gives each chunk's."""
 
         def fill(part: tuple[int, Box]) -> None:
-            chunk, voxels = part
+            chunk, _ = part
             runs = chunk_runs(chunk)
-            start = voxels.relative(self.grid.origin(chunk)).start
-            runs.fill(out[voxels.relative(box.start).slices()], start, runs.palette)
+            runs.fill(out, self.grid.local(chunk, box.start), runs.palette)
 
         self.each(fill, self.grid.touching(box), box.voxels)
 

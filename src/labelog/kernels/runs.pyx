@@ -120,37 +120,38 @@ cdef class Runs:
     __hash__ = None
 
     def fill(self, Label[:, :, :] out, start, const Label[::1] values):
-        """Write the labels of a box into `out`.
+        """Write labels into an array that lies anywhere on or beside these runs; its voxels beside them stay.
 
         Parameters
         ----------
-        out : an integer array (z, y, x), any strides; its shape is the shape of the box.
-        start : the box's first voxel (z, y, x) in these runs.
+        out : an integer array (z, y, x), any strides.
+        start : where its first voxel is in these runs (z, y, x); may be negative.
         values : what to write for each entry of the palette, in out's dtype (the palette itself, or a view's map).
         """
         cdef Py_ssize_t z0, y0, x0, z, y, row
         z0, y0, x0 = start
-        cdef Py_ssize_t dz = out.shape[0], dy = out.shape[1], dx = out.shape[2]
-        if (z0 < 0 or y0 < 0 or x0 < 0 or z0 + dz > self.nz or y0 + dy > self.ny or x0 + dx > self.nx):
-            raise Invalid(f"a box of {dz} x {dy} x {dx} at {tuple(start)} is not within {self.shape}")
         if values.shape[0] != self.labels.shape[0]:
             raise Invalid(f"expected {self.labels.shape[0]} values for the palette, found {values.shape[0]}")
-        if dz == 0 or dy == 0 or dx == 0:
+        cdef Py_ssize_t first_z = max(0, -z0), last_z = min(out.shape[0], self.nz - z0)
+        cdef Py_ssize_t first_y = max(0, -y0), last_y = min(out.shape[1], self.ny - y0)
+        cdef Py_ssize_t first_x = max(0, -x0), dx = min(out.shape[2], self.nx - x0) - first_x
+        if dx <= 0:
             return
+        x0 += first_x
         cdef Py_ssize_t step = out.strides[2]
         cdef size_t first, last, run = 0
         cdef const uint32_t *stops = &self.stops[0]
         cdef const uint32_t *picks = &self.picks[0]
         cdef Row one = [NULL, 0, 0], other
         with nogil:
-            for z in range(dz):
-                for y in range(dy):
+            for z in range(first_z, last_z):
+                for y in range(first_y, last_y):
                     row = (z0 + z) * self.ny + y0 + y
                     first, last = self.rows[row], self.rows[row + 1]
                     run += first                       # neighbouring rows have nearly the same runs
                     if not (run < last and stops[run] > x0 and (run == first or stops[run - 1] <= x0)):
                         run = run_at(stops, first, last, <uint32_t> x0)
-                    other = [<char *> &out[z, y, 0], run, 0]
+                    other = [<char *> &out[z, y, first_x], run, 0]
                     if step != sizeof(Label):
                         fill_row_strided(other.out, step, x0, dx, stops + run, picks + run, &values[0])
                     elif one.out == NULL:
