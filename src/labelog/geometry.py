@@ -118,6 +118,14 @@ class Grid:
         z, y, x = (min(a + c, n) for a, c, n in zip(start, self.chunks, self.shape, strict=True))
         return Box(start, (z, y, x))
 
+    def numbers(self, box: Box) -> list[int]:
+        """The chunks that a box within the volume touches."""
+        zs, ys, xs = (
+            range(a // c, -(-b // c)) if b > a else range(0) for a, b, c in zip(*box, self.chunks, strict=True)
+        )
+        _, ny, nx = self.counts
+        return [(z * ny + y) * nx + x for z in zs for y in ys for x in xs]
+
     def touching(self, box: Box) -> Iterator[tuple[int, Box]]:
         """Each chunk that a box within the volume touches, and the voxels that they share."""
         zs, ys, xs = (_pieces(a, b, c) for a, b, c in zip(*box, self.chunks, strict=True))

@@ -196,12 +196,11 @@ class Store:
     def read(self, box: Box, out: NDArray[Any], chunk_runs: Callable[[int], Runs]) -> None:
         """Fill `out` (box.shape, uint64) with the labels of a box; `chunk_runs` gives each chunk's."""
 
-        def fill(part: tuple[int, Box]) -> None:
-            chunk, _ = part
+        def fill(chunk: int) -> None:
             runs = chunk_runs(chunk)
             runs.fill(out, self.grid.local(chunk, box.start), runs.palette)
 
-        self.each(fill, self.grid.touching(box), box.voxels)
+        self.each(fill, self.grid.numbers(box), box.voxels)
 
     def each(self, function: Callable[[Any], Any], items: Iterable[Any], voxels: int) -> None:
         """Call a function for all items, on several threads if it is about many voxels."""
