@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 import labelog
 from labelog.errors import Invalid, OutOfBounds
+from labelog.geometry import Grid
 
 SHAPE = (9, 70, 110)
 ARRAY = (np.arange(np.prod(SHAPE)).reshape(SHAPE) // 3 % 1000).astype(np.uint64) << np.uint64(50)
@@ -104,13 +105,20 @@ def test_refused_reads(volume):
         volume.read((slice(0, 1), slice(0, 2), slice(0, 3)))
 
 
-def test_many_threads_read_as_one(volume):
-    volume.store.threads, before = 4, volume.store.threads
-    try:
-        big = np.empty(SHAPE, np.uint64)
-        parts = volume.store.grid.touching(labelog.Box((0, 0, 0), SHAPE))
-        runs = lambda chunk: volume.store.runs(chunk, 0)  # noqa: E731
-        volume.store.each(lambda p: runs(p[0]).fill(big[p[1].slices()], (0, 0, 0), runs(p[0]).palette), parts, 2**30)
-        assert (big == ARRAY).all()
-    finally:
-        volume.store.threads = before
+def test_many_threads_read_as_one(volume, monkeypatch):
+    monkeypatch.setattr("labelog.engine.store.PARALLEL", 1)
+    monkeypatch.setattr(volume.store, "threads", 4)
+    assert (volume.read() == ARRAY).all()
+
+
+@given(st.data())
+def test_chunks_that_a_box_touches(data):
+    grid = Grid((7, 50, 110), (3, 16, 32))
+    start = tuple(data.draw(st.integers(0, n)) for n in grid.shape)
+    stop = tuple(data.draw(st.integers(a, n)) for a, n in zip(start, grid.shape, strict=True))
+    box = labelog.Box(start, stop)
+    found = grid.numbers(box)
+    assert found == [number for number, _ in grid.touching(box)]
+    assert found == [number for number in range(3 * 4 * 4) if grid.box(number).intersect(box).voxels]
+    for number in found:
+        assert grid.local(number, start) == box.relative(grid.origin(number)).start

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, Self
 
 from labelog.errors import Invalid
@@ -28,8 +29,8 @@ class Box(NamedTuple):
 
     @property
     def shape(self) -> Triple:
-        z, y, x = (max(0, b - a) for a, b in zip(self.start, self.stop, strict=True))
-        return z, y, x
+        (z0, y0, x0), (z1, y1, x1) = self
+        return max(0, z1 - z0), max(0, y1 - y0), max(0, x1 - x0)
 
     @property
     def voxels(self) -> int:
@@ -84,7 +85,7 @@ class Grid:
             raise Invalid(f"a volume may have at most {MAX_CHUNKS} chunks, not {grid.counts} of {grid.chunks}")
         return grid
 
-    @property
+    @cached_property
     def counts(self) -> Triple:
         """Chunks along each axis."""
         z, y, x = (-(-n // c) for n, c in zip(self.shape, self.chunks, strict=True))
@@ -101,8 +102,13 @@ class Grid:
 
     def origin(self, chunk: int) -> Triple:
         """A chunk's first voxel."""
-        z, y, x = (i * c for i, c in zip(self.index(chunk), self.chunks, strict=True))
-        return z, y, x
+        (z, y, x), (cz, cy, cx) = self.index(chunk), self.chunks
+        return z * cz, y * cy, x * cx
+
+    def local(self, chunk: int, voxel: Triple) -> Triple:
+        """Where a voxel is, counted from a chunk's first."""
+        (z0, y0, x0), (z, y, x) = self.origin(chunk), voxel
+        return z - z0, y - y0, x - x0
 
     def box(self, chunk: int) -> Box:
         """A chunk's voxels within the volume."""
@@ -111,6 +117,14 @@ class Grid:
     def _clipped(self, start: Triple) -> Box:
         z, y, x = (min(a + c, n) for a, c, n in zip(start, self.chunks, self.shape, strict=True))
         return Box(start, (z, y, x))
+
+    def numbers(self, box: Box) -> list[int]:
+        """The chunks that a box within the volume touches."""
+        zs, ys, xs = (
+            range(a // c, -(-b // c)) if b > a else range(0) for a, b, c in zip(*box, self.chunks, strict=True)
+        )
+        _, ny, nx = self.counts
+        return [(z * ny + y) * nx + x for z in zs for y in ys for x in xs]
 
     def touching(self, box: Box) -> Iterator[tuple[int, Box]]:
         """Each chunk that a box within the volume touches, and the voxels that they share."""

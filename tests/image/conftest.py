@@ -26,7 +26,7 @@ def medulla() -> np.ndarray:
     """Grey values (90, 120, 130), uint8: of FIB-25 where it is at hand, noise about as smooth otherwise."""
     for folder in (os.environ.get("LABELOG_DATA"), ROOT.parent / "shared" / "data"):
         if folder and (path := Path(folder) / "fib25" / "image.tif").exists():
-            return next(formats.read_image(path).slabs())[:90, :120, :130]
+            return np.concatenate(list(formats.read_image(path).slabs()))[:90, :120, :130]
     noise = np.random.default_rng(3).normal(128, 40, (90, 120, 130))
     smooth = sum(np.roll(noise, k, axis) for k in range(3) for axis in range(3)) / 9
     return smooth.clip(0, 255).astype(np.uint8)

@@ -17,6 +17,13 @@ def boxes(shape=SHAPES, dtype=np.uint64, elements=LABELS):
 
 
 @st.composite
+def wide_boxes(draw):
+    """Boxes of runs of many lengths, in rows of up to 480 voxels."""
+    array = draw(boxes())
+    return np.repeat(array, draw(hnp.arrays(int, array.shape[2], elements=st.integers(1, 40))), axis=2)
+
+
+@st.composite
 def patches(draw, shape):
     """Spans in a chunk of this shape, made in one of the ways in which an edit makes them."""
     start = tuple(draw(st.integers(0, n - 1)) for n in shape)

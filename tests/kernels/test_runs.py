@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import boxes
+from strategies import boxes, wide_boxes
 
 import oracles
 from labelog.errors import Invalid
@@ -50,6 +50,19 @@ def test_fill_a_box_of_any_dtype_and_stride(array, data):
     assert (out == 77).all(), "wrote beside the box"
 
 
+@given(wide_boxes(), st.sampled_from(DTYPES), st.data())
+def test_fill_an_array_that_lies_across_the_faces(array, dtype, data):
+    runs = Runs.from_dense(array)
+    array = array.astype(dtype)
+    start = tuple(data.draw(st.integers(-n, n)) for n in array.shape)
+    size = tuple(data.draw(st.integers(0, 2 * n)) for n in array.shape)
+    around = np.pad(array, [(n, 2 * n) for n in array.shape], constant_values=77)
+    wanted = around[tuple(slice(n + a, n + a + m) for n, a, m in zip(array.shape, start, size, strict=True))]
+    out = np.full(tuple(n + 2 for n in size), 77, dtype)
+    runs.fill(out[1:-1, 1:-1, 1:-1], start, runs.palette.astype(dtype))
+    assert (out == np.pad(wanted, 1, constant_values=77)).all()
+
+
 @given(boxes(), st.data())
 def test_single_voxels_and_counts(array, data):
     runs = Runs.from_dense(array)
@@ -80,8 +93,6 @@ def test_refusals():
     with pytest.raises(Invalid, match="must have voxels"):
         Runs.from_dense(np.zeros((0, 3, 3), np.uint8))
     runs = Runs.full((2, 2, 2), 1)
-    with pytest.raises(Invalid, match="not within"):
-        runs.fill(np.zeros((1, 1, 2), np.uint64), (0, 0, 1), runs.palette)
     with pytest.raises(Invalid, match="not within"):
         runs.at(np.array([8]))
     with pytest.raises(Invalid, match="values for the palette"):

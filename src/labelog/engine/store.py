@@ -232,13 +232,11 @@ class Store:
     def read(self, box: Box, out: NDArray[Any], chunk_runs: Callable[[int], Runs], view: LabelMap) -> None:
         """Fill `out` (box.shape, the view's dtype) with a view of a box; `chunk_runs` gives each chunk's labels."""
 
-        def fill(part: tuple[int, Box]) -> None:
-            chunk, voxels = part
+        def fill(chunk: int) -> None:
             runs = chunk_runs(chunk)
-            start = voxels.relative(self.grid.origin(chunk)).start
-            runs.fill(out[voxels.relative(box.start).slices()], start, view.values(runs))
+            runs.fill(out, self.grid.local(chunk, box.start), view.values(runs))
 
-        self.each(fill, self.grid.touching(box), box.voxels)
+        self.each(fill, self.grid.numbers(box), box.voxels)
 
     def each(self, function: Callable[[Any], Any], items: Iterable[Any], voxels: int) -> None:
         """Call a function for all items, on several threads if it is about many voxels."""

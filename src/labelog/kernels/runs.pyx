@@ -120,40 +120,48 @@ cdef class Runs:
     __hash__ = None
 
     def fill(self, Label[:, :, :] out, start, const Label[::1] values):
-        """Write the labels of a box into `out`.
+        """Write labels into an array that lies anywhere on or beside these runs; its voxels beside them stay.
 
         Parameters
         ----------
-        out : an integer array (z, y, x), any strides; its shape is the shape of the box.
-        start : the box's first voxel (z, y, x) in these runs.
+        out : an integer array (z, y, x), any strides.
+        start : where its first voxel is in these runs (z, y, x); may be negative.
         values : what to write for each entry of the palette, in out's dtype (the palette itself, or a view's map).
         """
         cdef Py_ssize_t z0, y0, x0, z, y, row
         z0, y0, x0 = start
-        cdef Py_ssize_t dz = out.shape[0], dy = out.shape[1], dx = out.shape[2]
-        if (z0 < 0 or y0 < 0 or x0 < 0 or z0 + dz > self.nz or y0 + dy > self.ny or x0 + dx > self.nx):
-            raise Invalid(f"a box of {dz} x {dy} x {dx} at {tuple(start)} is not within {self.shape}")
         if values.shape[0] != self.labels.shape[0]:
             raise Invalid(f"expected {self.labels.shape[0]} values for the palette, found {values.shape[0]}")
-        if dz == 0 or dy == 0 or dx == 0:
+        cdef Py_ssize_t first_z = max(0, -z0), last_z = min(out.shape[0], self.nz - z0)
+        cdef Py_ssize_t first_y = max(0, -y0), last_y = min(out.shape[1], self.ny - y0)
+        cdef Py_ssize_t first_x = max(0, -x0), dx = min(out.shape[2], self.nx - x0) - first_x
+        if dx <= 0:
             return
+        x0 += first_x
         cdef Py_ssize_t step = out.strides[2]
-        cdef size_t first, last, guess = 0
+        cdef size_t first, last, run = 0
+        cdef const uint32_t *stops = &self.stops[0]
+        cdef const uint32_t *picks = &self.picks[0]
+        cdef Row one = [NULL, 0, 0], other
         with nogil:
-            for z in range(dz):
-                for y in range(dy):
+            for z in range(first_z, last_z):
+                for y in range(first_y, last_y):
                     row = (z0 + z) * self.ny + y0 + y
                     first, last = self.rows[row], self.rows[row + 1]
-                    guess += first                     # neighbouring rows have nearly the same runs
-                    if not (guess < last and self.stops[guess] > x0
-                            and (guess == first or self.stops[guess - 1] <= x0)):
-                        guess = run_at(&self.stops[0], first, last, <uint32_t> x0)
-                    if step == sizeof(Label):
-                        fill_row(&out[z, y, 0], x0, dx, &self.stops[guess], &self.picks[guess], &values[0])
+                    run += first                       # neighbouring rows have nearly the same runs
+                    if not (run < last and stops[run] > x0 and (run == first or stops[run - 1] <= x0)):
+                        run = run_at(stops, first, last, <uint32_t> x0)
+                    other = [<char *> &out[z, y, first_x], run, 0]
+                    if step != sizeof(Label):
+                        fill_row_strided(other.out, step, x0, dx, stops + run, picks + run, &values[0])
+                    elif one.out == NULL:
+                        one = other
                     else:
-                        fill_row_strided(<char *> &out[z, y, 0], step, x0, dx, &self.stops[guess], &self.picks[guess],
-                                         &values[0])
-                    guess -= first
+                        fill_rows(&one, &other, x0, dx, stops, picks, &values[0])
+                        one.out = NULL
+                    run -= first
+            if one.out != NULL:
+                finish_row(&one, x0, dx, stops, picks, &values[0])
 
     def dense(self):
         """All labels: a new uint64 array (nz, ny, nx)."""
@@ -254,30 +262,53 @@ cdef size_t run_at(const uint32_t *stops, size_t first, size_t last, uint32_t x)
     return first
 
 
-cdef inline void fill_row(Label *out, Py_ssize_t x0, Py_ssize_t dx, const uint32_t *stops, const uint32_t *picks,
-                          const Label *values) noexcept nogil:
-    """The voxels x0:x0 + dx of a row, from the run that holds x0 on.
+cdef struct Row:             # of an array, being written
+    char *out
+    size_t run               # the one that holds x
+    Py_ssize_t x             # voxels before are written
 
-    Whole blocks are written, over a run's end where the row has room: the next run writes there again, and no branch
-    depends on a run's length for most of them.
+
+cdef inline void fill_rows(Row *one, Row *other, Py_ssize_t x0, Py_ssize_t dx, const uint32_t *stops,
+                           const uint32_t *picks, const Label *values) noexcept nogil:
+    """The voxels x0:x0 + dx of two rows, in turn: each step waits for the one before it in its row, not the other's."""
+    while one.x + BLOCK <= dx and other.x + BLOCK <= dx:
+        write_block(one, x0, stops, picks, values)
+        write_block(other, x0, stops, picks, values)
+    finish_row(one, x0, dx, stops, picks, values)
+    finish_row(other, x0, dx, stops, picks, values)
+
+
+cdef inline void write_block(Row *row, Py_ssize_t x0, const uint32_t *stops, const uint32_t *picks,
+                             const Label *values) noexcept nogil:
+    """A block of the run's label, then on to the block's end or the run's, whichever comes first.
+
+    What is written over the run's end the next one overwrites. No branch depends on lengths, which nobody can predict.
     """
-    cdef size_t i = 0
-    cdef Py_ssize_t x = 0, stop, k
+    cdef Label *out = <Label *> row.out + row.x
+    cdef Label value = values[picks[row.run]]
+    cdef Py_ssize_t stop = <Py_ssize_t> stops[row.run] - x0, k
+    for k in range(BLOCK):
+        out[k] = value
+    row.x += BLOCK
+    row.run += stop <= row.x
+    row.x = min(row.x, stop)
+
+
+cdef inline void finish_row(Row *row, Py_ssize_t x0, Py_ssize_t dx, const uint32_t *stops, const uint32_t *picks,
+                            const Label *values) noexcept nogil:
+    """The rest of a row: blocks where it has room for them, then voxels."""
+    cdef Label *out = <Label *> row.out
     cdef Label value
-    while x < dx:
-        stop = <Py_ssize_t> stops[i] - x0
-        if stop > dx:
-            stop = dx
-        value = values[picks[i]]
-        i += 1
-        while x < stop and x + BLOCK <= dx:
-            for k in range(BLOCK):
-                out[x + k] = value
-            x += BLOCK
-        while x < stop:
-            out[x] = value
-            x += 1
-        x = stop
+    cdef Py_ssize_t stop
+    while row.x + BLOCK <= dx:
+        write_block(row, x0, stops, picks, values)
+    while row.x < dx:
+        stop = min(<Py_ssize_t> stops[row.run] - x0, dx)
+        value = values[picks[row.run]]
+        row.run += 1
+        while row.x < stop:
+            out[row.x] = value
+            row.x += 1
 
 
 cdef inline void fill_row_strided(char *out, Py_ssize_t step, Py_ssize_t x0, Py_ssize_t dx, const uint32_t *stops,
