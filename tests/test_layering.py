@@ -1,4 +1,7 @@
-"""Imports point down: errors, geometry <- kernels <- storage <- engine <- formats <- cli; the server on the engine."""
+"""Imports point down: errors, geometry <- kernels <- storage <- engine <- formats <- layers <- cli.
+
+The server is on the engine.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from pathlib import Path
 import labelog
 
 SOURCE = Path(labelog.__file__).parent
-LAYERS = ["errors", "geometry", "kernels", "storage", "engine", "formats", "cli"]
+LAYERS = ["errors", "geometry", "kernels", "storage", "engine", "formats", "layers", "cli"]
 
 
 def imported(path):
