@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
-from labelog import formats
 from labelog.engine.classes import LabelClass
 from labelog.errors import Invalid
+from labelog.formats import find, read
 from labelog.formats.overlap import Overlap
 from labelog.formats.stack import Stack
 
@@ -44,7 +44,7 @@ def read_layers(
     Raises Invalid for a rule that none of the files has a use for, and as `labelog.formats.read`.
     """
     shades = {entry.id: entry.colour for entry in classes if entry.colour}
-    known = {layer: formats.find(path).name for layer, path in sources.items()}
+    known = {layer: find(path).name for layer, path in sources.items()}
     if overlap is not None and "json" not in known.values():
         raise Invalid(f'overlap="{overlap}" is for masks in JSON; none of the files is such')
     if not 0 <= snap <= 255:
@@ -55,7 +55,7 @@ def read_layers(
         if layer == SEMANTIC and known[layer] in PICTURES:
             stacks[layer] = _semantic(path, shades, snap)
         else:
-            stacks[layer] = formats.read(path, **options)
+            stacks[layer] = read(path, **options)
     return Layers(stacks.pop(SEMANTIC, None), {name: stacks[name] for name in stacks if name != IMAGE},
                   stacks.get(IMAGE))  # fmt: skip
 
@@ -63,13 +63,8 @@ def read_layers(
 def _semantic(path: str | os.PathLike[str], shades: Mapping[int, str], snap: int) -> Stack:
     """In the classes' colours; a file without colours has their ids."""
     try:
-        return formats.read(path, colours=shades, snap=snap)
+        return read(path, colours=shades, snap=snap)
     except Invalid as error:
         if not getattr(error, "grey", False):
             raise
-        return formats.read(path)
-
-
-def overlaps() -> tuple[str, ...]:
-    """The rules for masks that overlap."""
-    return get_args(Overlap)
+        return read(path)
