@@ -19,7 +19,7 @@ from types import FrameType
 from typing import NoReturn
 
 from labelog import __version__
-from labelog.cli import care, correct, files, look
+from labelog.cli import care, correct, files, layers, look
 from labelog.errors import LabelogError
 
 FINE, PROBLEM, USAGE, INTERRUPTED, PIPE = 0, 1, 2, 130, 141
@@ -136,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"labelog {__version__}")
     parser.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", prog="labelog")
-    files.add_in(commands)  # in the order of a working day
+    layers.extend(files.add_in(commands))  # in the order of a working day
     look.add(commands)
     correct.add(commands)
     files.add_out(commands)

@@ -117,25 +117,27 @@ class Decision:
             return tuple(objects) if self.trust == "instance" else ()
         return self._by_instance(said, objects) if self.trust == "instance" else self._by_semantic(said, objects)
 
-    def _covered(self, cls: str) -> bool:
+    def covered(self, cls: str) -> bool:
         """Whether a layer of objects is there for this class."""
         return any(self.nesting.is_a(cls, layer) for layer in self.layers)
 
     def _by_instance(self, said: str, rest: list[Object]) -> Path:
         """All objects; and among them pieces of classes that no layer but the semantic one has."""
         path: list[Stop] = []
+        missing = False  # something that the voxel should lie in
         for cls in self.nesting.chain(said):
             found = [given for given in rest if self.nesting.is_a(cls, given.layer)]
             if found:
                 taken = rest.index(found[-1]) + 1
                 path, rest = [*path, *rest[:taken]], rest[taken:]
                 continue
-            if self.nesting.anywhere(cls):
-                path, rest = [*path, *rest], []
-            fits = not path or self.nesting.may_lie(cls, self.cls(path[-1]))
-            if self._covered(cls) or not fits:
-                break
-            path.append(Piece(cls, path[-1] if path else None))
+            taken = self._holders(cls, rest)
+            path, rest = [*path, *rest[:taken]], rest[taken:]
+            fits = self.nesting.may_lie(cls, self.cls(path[-1])) if path else not missing
+            if fits and not self.covered(cls):
+                path.append(Piece(cls, path[-1] if path else None))
+            else:
+                missing = True
         return (*path, *rest)
 
     def _by_semantic(self, said: str, rest: list[Object]) -> Path:
@@ -144,11 +146,16 @@ class Decision:
         for cls in self.nesting.chain(said):
             found = [given for given in rest if self.classes[given] == cls]
             if found:
-                while path and isinstance(path[-1], Piece) and self._covered(path[-1].cls):
+                while path and isinstance(path[-1], Piece) and self.covered(path[-1].cls):
                     path.pop()  # an object that sticks out of its cell makes no cell
                 path.append(found[-1])
+                rest = rest[rest.index(found[-1]) + 1 :]
                 continue
-            if self.nesting.anywhere(cls):
-                path += rest
+            path += rest[: self._holders(cls, rest)]
             path.append(Piece(cls, path[-1] if path else None))
         return tuple(path)
+
+    def _holders(self, cls: str, rest: Sequence[Object]) -> int:
+        """How many of the objects, outermost first, there are up to the last in which one of this class may lie."""
+        fitting = [self.nesting.may_lie(cls, self.classes[given]) for given in rest]
+        return len(rest) - fitting[::-1].index(True) if True in fitting else 0

@@ -60,8 +60,9 @@ class Finder:
         said, objects = self.decision.semantic(row), self.decision.objects(row)
         if said is None:
             return []
-        now = self.decision.cls(path[-1]) if path else "background"
-        if (now == said or (row[0] == 0 and not path)) and all(given in path for given in objects):
+        same = self.decision.cls(path[-1]) == said if path else row[0] == 0
+        made = any(isinstance(stop, Piece) and self.decision.covered(stop.cls) for stop in path)
+        if same and not made and all(given in path for given in objects):
             return []
         leaf = self._leaf(path)
         for given in reversed(objects):

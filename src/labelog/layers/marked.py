@@ -27,7 +27,7 @@ Where = tuple[float, float, float, float]
 
 
 def write_picture(
-    report: Report, path: str | os.PathLike[str], z: int | None, image: Stack | None, *, overwrite: bool = False
+    report: Report, path: str | os.PathLike[str], z: int | None, image: Stack | None, overwrite: bool
 ) -> int:
     """See `Report.picture`."""
     if z is None:

@@ -115,15 +115,17 @@ class Report:
         facts |= {"shape": list(self.shape), "disagreements": [asdict(one) for one in self.disagreements]}
         return json.dumps(facts | {"parts": [asdict(part) for part in self.parts]}, indent=2)
 
-    def picture(self, path: str | os.PathLike[str], z: int | None = None, image: Stack | None = None) -> int:
+    def picture(
+        self, path: str | os.PathLike[str], z: int | None = None, image: Stack | None = None, *, overwrite: bool = False
+    ) -> int:
         """Write slice `z` as a PNG with the places of disagreement marked; the slice that it is of.
 
         By default it is the one with the most voxels in disagreements. Behind the marks is the slice of `image`,
-        or the labels in grey. Raises OutOfBounds, Invalid for an image of another shape, Exists, NotFound.
+        or the edges of the labels. Raises OutOfBounds, Invalid for an image of another shape, Exists, NotFound.
         """
         from labelog.layers.marked import write_picture
 
-        return write_picture(self, path, z, image)
+        return write_picture(self, path, z, image, overwrite)
 
     def marks(self, z: int) -> NDArray[np.uint8]:
         """Slice `z` (y, x): 0 where layers agree, elsewhere the kind of disagreement by its place in KINDS, from 1.
