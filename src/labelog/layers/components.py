@@ -19,9 +19,12 @@ def labelled(array: NDArray[np.int32]) -> tuple[NDArray[np.intp], int]:
     """
     starts = run_starts([array.reshape(-1)], array.shape[2])
     run = np.repeat(np.arange(len(starts)), np.diff(starts, append=array.size)).reshape(array.shape)
+    begins = np.zeros(array.shape, bool)
+    begins.reshape(-1)[starts] = True
     touching = []
     for before, after in (np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:]):
-        meet = (array[before] == array[after]) & (array[after] != 0)
+        meet = begins[before] | begins[after]  # two runs touch first where one of them begins
+        meet &= (array[before] == array[after]) & (array[after] != 0)
         touching.append(run[before][meet] * len(starts) + run[after][meet])
     low, high = np.divmod(np.unique(np.concatenate(touching)), len(starts))
     root = np.arange(len(starts))
@@ -64,8 +67,10 @@ class Components:
         if self._last:
             plane, above = self._last
             meet = (plane == array[0]) & (plane != 0)
-            for pair in np.unique(np.stack((above[meet], numbers[0][meet])), axis=1).T.tolist():
-                self._join(pair[0] - 1, pair[1] - 1)
+            pairs = above[meet] * (len(self.values) + 1) + numbers[0][meet]
+            pairs = pairs[np.diff(pairs, prepend=-1) != 0]  # far fewer to sort
+            for pair in np.unique(pairs).tolist():
+                self._join(*divmod(pair, len(self.values) + 1))
         self._last = array[-1].copy(), numbers[-1].copy()
         return numbers
 
@@ -90,8 +95,8 @@ class Components:
         return found
 
     def _join(self, a: int, b: int) -> None:
-        a, b = self.root(a + 1) - 1, self.root(b + 1) - 1
-        self._same[max(a, b)] = min(a, b)
+        a, b = self.root(a), self.root(b)
+        self._same[max(a, b) - 1] = min(a, b) - 1
 
 
 def _tallies(z: int, numbers: NDArray[np.intp]) -> Iterator[tuple[int, Tally]]:

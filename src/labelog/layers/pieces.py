@@ -75,9 +75,11 @@ class Pieces:
             if any(self._rank_of_last(path) == rank for path in paths):
                 numbers = components.replay(slab.z, self._array(rank, slab, paths, which))
                 own = slab.spread(np.array([self._rank_of_last(path) == rank for path in paths])[which])
-                found, place = np.unique(numbers[own], return_inverse=True)
-                roots = [Part(rank, components.root(number)) for number in found.tolist()]
-                out[own] = np.array([label[part] for part in roots], np.uint64)[place]
+                found, low = _counted(numbers[own])[0], int(numbers[own].min())
+                table = np.zeros(found[-1] - low + 1, np.uint64)
+                for number in found:
+                    table[number - low] = label[Part(rank, components.root(number))]
+                out[own] = table[numbers[own] - low]
         return out
 
     def _rank_of_last(self, path: Path) -> int | None:
@@ -164,5 +166,10 @@ class Pieces:
 
 
 def _counted(values: NDArray[np.intp]) -> tuple[list[int], list[int]]:
-    found, counts = np.unique(values, return_counts=True)
-    return found.tolist(), counts.tolist()
+    """The distinct values and how often each is there; they are numbers of one slab, so not far apart."""
+    if not values.size:
+        return [], []
+    low = values.min()
+    counts = np.bincount(values - low)
+    found = np.flatnonzero(counts)
+    return (found + low).tolist(), counts[found].tolist()

@@ -145,7 +145,7 @@ class Report:
             yield f"{layer}: {len(labels):,} labels were taken, and are new ones: {_pairs(labels)}"
         for layer, changes in self.changes.items():
             for what, voxels in changes.items():
-                yield f"{layer}: {what}: {voxels:,} voxels"
+                yield f"{layer}: {what}: {voxels:,} voxel{'' if voxels == 1 else 's'}"
         yield from map(str, self.parts)
         for name in self.lost:
             yield f"{name} has no voxels left"
