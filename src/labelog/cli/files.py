@@ -75,8 +75,7 @@ def _add_import(commands: Commands) -> argparse.ArgumentParser:
         "or TOML table such as 1 = \"#0101e0\", each has the label that the table says. Colours\n"
         "are kept with the volume, for show and export. Nothing is left behind if it fails.",
         "  labelog import cells.tif cells.labelog --voxel-size 40,10,10\n"
-        "  labelog import 'slices/*.png' semantic.labelog --colours classes.toml\n"
-        "  labelog import truth.h5 truth.labelog --dataset stack --author vendor-b/ana --json",
+        "  labelog import 'slices/*.png' semantic.labelog --colours classes.toml --author vendor-b/ana",
     )  # fmt: skip
     parser.add_argument("source", metavar="SOURCE", nargs="+", help="a file, a folder of PNGs, or a quoted pattern")
     parser.add_argument("volume", metavar="VOLUME", help="the folder to make; nothing may be there")

@@ -36,10 +36,8 @@ a class, its connected components become objects. What the layers disagree about
 printed, and settled by --trust.
 """
 
-EXAMPLES = """
-  labelog import semantic=s.png cell=c.png organelle=o.png image=em.png cells.labelog
-  labelog import semantic=s.tif cell=c.tif cells.labelog --trust semantic --snap 3 \\
-      --classes classes.toml --report report.json --picture report.png"""
+EXAMPLE = """
+  labelog import semantic=s.png cell=c.png organelle=o.png cells.labelog --report r.json"""
 
 ONLY_LAYERS = ("classes", "trust", "snap", "overlap", "report", "picture", "overwrite")
 ONLY_ONE = ("format", "colours", "gaps", "dataset")
@@ -48,7 +46,7 @@ ONLY_ONE = ("format", "colours", "gaps", "dataset")
 def extend(parser: argparse.ArgumentParser) -> None:
     """Let the parser of `labelog import` take layers too."""
     parser.description = f"{parser.description}\n{HELP}"
-    parser.epilog = f"{parser.epilog}{EXAMPLES}"
+    parser.epilog = f"{parser.epilog}{EXAMPLE}"
     parser.set_defaults(run=run)
     group = parser.add_argument_group("layers")
     group.add_argument("--classes", metavar="FILE|NAME",
