@@ -1,6 +1,6 @@
 """Imports point down, from right to left; the server's point to the engine.
 
-errors, geometry <- kernels <- arrays <- storage <- image <- engine <- formats <- cli
+errors, geometry <- kernels <- arrays <- storage <- image <- engine <- formats <- layers <- cli
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import labelog
 
 SOURCE = Path(labelog.__file__).parent
 LAYERS = ["errors", "extras", "damage", "geometry", "indexing", "kernels", "arrays", "storage", "image", "engine",
-          "formats", "cli"]  # fmt: skip
+          "formats", "layers", "cli"]  # fmt: skip
 
 
 def imported(path):

@@ -19,7 +19,7 @@ from types import FrameType
 from typing import NoReturn
 
 from labelog import __version__
-from labelog.cli import care, correct, files, look
+from labelog.cli import care, correct, files, layers, look
 from labelog.errors import LabelogError
 
 FINE, PROBLEM, USAGE, INTERRUPTED, PIPE = 0, 1, 2, 130, 141
@@ -49,6 +49,8 @@ With --debug, or LABELOG_DEBUG=1 in the environment, errors come with a tracebac
 OPTIONS = (
     (r"\bpalette=\"colours\"", "--colours distinct"),
     (r"\b(overwrite|gaps|colours)=True\b", r"--\1"),
+    (r"\b(snap|overlap)=\"?(\w+)\"?", r"--\1 \2"),
+    (r"\boverlap=", "--overlap"),
     (r"\bformat=\"(\w+)\"", r"--format \1"),
     (r"\b(name|dataset)=", "--dataset"),
     (r"\bformat=", "--format"),
@@ -134,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"labelog {__version__}")
     parser.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", prog="labelog")
-    files.add_in(commands)  # in the order of a working day
+    layers.extend(files.add_in(commands))  # in the order of a working day
     look.add(commands)
     correct.add(commands)
     files.add_out(commands)

@@ -52,8 +52,8 @@ READS = textwrap.fill(f"Reads {KNOWN}; {PNGS}.", 84)
 WRITES = textwrap.fill(f"Writes {KNOWN}; a name that ends in / is a folder of PNGs, one per slice.", 84)
 
 
-def add_in(commands: Commands) -> None:
-    """The commands that make volumes."""
+def add_in(commands: Commands) -> argparse.ArgumentParser:
+    """The commands that make volumes; the parser of `import`."""
     create = add_command(
         commands, "create", run_create, "make an empty volume",
         "All its voxels are background, label 0. To make one of a file, see labelog import.",
@@ -64,10 +64,10 @@ def add_in(commands: Commands) -> None:
     create.add_argument("--shape", type=numbers, metavar="Z,Y,X", required=True, help="voxels along the axes")
     add_made(create)
     add_author(create)
-    _add_import(commands)
+    return _add_import(commands)
 
 
-def _add_import(commands: Commands) -> None:
+def _add_import(commands: Commands) -> argparse.ArgumentParser:
     parser = add_command(
         commands, "import", run_import, "make a volume of a file, or of a stack of pictures",
         f"{READS}\n\n"
@@ -75,10 +75,9 @@ def _add_import(commands: Commands) -> None:
         "or TOML table such as 1 = \"#0101e0\", each has the label that the table says. Colours\n"
         "are kept with the volume, for show and export. Nothing is left behind if it fails.",
         "  labelog import cells.tif cells.labelog --voxel-size 40,10,10\n"
-        "  labelog import 'slices/*.png' semantic.labelog --colours classes.toml\n"
-        "  labelog import truth.h5 truth.labelog --dataset stack --author vendor-b/ana --json",
+        "  labelog import 'slices/*.png' semantic.labelog --colours classes.toml --author vendor-b/ana",
     )  # fmt: skip
-    parser.add_argument("source", metavar="SOURCE", help="a file, a folder of PNGs, or a quoted pattern")
+    parser.add_argument("source", metavar="SOURCE", nargs="+", help="a file, a folder of PNGs, or a quoted pattern")
     parser.add_argument("volume", metavar="VOLUME", help="the folder to make; nothing may be there")
     parser.add_argument("--format", choices=formats.names(), help="of the source; by default told from its name")
     parser.add_argument("--colours", metavar="FILE|distinct",
@@ -90,6 +89,7 @@ def _add_import(commands: Commands) -> None:
     add_author(parser)
     parser.add_argument("--message", metavar="TEXT", help="why, for the history; by default the source's name")
     add_json(parser, "print the report as one JSON object, for scripts")
+    return parser
 
 
 def add_out(commands: Commands) -> None:
@@ -130,7 +130,7 @@ def run_import(arguments: argparse.Namespace) -> None:
     begun = time.monotonic()
     known = formats.find(arguments.source, arguments.format)
     stack = formats.read(arguments.source, format=known.name, **_read_options(known.name, arguments))
-    size, unit, whence = _voxel_size(stack, arguments)
+    size, unit, whence = measured(stack.voxel_size, stack.unit, arguments)
     chunks = arguments.chunks or tuple(min(n, c) for n, c in zip(stack.shape, CHUNKS, strict=True))
     kept: dict[int, str] = {}
     with (
@@ -172,13 +172,15 @@ def _read_options(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     return options
 
 
-def _voxel_size(stack: Stack, arguments: argparse.Namespace) -> tuple[tuple[float, float, float], str, str]:
-    """Voxel size, unit, and where they are from: the option, the file, or (if it does not say) the default."""
+def measured(
+    size: tuple[float, float, float] | None, unit: str | None, arguments: argparse.Namespace
+) -> tuple[tuple[float, float, float], str, str]:
+    """Voxel size, unit, and where they are from: the option, the file (which may not say), or the default."""
     if arguments.voxel_size:
         return arguments.voxel_size, arguments.unit or "nm", "option"
-    unit = arguments.unit or SPELLINGS.get((stack.unit or "nm").lower())
-    if stack.voxel_size and unit:
-        return stack.voxel_size, unit, "file"
+    unit = arguments.unit or SPELLINGS.get((unit or "nm").lower())
+    if size and unit:
+        return size, unit, "file"
     return (1, 1, 1), unit or "nm", "default"
 
 

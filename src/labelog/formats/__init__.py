@@ -84,8 +84,8 @@ def read(
     colours : for RGB(A) files, label -> colour or colour -> label, or the path of a JSON or TOML file of either, such
         as `1 = "#0101e0"`. Without it each distinct colour gets the next id, in the order of first appearance.
         Transparent pixels are background; see `labelog.formats.colours`.
-    options : further arguments of the format's own `read`: `palette` (png, tiff), `gaps` (png), `dataset` (hdf5),
-        `name` (npz).
+    options : further arguments of the format's own `read`: `palette` and `snap` (png, tiff), `gaps` (png), `dataset`
+        (hdf5), `name` (npz), `overlap` (json).
 
     Raises
     ------

@@ -27,6 +27,7 @@ ColourSource = Mapping[Any, Any] | str | PathLike[str]
 """label -> colour or colour -> label, or the path of a JSON or TOML file of either; see `colour` for a colour."""
 
 MAX_COLOURS = 2**24
+NEAR = 16  # how far off a colour may be so that an error says what it might have been meant to be
 BLACK = np.uint32(0xFF000000)  # opaque; packed as below
 
 
@@ -96,11 +97,21 @@ class ColourMap:
     ----------
     table : colour -> label, or None to give each distinct colour the next id, from 1.
     colours : label -> colour, filled as labels are given; of a table's several colours for a label, the first.
+    snap : how far red, green or blue of a colour that is not in the table may be from one that is, to be taken for it
+        (for the nearest); alpha does not count then. With 0 none is.
+    changes : filled with what was taken for what, and its pixels.
     """
 
-    def __init__(self, table: Mapping[Colour, int] | None, colours: dict[int, Colour]) -> None:
+    def __init__(
+        self, table: Mapping[Colour, int] | None, colours: dict[int, Colour], snap: int = 0,
+        changes: dict[str, int] | None = None,
+    ) -> None:  # fmt: skip
         self.table = table
         self.colours = colours
+        self.snap = snap
+        self.changes = {} if changes is None else changes
+        self.changes.clear()
+        self._snapped: dict[int, str] = {}
         entries = {0: 0} | {_pack(shade): label for shade, label in (table or {}).items()}
         self.dtype = np.dtype(np.uint32) if table is None else np.min_scalar_type(max(entries.values()))
         self._keys = np.array(sorted(entries), np.uint32)
@@ -125,13 +136,18 @@ class ColourMap:
         at = np.searchsorted(self._keys, found)
         new = self._keys[np.minimum(at, len(self._keys) - 1)] != found
         if new.any():
-            if self.table is not None:
+            if self.table is None:
+                self._add(found[new][np.argsort(first[new])], where)
+            else:
+                new[new] = ~self._snap(found[new])
+            if new.any() and self.table is not None:
                 pixels_of = np.bincount(which, run_lengths(starts, keys.size), len(found)).astype(int)
                 k = int(np.flatnonzero(new)[np.argmin(first[new])])
                 y, x = divmod(int(starts[first[k]]), shape[1])
-                raise _unknown(found[k], int(pixels_of[k]), (y, x), int(new.sum()) - 1, where)
-            self._add(found[new][np.argsort(first[new])], where)
+                raise _unknown(found[k], int(pixels_of[k]), (y, x), int(new.sum()) - 1, where, self._nearest(found[k]))
             at = np.searchsorted(self._keys, found)
+        if self._snapped:
+            self._count(found, np.bincount(which, run_lengths(starts, keys.size), len(found)))
         labels = self._labels[at][which]
         return np.repeat(labels, run_lengths(starts, keys.size)).reshape(shape)
 
@@ -141,10 +157,39 @@ class ColourMap:
         if first + len(keys) > MAX_COLOURS:
             raise Invalid(f"{where}: more than {MAX_COLOURS} colours; this is a photograph, not labels")
         self.colours.update(zip(range(first, first + len(keys)), _unpack(keys), strict=True))
-        every = np.concatenate((self._keys, keys))
-        labels = np.concatenate((self._labels, np.arange(first, first + len(keys), dtype=self.dtype)))
+        self._learn(keys, np.arange(first, first + len(keys), dtype=self.dtype))
+
+    def _learn(self, keys: NDArray[np.uint32], labels: NDArray[Any]) -> None:
+        every, known = np.concatenate((self._keys, keys)), np.concatenate((self._labels, labels))
         order = np.argsort(every)
-        self._keys, self._labels = every[order], labels[order]
+        self._keys, self._labels = every[order], known[order]
+
+    def _snap(self, keys: NDArray[np.uint32]) -> NDArray[np.bool_]:
+        """Take those of the unknown colours that are near enough to a known one for it; which those are."""
+        near = np.zeros(len(keys), bool)
+        for index, key in enumerate(keys if self.snap else ()):
+            shade, distance = self._nearest(key)
+            if shade is not None and distance <= self.snap:
+                near[index] = True
+                [stray] = _unpack(keys[index : index + 1])
+                self._snapped[int(key)] = f"{hexadecimal(stray)} taken for {hexadecimal(shade)}"
+                self._learn(keys[index : index + 1], np.array([(self.table or {})[shade]], self.dtype))
+        return near
+
+    def _nearest(self, key: np.uint32) -> tuple[Colour | None, int]:
+        """The colour of the table that is nearest in red, green and blue, and the largest difference in one of them."""
+        [stray] = _unpack(np.array([key], np.uint32))
+        known = [shade for shade in self.table or {} if shade[3]]
+        if not known:
+            return None, 256
+        distances = np.abs(np.array(known)[:, :3] - np.array(stray[:3])).max(axis=1)
+        best = int(distances.argmin())
+        return known[best], int(distances[best])
+
+    def _count(self, found: NDArray[np.uint32], pixels: NDArray[Any]) -> None:
+        for key, count in zip(found.tolist(), pixels.astype(int).tolist(), strict=True):
+            if key in self._snapped:
+                self.changes[self._snapped[key]] = self.changes.get(self._snapped[key], 0) + count
 
 
 def paint(labels: NDArray[Any], colours: Mapping[int, Colour], where: str) -> NDArray[np.uint8]:
@@ -177,9 +222,13 @@ def _unpack(keys: NDArray[np.uint32]) -> list[Colour]:
     return [tuple(int(key).to_bytes(4, "little")) for key in keys]  # type: ignore[misc]
 
 
-def _unknown(key: np.uint32, pixels: int, at: tuple[int, int], more: int, where: str) -> Invalid:
+def _unknown(
+    key: np.uint32, pixels: int, at: tuple[int, int], more: int, where: str, nearest: tuple[Colour | None, int]
+) -> Invalid:
     [shade] = _unpack(np.array([key], np.uint32))
     message = f"{where}: colour {hexadecimal(shade)} is not in the table; {pixels} pixels have it, the first at {at}"
     message += f", and {more} more colours are not in it" if more else ""
     message += "; if it is background, name it for label 0" if shade[:3] == (0, 0, 0) else ""
+    known, distance = nearest
+    message += f"; snap={distance or 1} would take it for {hexadecimal(known)}" if known and distance <= NEAR else ""
     return Invalid(message, colour=shade, pixels=pixels)

@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from labelog.damage import damage
 from labelog.errors import Corrupt, Invalid
 from labelog.formats.limits import label_dtype, slab_depth, volume_shape
 from labelog.formats.output import new_file
+from labelog.formats.overlap import Overlap, joined, laid_over
 from labelog.formats.raster import run_lengths, run_starts
 from labelog.formats.stack import Stack, VoxelSize, checked, fit, voxel_size
 
@@ -28,8 +29,14 @@ INFO = ".info"
 TEXT_RUNS = 2**16  # runs turned to text at a time
 
 
-def read(path: Path) -> Stack:
+def read(path: Path, *, overlap: Overlap | None = None) -> Stack:
     """A stack of the dictionary at `path`; its runs, 24 bytes each, stay in memory as long as the stack does.
+
+    Parameters
+    ----------
+    overlap : whose a voxel is that several masks cover: "last", the mask that is last in the file; "smallest", the
+        one of fewest voxels; "deepest", the one that lies wholly in the others, where two that overlap otherwise are
+        Invalid. By default masks that overlap are. The stack's `changes` say how many voxels were given to whom.
 
     Raises Corrupt for what is not such a dictionary; Invalid for a dtype that is not of integers or does not hold a
     label, for runs outside the volume, and for masks that overlap, naming both labels and the voxel.
@@ -39,7 +46,10 @@ def read(path: Path) -> Stack:
     if not isinstance(masks, dict):
         raise Corrupt(f"{path}: expected a dictionary of runs; found {type(masks).__name__}", path=str(path))
     shape, dtype, about = _info(masks.pop(INFO, None), path)
-    starts, ends, labels = _runs(masks, shape, dtype, path)
+    if overlap not in (None, *get_args(Overlap)):
+        raise Invalid(f"overlap: expected {', '.join(get_args(Overlap))}; found {overlap!r}")
+    changes: dict[str, int] = {}
+    starts, ends, labels = _runs(masks, shape, dtype, path, overlap, changes)
     plane, depth = shape[1] * shape[2], slab_depth(shape, dtype)
 
     def slabs() -> Iterator[NDArray[Any]]:
@@ -49,7 +59,7 @@ def read(path: Path) -> Stack:
             slab = _expand(starts[here].clip(first), ends[here].clip(None, last), labels[here], first, last)
             yield slab.reshape(-1, shape[1], shape[2])
 
-    return Stack(shape, dtype, slabs, *about)
+    return Stack(shape, dtype, slabs, *about, changes=changes)
 
 
 def write(stack: Stack, path: Path, *, overwrite: bool = False) -> None:
@@ -96,7 +106,12 @@ def _info(info: Any, path: Path) -> tuple[tuple[int, int, int], np.dtype[Any], V
 
 
 def _runs(
-    masks: dict[str, Any], shape: tuple[int, int, int], dtype: np.dtype[Any], path: Path
+    masks: dict[str, Any],
+    shape: tuple[int, int, int],
+    dtype: np.dtype[Any],
+    path: Path,
+    overlap: Overlap | None,
+    changes: dict[str, int],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any]]:
     """Start, end and label of every run, from 0, in the order of their voxels. Empties `masks` as it goes."""
     parts = []
@@ -114,6 +129,8 @@ def _runs(
         parts.append((starts, starts + lengths, np.full(len(pairs), int(key), dtype)))
     if not parts:
         return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, dtype)
+    if overlap is not None:
+        parts = [laid_over(parts[::-1], overlap, changes, str(path))]  # they were taken from the end
     starts, ends, labels = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.argsort(starts, kind="stable")
     order = order[(ends > starts)[order]]
@@ -123,6 +140,7 @@ def _runs(
         before, after = labels[over[0]], labels[over[0] + 1]
         voxel = tuple(int(i) for i in np.unravel_index(int(starts[over[0] + 1]), shape))
         message = f"{path}: the masks of labels {before} and {after} overlap, first at voxel (z, y, x) = {voxel}"
+        message += f"; overlap= says whose they are: {', '.join(get_args(Overlap))}"
         raise Invalid(message, path=str(path), labels=(int(before), int(after)), voxel=voxel)
     return starts, ends, labels
 
@@ -168,8 +186,7 @@ def _collect(stack: Stack) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArra
         parts.append((starts[full] + offset, starts[full] + offset + lengths[full], labels[full]))
     starts, ends, labels = (np.concatenate(column) for column in zip(*parts, strict=True))
     if len(starts):  # a run may go on in the next slab
-        new = np.concatenate(([True], (starts[1:] != ends[:-1]) | (labels[1:] != labels[:-1])))
-        starts, labels, ends = starts[new], labels[new], ends[np.append(np.flatnonzero(new)[1:] - 1, len(ends) - 1)]
+        starts, ends, labels = joined(starts, ends, labels)
     order = np.argsort(labels, kind="stable")
     return starts[order], (ends - starts)[order], labels[order]
 

@@ -34,6 +34,7 @@ PaletteAs = Literal["index", "colours"]
 def read(
     path: Path, *, colours: ColourSource | None = None, palette: PaletteAs | None = None, gaps: bool = False,
     image: bool = False,
+    snap: int = 0,
 ) -> Stack:  # fmt: skip
     """A stack of the PNG, or PNGs, at `path`; slices of a stack in the natural order of their names.
 
@@ -45,6 +46,7 @@ def read(
         the colour, as in an RGB picture ("colours").
     gaps : accept numbers missing from the names of a stack, the slices on both sides as neighbours.
     image : read grey values, and no colours.
+    snap : how far a colour's red, green and blue may be from one of the table to be taken for it.
 
     Raises NotFound, Invalid for files that do not make one stack or have colours that are not in the table,
     Unsupported for 16-bit colours and animations; the slabs also raise Corrupt.
@@ -62,15 +64,17 @@ def read(
         raise Invalid(f"{paths[0]}: expected a grey picture, one value a voxel; found {first}")
     shape = volume_shape((len(paths), first.height, first.width), str(path))
     found: dict[int, Colour] = {}
+    changes: dict[str, int] = {}
     if not _coloured(first, by_colour):
         if table is not None:
-            raise Invalid(f"{paths[0]} is grey, so it has no colours to look up; its grey values are the labels")
+            found_instead = "so it has no colours to look up; its grey values are the labels"
+            raise Invalid(f"{paths[0]} is grey, {found_instead}", grey=True)
         dtype = np.dtype(np.uint16 if first.depth == 16 else np.uint8)
     else:
         dtype = ColourMap(table, found).dtype
 
     def slabs() -> Iterator[NDArray[Any]]:
-        ids, entries = ColourMap(table, found), b""
+        ids, entries = ColourMap(table, found, snap, changes), b""
         for page, file in enumerate(paths):
             header, pixels, own = _decode(file, page, by_colour)
             _check_kind(header, first, file, page, paths[0], by_colour)
@@ -80,7 +84,7 @@ def read(
                 entries = _check_palette(entries, own, file, page)
             yield pixels[np.newaxis]
 
-    return Stack(shape, dtype, slabs, colours=found)
+    return Stack(shape, dtype, slabs, colours=found, changes=changes)
 
 
 def write(

@@ -29,6 +29,8 @@ class Stack:
     voxel_size : (z, y, x) in `unit`, where the file says so.
     colours : label -> colour, for files that have colours. Where ids are made from distinct colours it is filled
         while the slabs are read, and complete after the last.
+    changes : what reading changed, in words -> voxels: colours taken for others, masks laid over one another. Complete
+        after the last slab.
     """
 
     shape: tuple[int, int, int]
@@ -37,6 +39,7 @@ class Stack:
     voxel_size: tuple[float, float, float] | None = None
     unit: str | None = None
     colours: dict[int, Colour] = field(default_factory=dict)
+    changes: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(

@@ -37,6 +37,7 @@ def read(
     colours: ColourSource | None = None,
     palette: Literal["index", "colours"] | None = None,
     image: bool = False,
+    snap: int = 0,
 ) -> Stack:
     """A stack of the pages of the TIFF at `path`.
 
@@ -46,6 +47,7 @@ def read(
     palette : what is a label in pages with a palette: the "index" (the default, unless `colours` is given), or the
         colour, as in an RGB page ("colours").
     image : read grey values, floats and negative ones too, and no colours.
+    snap : how far a colour's red, green and blue may be from one of the table to be taken for it.
 
     Raises Corrupt, also if the number of pages is not the one the file declares; Invalid for what is not [z, y, x],
     for floats, and for pages that differ, naming page, expected and found; Unsupported for lossy compression,
@@ -72,12 +74,13 @@ def read(
     found: dict[int, Colour] = {}
     if image and (first.coloured or first.palette is not None):
         raise Invalid(f"{path}: expected grey pages, one value a voxel; found colours")
+    changes: dict[str, int] = {}
     if table is not None and not first.coloured:
-        raise Invalid(f"{path} has no colours to look up; its values are the labels")
+        raise Invalid(f"{path} has no colours to look up; its values are the labels", grey=True)
     dtype = ColourMap(table, found).dtype if first.coloured else first.dtype
 
     def slabs() -> Iterator[NDArray[Any]]:
-        ids = ColourMap(table, found)
+        ids = ColourMap(table, found, snap, changes)
         for page, pixels in enumerate(_slices(path, shape[0], first, hidden)):
             where = f"{path}, page {page}"
             if first.coloured:
@@ -86,7 +89,7 @@ def read(
                 check_labels(pixels[np.newaxis], where)
             yield pixels[np.newaxis]
 
-    return Stack(shape, dtype, slabs, about.voxel_size, about.unit, colours=found)
+    return Stack(shape, dtype, slabs, about.voxel_size, about.unit, colours=found, changes=changes)
 
 
 def write(
