@@ -44,7 +44,10 @@ def kernel(name: str, static: list[str] | None = None) -> Extension:
 
 setup(
     ext_modules=cythonize(
-        [*map(kernel, ["runs", "spans", "forest", "components", "seeds"]), kernel("codec", static=["libblosc2.a"])],
+        [
+            *map(kernel, ["runs", "spans", "forest", "components", "sides", "seeds"]),
+            kernel("codec", static=["libblosc2.a"]),
+        ],
         compiler_directives={name: debug if DEBUG else release for name, (release, debug) in DIRECTIVES.items()},
         include_path=["src"],
         build_dir=f"build/cython-{'debug' if DEBUG else 'release'}",
