@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from benchmarks.datasets import Stroke
 
-PACKAGES = ("tensorstore", "icechunk", "zarr", "numcodecs")
+PACKAGES = ("tensorstore", "icechunk", "zarr", "numcodecs", "connected-components-3d")
 
 Shape = tuple[int, int, int]
 Labels = NDArray[np.uint64]
@@ -36,6 +36,10 @@ if find_spec("zarr"):
     import zarr
 
     zarr.config.set({"threading.max_workers": 1, "async.concurrency": 1})
+
+cc3d: Any = None
+if find_spec("cc3d"):
+    import cc3d  # noqa: F401
 
 SLABS = 64  # slices written at a time
 

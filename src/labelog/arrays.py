@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from labelog.errors import Invalid
 from labelog.geometry import reach
 from labelog.kernels import components as kernel
+from labelog.kernels import sides
 from labelog.kernels.forest import Forest
 from labelog.kernels.runs import Runs
 
@@ -141,7 +142,7 @@ class _Slab:
     def __init__(self, runs: Runs, labels: NDArray[np.uint64]) -> None:
         self.runs = runs
         self.count = len(labels) - 1
-        faces = [kernel.cut(runs, (side, 0, 0)).compacted() for side in (-1, 1)]
+        faces = [sides.cut(runs, (side, 0, 0)).compacted() for side in (-1, 1)]
         self.first, self.last = ((face, labels[face.palette]) for face in faces)
 
 
@@ -153,7 +154,7 @@ class _Numbering:
         self.base = np.cumsum([0, *counts])
         pairs = [np.zeros((0, 2), np.int64)]
         for k, ((a, labels_a), (b, labels_b)) in enumerate((a.last, b.first) for a, b in pairwise(slabs)):
-            found = kernel.touching(a, b, labels_a, labels_b, far - 1).astype(np.int64)
+            found = sides.touching(a, b, labels_a, labels_b, far - 1).astype(np.int64)
             pairs.append(found - 1 + self.base[k : k + 2])
         ids, flat = np.unique(np.concatenate(pairs), return_inverse=True)
         forest = Forest(len(ids))

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,12 +10,10 @@ from strategies import LABELS, boxes
 import oracles
 from labelog.errors import Invalid
 from labelog.kernels import components as kernel
-from labelog.kernels.forest import Forest
 from labelog.kernels.runs import Runs
 
 REACH = st.integers(1, 3)
 FEW = st.sampled_from([0, 1, 2])
-DIRECTIONS = [d for d in itertools.product((-1, 0, 1), repeat=3) if any(d)]
 
 
 def valid(runs):
@@ -93,54 +89,6 @@ def test_extents(array, reach):
         assert first[number] == (held @ steps).min()
 
 
-@given(boxes(), st.sampled_from(DIRECTIONS))
-def test_cut(array, direction):
-    found = valid(kernel.cut(Runs.from_dense(array), direction))
-    wanted = array[tuple(slice(None) if d == 0 else 0 if d < 0 else -1 for d in direction)]
-    assert found.nz == 1
-    assert (found.dense().ravel() == wanted.ravel()).all()
-    if wanted.ndim == 2:
-        assert found.shape[1:] == wanted.shape
-
-
-@given(st.data(), st.integers(0, 2))
-def test_touching(data, reach):
-    shape = (1, data.draw(st.integers(1, 4)), data.draw(st.integers(1, 9)))
-    a, b = (data.draw(boxes(shape, elements=st.integers(0, 5))) for _ in range(2))
-    labels = np.array([0, 1, 2, 1, 2, 0], np.uint64)  # of the components 0 to 5
-    runs, other = Runs.from_dense(a), Runs.from_dense(b)
-    wanted = set()
-    for r, x in np.ndindex(shape[1:]):
-        for dr, dx in itertools.product((-1, 0, 1), repeat=2):
-            if np.count_nonzero((dr, dx)) <= reach and 0 <= r + dr < shape[1] and 0 <= x + dx < shape[2]:
-                p, q = int(a[0, r, x]), int(b[0, r + dr, x + dx])
-                if labels[p] == labels[q] != 0:
-                    wanted.add((p, q))
-    found = kernel.touching(runs, other, labels[runs.palette], labels[other.palette], reach)
-    assert sorted(map(tuple, found.tolist())) == sorted(wanted)
-
-
-@given(st.integers(1, 30), st.data())
-def test_forest(size, data):
-    numbers = st.integers(0, size - 1)
-    pairs = data.draw(st.lists(st.tuples(numbers, numbers)))
-    forest, sets = Forest(size), {i: {i} for i in range(size)}
-    for half in (pairs[::2], pairs[1::2]):
-        forest.union([a for a, _ in half], [b for _, b in half])
-    for a, b in pairs:
-        joined = sets[a] | sets[b]
-        sets.update(dict.fromkeys(joined, joined))
-    assert forest.roots().tolist() == [min(sets[i]) for i in range(size)]
-    assert len(forest) == size
-
-
-def test_a_long_chain_of_unions():
-    forest = Forest(10**6)
-    backward = np.arange(10**6 - 1)[::-1]
-    forest.union(backward, backward + 1)
-    assert not forest.roots().any()
-
-
 @given(hnp.arrays(np.uint8, st.tuples(st.just(1), st.just(40), st.just(41)), elements=st.integers(0, 1)))
 def test_a_maze(array):
     assert (kernel.label_dense(array, 1)[0].dense() == oracles.components(array, 1)).all()
@@ -157,19 +105,3 @@ def test_refusals():
         kernel.label_dense(np.ones((2, 0, 4), np.uint8), 1)
     with pytest.raises(Invalid, match="expected 1 values"):
         kernel.relabelled(runs, [1, 2])
-    for direction in [(0, 0, 0), (2, 0, 0), (1, 0)]:
-        with pytest.raises(Invalid, match="direction"):
-            kernel.cut(runs, direction)
-    with pytest.raises(Invalid, match="planes of one shape"):
-        kernel.touching(runs, runs, [1], [1], 0)
-    face = kernel.cut(runs, (1, 0, 0))
-    with pytest.raises(Invalid, match="found 1 and 2"):
-        kernel.touching(face, face, [1], [1, 2], 0)
-    with pytest.raises(Invalid, match="0, 1 or 2 axes, found 3"):
-        kernel.touching(face, face, [1], [1], 3)
-    forest = Forest(3)
-    for a, b in [([0], [3]), ([-1], [0])]:
-        with pytest.raises(Invalid, match="expected numbers of 0 to 2"):
-            forest.union(a, b)
-    with pytest.raises(Invalid, match="as many"):
-        forest.union([0, 1], [0])

@@ -134,7 +134,7 @@ def image_of(path: str, shape: Triple) -> Stack | Image:
     live = Path(path).suffix in (".zarr", ".b2nd") or (Path(path) / "zarr.json").exists() or "://" in path
     image = open_image(path) if live else read_image(path)
     if tuple(image.shape) != tuple(shape):
-        raise Invalid(f"{path}: an image of {by(shape)} voxels is expected, as the layers have; it has {by(image.shape)}")
+        raise Invalid(f"{path}: expected an image of {by(shape)} voxels, as the layers have; found {by(image.shape)}")
     return image
 
 

@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 from labelog.engine.cache import ChunkCache
 from labelog.geometry import MAX_AXIS, Box, Grid, Triple, reach
 from labelog.kernels import components as kernel
-from labelog.kernels import spans
+from labelog.kernels import sides, spans
 from labelog.kernels.forest import Forest
 from labelog.kernels.runs import Runs
 
@@ -132,8 +132,8 @@ class Components:
         first = np.stack(np.unravel_index(kernel.first_voxels(runs, (ny * nx, nx, 1))[1:], runs.shape), axis=1)
         extents = Extents(labels[1:], voxels[1:], start[1:] + origin, stop[1:] + origin, first + origin)
         near = [after for after in AFTER if _apart(after) <= self._reach]
-        sides = {side: kernel.cut(runs, side) for after in near for side in (after, _opposite(after))}
-        return _Part(labels, extents, sides)
+        cuts = {side: sides.cut(runs, side) for after in near for side in (after, _opposite(after))}
+        return _Part(labels, extents, cuts)
 
     # All of them
 
@@ -166,8 +166,8 @@ class Components:
             if after not in part.sides or number not in near or not (0 <= y < counts[1] and 0 <= x < counts[2]):
                 continue
             other = near[number]
-            sides = other.sides[after], part.sides[_opposite(after)]
-            pairs = kernel.touching(*sides, other.labels, part.labels, self._reach - _apart(after))
+            planes = other.sides[after], part.sides[_opposite(after)]
+            pairs = sides.touching(*planes, other.labels, part.labels, self._reach - _apart(after))
             yield number, pairs.astype(np.int64) - 1
 
     def _number(self, parts: Extents, roots: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -19,12 +19,14 @@ cdef inline Index root(Index *parent, Index i) noexcept nogil:
 
 
 cdef inline void unite(Index *parent, Index i, Index j) noexcept nogil:
-    """One set of the two that i and j are in."""
+    """One set of the two that i and j are in; the lower root is their parent afterwards."""
+    cdef Index a, b
     if parent[i] == parent[j]:
         return
-    i = root(parent, i)
-    j = root(parent, j)
-    if i < j:
-        parent[j] = i
-    else:
-        parent[i] = j
+    a = root(parent, i)
+    b = root(parent, j)
+    if b < a:
+        a, b = b, a
+    parent[b] = a
+    parent[i] = a
+    parent[j] = a

@@ -16,7 +16,8 @@ cdef class Runs:
 
 
 cdef Runs make(Py_ssize_t nz, Py_ssize_t ny, Py_ssize_t nx,
-               uint64_t[::1] labels, uint32_t[::1] rows, uint32_t[::1] stops, uint32_t[::1] picks)
+               const uint64_t[::1] labels, const uint32_t[::1] rows, const uint32_t[::1] stops,
+               const uint32_t[::1] picks)
 
 cdef size_t run_at(const uint32_t *stops, size_t first, size_t last, uint32_t x) noexcept nogil
 

@@ -239,7 +239,8 @@ cdef class Runs:
 
 
 cdef Runs make(Py_ssize_t nz, Py_ssize_t ny, Py_ssize_t nx,
-               uint64_t[::1] labels, uint32_t[::1] rows, uint32_t[::1] stops, uint32_t[::1] picks):
+               const uint64_t[::1] labels, const uint32_t[::1] rows, const uint32_t[::1] stops,
+               const uint32_t[::1] picks):
     """Runs of arrays that a kernel has just made, taken as they are."""
     cdef Runs runs = Runs.__new__(Runs)
     runs.nz, runs.ny, runs.nx = nz, ny, nx
