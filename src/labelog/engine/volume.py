@@ -324,7 +324,7 @@ class Volume:
     def _image_folder(self) -> Path:
         """A name that nothing has yet: an image that is replaced stays, for revisions that had it."""
         home = Path(self.address)
-        names = ("image", *(f"image-{n}" for n in itertools.count(2)))
+        names = itertools.chain(["image"], (f"image-{n}" for n in itertools.count(2)))
         return next(home / name for name in names if not (home / name).exists())
 
     def _refuse_image(self, shape: Any) -> None:
