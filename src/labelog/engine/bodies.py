@@ -67,3 +67,26 @@ def regrouped(journal: Facts, upto: int, changed: Mapping[Pair, Place | None]) -
         before |= dict.fromkeys(journal.members(body, upto), body)
     after = replayed({**held(journal, upto, before), **changed})
     return {label: after.get(label, label) for label, body in before.items() if after.get(label, label) != body}
+
+
+def merges_of(bodies: Mapping[int, int]) -> tuple[dict[int, int], list[Pair]]:
+    """A table fragment -> body, as segmentation files have it, as new ids of some fragments and merges of all.
+
+    Fragments and bodies have one range of labels here. So a fragment whose id is that of a body which it is not in is
+    given an id of its own, above all others. Fragments of body 0 are background: they become 0.
+    """
+    ids = set(bodies.values())
+    free = max({*bodies, *ids}, default=0) + 1
+    renamed: dict[int, int] = {}
+    merges = []
+    for fragment, body in sorted(bodies.items()):
+        if not body or not fragment:
+            if fragment:
+                renamed[fragment] = 0
+            continue
+        if fragment != body:
+            if fragment in ids:
+                renamed[fragment] = free
+                free += 1
+            merges.append((body, renamed.get(fragment, fragment)))
+    return renamed, merges

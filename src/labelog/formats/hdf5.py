@@ -93,6 +93,28 @@ def write(
         sink.check()
 
 
+def read_bodies(path: Path, dataset: str = "transforms") -> dict[int, int]:
+    """The table fragment -> body of a dataset with two columns, as beside FIB-25's segmentations.
+
+    Raises NotFound, Invalid for what is no such table or has a fragment in two bodies, Corrupt.
+    """
+    h5py = extra("h5py", "hdf5")
+    with damage(path), h5py.File(path, "r") as file:
+        if dataset not in file:
+            raise NotFound(f"{path} has no dataset {dataset!r}; it has {', '.join(file)}")
+        table = file[dataset]
+        where = f"{path}, dataset {dataset!r}"
+        if getattr(table, "ndim", 0) != 2 or table.shape[1] != 2 or table.dtype.kind not in "iu":
+            raise Invalid(f"{where}: expected rows of fragment and body, whole numbers; found {table}")
+        _check_storage(table, table.shape, where, h5py)
+        rows = table[:]
+    check_labels(rows, where)
+    bodies = dict(rows.tolist())
+    if len(bodies) < len(np.unique(rows, axis=0)):
+        raise Invalid(f"{where}: a fragment is in two bodies")
+    return bodies
+
+
 def _name(file: Any, wanted: str | None, path: Path, h5py: Any, image: bool) -> str:
     """The name of the dataset to read, which is in this file."""
     found: dict[str, Any] = {}
