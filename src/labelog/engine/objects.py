@@ -180,7 +180,7 @@ class Labels:
     def _in(self, box: Box) -> set[int]:
         """The bodies with own voxels in a box."""
         found: set[int] = set()
-        grid, bodies = self._store.grid, self._store.label_map("instance", self._snapshot.revision, None)
+        grid, bodies = self._store.grid, self._store.label_map("instance", self._snapshot.revision, np.dtype(np.uint64))
         for chunk, part in grid.touching(box):
             runs = self._store.runs(chunk, self._snapshot.revision)
             if part == grid.box(chunk):
