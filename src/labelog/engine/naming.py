@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from labelog.engine import indexing
 from labelog.engine.bodies import merge_key, replayed
-from labelog.engine.classes import LabelClass, check_classes
+from labelog.engine.classes import KEYS, LabelClass, check_classes
 from labelog.engine.regions import region
 from labelog.engine.table import Staged, Table, class_facts, label_facts
 from labelog.engine.values import checked_object
@@ -235,17 +235,19 @@ class Naming:
         with self._table() as table:
             classes = dict(table.classes)
             old = classes[table.class_id(cls)]
-        entry = replace(old, **changes)
         if "name" in changes:
-            classes = {number: _renamed(known, old.name, entry.name) for number, known in classes.items()}
-        self._say_classes({**classes, old.id: entry}, [entry])
+            classes = {number: _renamed(known, old.name, name) for number, known in classes.items()}
+        entry = replace(classes[old.id], **changes)
+        self._say_classes({**classes, old.id: entry}, [entry], changes)
 
-    def _say_classes(self, classes: dict[int, LabelClass], entries: list[LabelClass]) -> None:
+    def _say_classes(self, classes: dict[int, LabelClass], entries: list[LabelClass],
+                     fields: Container[str] = KEYS) -> None:  # fmt: skip
+        """Say these fields of some classes, and no others: somebody else may be at them."""
         check_classes(classes.values())
-        self._asked("classes", entries)
+        self._asked("classes", entries, [field for field in KEYS if field in fields])
         ids = {known.name: number for number, known in classes.items()}
         self._say_all({Key(Space.CLASS, entry.id, field): value for entry in entries
-                       for field, value in class_facts(entry, ids).items()})  # fmt: skip
+                       for field, value in class_facts(entry, ids).items() if field in fields})  # fmt: skip
 
     # Regions
 
