@@ -171,10 +171,10 @@ class Naming:
         chosen = {checked_object(label) for label in (labels if isinstance(labels, Iterable) else [labels])}
         self._asked("cleave", sorted(chosen))
         with self._table() as table:
-            bodies = {table.body(label) for label in chosen}
+            bodies = sorted({table.body(label) for label in chosen})
             if len(bodies) != 1:
-                raise Invalid(f"labels to be cleaved are of one body; these are of {sorted(bodies)}")
-            members = table.members(bodies.pop())
+                raise Invalid(f"labels to be cleaved are of one body; these are of {bodies}")
+            members = table.members(bodies[0])
             merges = [(int(name.removeprefix(MERGE)), member) for member in members
                       for name in table.fields(Space.LABEL, member) if name.startswith(MERGE)]  # fmt: skip
         rest = sorted(set(members) - chosen)
@@ -183,9 +183,12 @@ class Naming:
         said: dict[Key, Value] = {merge_key(*pair): None for pair in merges if len(chosen & set(pair)) == 1}
         kept = {pair: (0, step) for step, pair in enumerate(merges) if len(chosen & set(pair)) != 1}
         groups = replayed(kept)
-        for group in (sorted(chosen), rest):
-            tops = list(dict.fromkeys(groups.get(label, label) for label in group))
-            said |= {merge_key(tops[0], top): tops[0] for top in tops[1:]}
+        for group in (chosen, rest):
+            parts: dict[int, int] = {}  # what still holds together -> the first label of each
+            for label in sorted(group, key=lambda label: (label != bodies[0], label)):  # who has the id keeps it
+                parts.setdefault(groups.get(label, label), label)
+            first, *others = parts.values()
+            said |= {merge_key(first, other): first for other in others}
         self._say_all(said)
 
     # Classes
