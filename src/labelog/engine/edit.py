@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from labelog.engine import indexing
 from labelog.engine.commit import Batch, Draft, Outcome, Patches, refuse_unseen
 from labelog.engine.naming import Naming
+from labelog.engine.occupancy import owned
 from labelog.engine.store import Store, layered
 from labelog.engine.table import Staged, Table
 from labelog.engine.values import checked_label, checked_labels, label_set
@@ -226,6 +227,7 @@ class Edit(Naming):
             if patch:
                 self._staged.setdefault(chunk, []).append(patch)
 
+                self._highest = max(self._highest, owned(patch.value))
     def _local(self, chunk: int, part: Box) -> Triple:
         return part.relative(self._store.grid.origin(chunk)).start
 

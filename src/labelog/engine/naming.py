@@ -39,6 +39,8 @@ class Naming:
 
     def _mine(self) -> None:
         raise NotImplementedError
+    _steps = 0  # facts said so far
+    _highest = 0  # of the labels that are staged as voxels, and might be handed out
 
     def _asked(self, *what: Any) -> None:
         raise NotImplementedError
@@ -86,7 +88,8 @@ class Naming:
 
     def _take(self) -> int:
         """A label of its own; of an edit that makes many they are set aside in growing numbers."""
-        if not self._spare:
+        while not self._spare or self._spare[-1] <= self._highest:
+            self._spare.clear()  # what the edit itself writes, by a number of its own, is taken
             count = min(max(1, self._taken), MOST_TAKEN)
             with self._store.journal.turn() as turn:
                 first = turn.take_labels(count)
@@ -97,6 +100,7 @@ class Naming:
     def assign(self, label: int, *, cls: str | int | None = KEEP, parent: int | None = KEEP,
                name: str | None = KEEP, **attributes: Any) -> None:  # fmt: skip
         """Say what an object is. What is not named stays as it is.
+                turn.note_label(self._highest)
 
         Parameters
         ----------
