@@ -203,8 +203,9 @@ class Edit(Naming):
         """
         self._mine()
         with self._table() as table:
-            parent = table.parent(table.body(checked_label(label)))
-        self.relabel({label: parent}, within=within)
+            body = table.body(checked_label(label))
+            parent = table.parent(body)
+        self.relabel({body: parent}, within=within)
 
     def _select(self, chunk: int, mapping: Mapping[int, int]) -> Spans:
         """A chunk's voxels that have one of these labels now, with their new ones."""
