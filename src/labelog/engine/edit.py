@@ -266,7 +266,8 @@ class Edit(Naming):
     def _has_voxels(self, table: Table, label: int) -> bool:
         if any(table.journal.occupied(label, self._start)):
             return True
-        return any((patch.value == np.uint64(label)).any() for staged in self._staged.values() for patch in staged)
+        patches = (self._patch(chunk) for chunk in self._staged)
+        return any(patch is not None and (patch.value == np.uint64(label)).any() for patch in patches)
 
     def _runs(self, chunk: int) -> Runs:
         runs = self._store.runs(chunk, self._start)

@@ -17,13 +17,16 @@ from labelog.engine.table import Staged, Table, class_facts, label_facts
 from labelog.engine.values import checked_object
 from labelog.errors import Invalid, NotFound
 from labelog.geometry import Box, Triple
-from labelog.storage.journal import LISTED, MERGE, Fact, Key, Space, Value
+from labelog.storage.journal import LISTED, MERGE, PARENT, Fact, Key, Space, Value
 
 if TYPE_CHECKING:
     from labelog.engine.store import Store
 
 KEEP: Any = object()
 """Stands for a field that is left as it is, where None takes it away."""
+
+MADE, SEEN = 1, 2
+"""Why a label is listed: `new` made it, or it has voxels."""
 
 MOST_TAKEN = 1024  # labels set aside at a time for an edit that makes many
 
@@ -80,10 +83,12 @@ class Naming:
         self._mine()
         with self._table() as table:
             fields = label_facts({"cls": cls, "parent": parent, "name": name, **attributes}, table.class_ids)
-        fields = {field: value for field, value in fields.items() if value is not None} or {LISTED: 1}
+        fields = {**{field: value for field, value in fields.items() if value is not None}, LISTED: MADE}
         self._asked("new", sorted(fields.items()))
         label = self._take()
-        self._say_all({**self._listed(parent), **{Key(Space.LABEL, label, name): v for name, v in fields.items()}})
+        self._say_all(
+            self._listed(fields.get(PARENT)) | {Key(Space.LABEL, label, name): v for name, v in fields.items()}
+        )
         return label
 
     def _take(self) -> int:
@@ -120,19 +125,26 @@ class Naming:
             fields = label_facts({key: value for key, value in given.items() if value is not KEEP}, table.class_ids)
         if fields:
             self._asked("assign", label, sorted(fields.items(), key=repr))
-            self._say_all({**self._listed(0 if parent is KEEP else parent or 0),
-                           **{Key(Space.LABEL, body, name): value for name, value in fields.items()}})  # fmt: skip
+            said = {Key(Space.LABEL, body, name): value for name, value in fields.items()}
+            self._say_all(self._listed(fields.get(PARENT)) | said)
 
-    def _listed(self, *labels: int) -> dict[Key, Value]:
-        """Facts by which these labels are known in the table, if they are not yet. Raises NotFound for no object."""
+    def _listed(self, *labels: Value) -> dict[Key, Value]:
+        """Facts by which these labels are there to be named. Raises NotFound for no object.
+
+        Of a label with voxels each edit that names it says so anew: it shall not depend on others that did, and who
+        may be undone. Only a label that was made by `new` goes with the edit that made it.
+        """
         found: dict[Key, Value] = {}
         with self._table() as table:
-            for label in labels:
-                if label and not table.fields(Space.LABEL, label):
-                    if not self._has_voxels(table, label):
-                        raise NotFound(f"there is no label {label}: it has no voxels, and nothing is said of it",
-                                       label=label)  # fmt: skip
-                    found[Key(Space.LABEL, label, LISTED)] = 1
+            for label in (int(label) for label in labels if label):
+                said = table.fields(Space.LABEL, label)
+                if said.get(LISTED) == MADE:
+                    continue
+                if self._has_voxels(table, label):
+                    found[Key(Space.LABEL, label, LISTED)] = SEEN
+                elif not said:
+                    raise NotFound(f"there is no label {label}: it has no voxels, and nothing is said of it",
+                                   label=label)  # fmt: skip
         return found
 
     def _has_voxels(self, table: Table, label: int) -> bool:

@@ -12,6 +12,7 @@ from labelog.engine.classes import LabelClass, check_classes
 from labelog.engine.values import checked_label
 from labelog.errors import Conflict, Invalid, LabelogError, NotFound
 from labelog.storage.facts import Facts
+from labelog.geometry import whole
 from labelog.storage.journal import ATTRIBUTE, CLASS, MERGE, NAME, PARENT, Fact, Key, Space, Value
 
 
@@ -230,9 +231,7 @@ def label_facts(fields: Mapping[str, Any], ids: Mapping[str, int]) -> dict[str, 
     said: dict[str, Value] = {}
     for name, value in fields.items():
         if name == "cls":
-            if value is not None and value not in ids and value not in ids.values():
-                raise NotFound(f"there is no class {value!r}; there are: {', '.join(ids) or 'none'}")
-            said[CLASS] = ids.get(value, value)
+            said[CLASS] = None if value is None else _class_id(value, ids)
         elif name == "parent":
             said[PARENT] = checked_label(value or 0) or None
         elif name == "name":
@@ -245,3 +244,14 @@ def label_facts(fields: Mapping[str, Any], ids: Mapping[str, int]) -> dict[str, 
             except (TypeError, ValueError):
                 raise Invalid(f"attribute {name} is something that JSON can say, not {value!r}") from None
     return said
+def _class_id(cls: Any, ids: Mapping[str, int]) -> int:
+    """The id of a class given by name or id (a whole number by type, lest a fact be one that can't be kept)."""
+    try:
+        number = ids[cls] if isinstance(cls, str) else whole(cls)
+    except (KeyError, TypeError):
+        number = None
+    if number is None or number not in ids.values():
+        raise NotFound(f"there is no class {cls!r}; there are: {', '.join(ids) or 'none'}")
+    return number
+
+
