@@ -102,7 +102,7 @@ class Batch:
         changed. Raises Invalid, or Conflict if it is not an edit, if the label table would be impossible."""
         revision = self.turn.newest + 1
         staged = Staged()
-        staged.add(self.turn, self.turn.newest, facts)
+        staged.add(self.turn, self.turn.newest, list(facts))
         table = Table(self.turn, self.turn.newest, staged)
         if staged.facts:
             table.verify(staged.facts.values(), conflict=kind is not Kind.EDIT)

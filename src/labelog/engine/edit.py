@@ -66,7 +66,7 @@ class Edit(Naming):
         self._said = Staged()
         self._spare = []
         self._bodies: LabelMap | None = None
-        self._bodies_of = self._said
+        self._bodies_of = self._said.bodies
 
     # Staging
 
@@ -227,8 +227,8 @@ class Edit(Naming):
                 patch = spans.intersect(patch, self._select(chunk, dict.fromkeys(over, 0)))
             if patch:
                 self._staged.setdefault(chunk, []).append(patch)
-
                 self._highest = max(self._highest, owned(patch.value))
+
     def _local(self, chunk: int, part: Box) -> Triple:
         return part.relative(self._store.grid.origin(chunk)).start
 
@@ -259,8 +259,8 @@ class Edit(Naming):
         """Bodies, with the merges that are staged."""
         if not self._said.bodies:
             return self._store.label_map("instance", self._start, UINT64)
-        if self._bodies is None or self._bodies_of is not self._said:
-            self._bodies, self._bodies_of = LabelMap("instance", self._table, UINT64), self._said
+        if self._bodies is None or self._bodies_of is not self._said.bodies:
+            self._bodies, self._bodies_of = LabelMap("instance", self._table, UINT64), self._said.bodies
         return self._bodies
 
     def _has_voxels(self, table: Table, label: int) -> bool:

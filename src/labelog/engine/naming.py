@@ -14,7 +14,7 @@ from labelog.engine.bodies import merge_key, replayed
 from labelog.engine.classes import KEYS, LabelClass, check_classes
 from labelog.engine.regions import region
 from labelog.engine.table import Staged, Table, class_facts, label_facts
-from labelog.engine.values import checked_object
+from labelog.engine.values import checked_object, checked_pairs
 from labelog.errors import Invalid, NotFound
 from labelog.geometry import Box, Triple
 from labelog.storage.journal import LISTED, MERGE, PARENT, Fact, Key, Space, Value
@@ -39,11 +39,11 @@ class Naming:
     _said: Staged
     _spare: list[int]
     _taken = 0
+    _steps = 0  # facts said so far
+    _highest = 0  # of the labels that are staged as voxels, and might be handed out
 
     def _mine(self) -> None:
         raise NotImplementedError
-    _steps = 0  # facts said so far
-    _highest = 0  # of the labels that are staged as voxels, and might be handed out
 
     def _asked(self, *what: Any) -> None:
         raise NotImplementedError
@@ -60,17 +60,20 @@ class Naming:
         self._say_all(dict(zip(keys, fields.values(), strict=True)))
 
     def _say_all(self, values: dict[Key, Value]) -> None:
-        first = 1 + max((fact.step for fact in self._said.facts.values()), default=-1)
-        facts = [Fact(key, 2**63 - 1, first + i, value) for i, (key, value) in enumerate(values.items())]
-        trial = Staged(dict(self._said.facts), self._said.bodies)
-        with self._store.journal.reading() as journal:
-            trial.add(journal, self._start, facts)
-            Table(journal, self._start, trial).verify(facts, conflict=False)
-        self._said = trial
+        facts = [Fact(key, 2**63 - 1, self._steps + i, value) for i, (key, value) in enumerate(values.items())]
+        self._steps += len(facts)
+        take_back = self._said.trying(facts)
+        try:
+            with self._table() as table:
+                self._said.add(table.journal, self._start, facts)
+                table.verify(facts, conflict=False)
+        except BaseException:
+            take_back()
+            raise
 
     def _facts(self, revision: int) -> list[Fact]:
         """What is staged, as that revision says it."""
-        return [Fact(key, revision, step, fact.value) for step, (key, fact) in enumerate(self._said.facts.items())]
+        return [Fact(key, revision, step, value) for key, _, step, value in self._said.facts.values()]
 
     # Labels
 
@@ -97,6 +100,7 @@ class Naming:
             self._spare.clear()  # what the edit itself writes, by a number of its own, is taken
             count = min(max(1, self._taken), MOST_TAKEN)
             with self._store.journal.turn() as turn:
+                turn.note_label(self._highest)
                 first = turn.take_labels(count)
             self._taken += count
             self._spare = list(range(first + count - 1, first - 1, -1))
@@ -105,7 +109,6 @@ class Naming:
     def assign(self, label: int, *, cls: str | int | None = KEEP, parent: int | None = KEEP,
                name: str | None = KEEP, **attributes: Any) -> None:  # fmt: skip
         """Say what an object is. What is not named stays as it is.
-                turn.note_label(self._highest)
 
         Parameters
         ----------
@@ -171,9 +174,7 @@ class Naming:
     def merge_all(self, pairs: Iterable[tuple[int, int]]) -> None:
         """Many merges at once: pairs of labels, as named first and second."""
         self._mine()
-        named = [(checked_object(first), checked_object(second)) for first, second in pairs]
-        if any(first == second for first, second in named):
-            raise Invalid("a label can't be merged with itself")
+        named = checked_pairs(pairs)
         self._asked("merge", named)
         listed = self._listed(*dict.fromkeys(label for pair in named for label in pair))
         self._say_all({**listed, **{merge_key(first, second): first for first, second in named}})
