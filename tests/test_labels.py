@@ -408,6 +408,8 @@ def test_labels_may_come_as_numpy_gives_them(volume):
         ({"parent": 77}, "no label 77: it has no voxels"),
         ({"name": 5}, "a text, not 5"),
         ({"weight": {1, 2}}, "attribute weight is something that JSON can say"),
+        ({"weight": float("nan")}, "attribute weight is something that JSON can say"),
+        ({"name": "\ud800"}, "a text, not"),
     ],
 )
 def test_what_can_not_be_said(volume, fields, message):

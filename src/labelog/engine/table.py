@@ -275,6 +275,11 @@ def _class_id(cls: Any, ids: Mapping[str, int]) -> int:
     return number
 
 
+def _encodable(text: str) -> bool:
+    """Whether a text can be kept as UTF-8: half of a surrogate pair can't."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
 def label_facts(fields: Mapping[str, Any], ids: Mapping[str, int]) -> dict[str, Value]:
     """What is to be said of a label: of `cls` (name or id), `parent`, `name` and attributes those that are given."""
     said: dict[str, Value] = {}
@@ -284,12 +289,12 @@ def label_facts(fields: Mapping[str, Any], ids: Mapping[str, int]) -> dict[str, 
         elif name == "parent":
             said[PARENT] = checked_label(value or 0) or None
         elif name == "name":
-            if not (value is None or isinstance(value, str)):
+            if not (value is None or (isinstance(value, str) and _encodable(value))):
                 raise Invalid(f"the name of a label is a text, not {value!r}")
             said[NAME] = value
         else:
             try:
-                said[ATTRIBUTE + name] = None if value is None else json.dumps(value, sort_keys=True)
+                said[ATTRIBUTE + name] = None if value is None else json.dumps(value, sort_keys=True, allow_nan=False)
             except (TypeError, ValueError):
                 raise Invalid(f"attribute {name} is something that JSON can say, not {value!r}") from None
     return said
