@@ -50,6 +50,24 @@ def run_count(array):
     return z * y + int((array[:, :, 1:] != array[:, :, :-1]).sum())
 
 
+def extents(array):
+    """Label -> voxels, first voxel and the one beyond the last: z0, y0, x0, z1, y1, x1."""
+    found = {}
+    for label in np.unique(array):
+        at = np.argwhere(array == label)
+        found[int(label)] = (len(at), *at.min(axis=0).tolist(), *(at.max(axis=0) + 1).tolist())
+    return found
+
+
+def bodies(merges):
+    """Label -> body: merges in order, each gives the members of the second's body the id of the first's."""
+    found = {label: label for pair in merges for label in pair}
+    for first, second in merges:
+        gone = found[second]
+        found |= {label: found[first] for label, body in found.items() if body == gone}
+    return found
+
+
 def replay(ground, edits):
     """What is there is what the live edits made: (mask, values) in order over the ground."""
     out = ground.copy()

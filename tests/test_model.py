@@ -92,10 +92,10 @@ class Model:
         changed = self.add(Done(kind, author, session, tuple(targets)))
         after = set(self.live_edits())
         toggled = before ^ after
-        top = np.zeros(SHAPE, int)
+        top = np.zeros(self.ground.shape, int)
         for r in sorted(after | toggled):
             top[self.done[r].mask] = r
-        touched = np.zeros(SHAPE, bool)
+        touched = np.zeros(self.ground.shape, bool)
         for r in toggled:
             touched |= self.done[r].mask
         left = int((touched & ~np.isin(top, sorted(toggled))).sum())
@@ -103,9 +103,9 @@ class Model:
 
 
 @st.composite
-def boxes(draw):
-    start = [draw(st.integers(0, n - 1)) for n in SHAPE]
-    stop = [draw(st.integers(a + 1, n)) for a, n in zip(start, SHAPE, strict=True)]
+def boxes(draw, shape=SHAPE):
+    start = [draw(st.integers(0, n - 1)) for n in shape]
+    stop = [draw(st.integers(a + 1, n)) for a, n in zip(start, shape, strict=True)]
     return labelog.Box(tuple(start), tuple(stop))
 
 

@@ -1,8 +1,8 @@
 """What the fault tests write, and how they know that all of it is there.
 
-Commit n is revision n. It writes label n along row n % ROWS, through every chunk of the volume; each seventh undoes the
-one before instead. So the voxels of any revision follow from its number alone, and a commit that is there in part
-shows as a row of two labels.
+Commit n is revision n. It writes label n along row n % ROWS, through every chunk of the volume, and gives it a name;
+each seventh undoes the one before instead. So the voxels and names of any revision follow from its number alone, and a
+commit that is there in part shows as a row of two labels, or as one without a name.
 """
 
 from __future__ import annotations
@@ -55,15 +55,27 @@ def commit(volume: labelog.Volume, revision: int) -> None:
     else:
         with volume.edit(AUTHOR) as edit:
             edit[:, revision % ROWS, :] = revision
+            edit.assign(revision, name=f"stroke {revision}")
+
+
+def standing(revision: int) -> list[int]:
+    """The edits that are live at a revision."""
+    return [made for made in range(1, revision + 1) if not (is_undo(made) or (is_undo(made + 1) and made < revision))]
 
 
 def expected(revision: int) -> np.ndarray:
     """The voxels of a revision."""
     labels = np.zeros(SHAPE, np.uint64)
-    for made in range(1, revision + 1):
-        if not is_undo(made) and not (is_undo(made + 1) and made < revision):
-            labels[:, made % ROWS] = made
+    for made in standing(revision):
+        labels[:, made % ROWS] = made
     return labels
+
+
+def named(volume: labelog.Volume, revision: int) -> bool:
+    """Whether the labels that were said last, as of a revision, have their names, and those undone have none."""
+    labels, live = volume.at(revision).labels, standing(revision)[-10:]
+    return all([label.name for label in labels.where(name=f"stroke {made}")] == [f"stroke {made}"] * (made in live)
+               for made in range(live[0] if live else 1, revision + 1))  # fmt: skip
 
 
 def hurry() -> None:
@@ -97,9 +109,10 @@ def faults(path: Path, acknowledged: int, mode: labelog.engine.volume.Mode = "r+
             head = volume.revision
             if head < acknowledged:
                 return [f"revision {acknowledged} was acknowledged, but the volume ends at {head}"]
-            found = [f"revision {revision} is not as it was written"
-                     for revision in {head, acknowledged, head // 2, max(head - 5, 0)}
+            looked_at = {head, acknowledged, head // 2, max(head - 5, 0)}
+            found = [f"revision {revision} has voxels that were not written" for revision in looked_at
                      if not np.array_equal(volume.at(revision)[:], expected(revision))]  # fmt: skip
+            found += [f"revision {revision} has other names" for revision in looked_at if not named(volume, revision)]
             return found + volume.check().problems
     except labelog.LabelogError as error:
         return [f"{type(error).__name__}: {error}"]

@@ -86,6 +86,7 @@ def symptoms(path: Path, mode: labelog.engine.volume.Mode) -> tuple[str, list[st
             assert volume.revision == COMMITS, f"{COMMITS - volume.revision} revisions are silently missing"
             for revision in (COMMITS, COMMITS // 2, COMMITS // 4):
                 assert np.array_equal(volume.at(revision)[:], strokes.expected(revision)), "wrong voxels"
+                assert strokes.named(volume, revision), "wrong names"
             assert [commit.revision for commit in volume.history(strokes.AUTHOR)] == list(range(COMMITS, 0, -1))
         except labelog.LabelogError as error:
             said = [str(error)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain as joined
 
 from labelog.engine.check_table import check_facts, check_numbers, occupancy_by_chunk
 from labelog.engine.occupancy import counted, recounted
@@ -75,6 +76,8 @@ def check(store: Store, progress: Callable[[int, int], None] | None = None) -> R
                     _check_chunk(store, report, chunk, upto, entries)
                 if progress:
                     progress(done + 1, len(chunks))
+            for number, _ in joined([ahead] if ahead else [], by_chunk):
+                report.problems.append(f"labels are counted in chunk {number}, which was never written")
     return report
 
 
@@ -115,6 +118,10 @@ def _check_journal(store: Store, report: Report, upto: int) -> list[int]:
         for chunk, revision in journal.rows("SELECT chunk, revision FROM deltas WHERE revision NOT IN "
                                             "(SELECT revision FROM edits)"):  # fmt: skip
             report.problems.append(f"a delta of chunk {chunk} belongs to no commit ({revision})")
+        for table, known in (("facts", "edits"), ("bodies", "facts"), ("occupancy", "edits")):
+            for (revision,) in journal.rows(f"SELECT DISTINCT revision FROM {table} WHERE revision NOT IN "
+                                            f"(SELECT revision FROM {known})"):  # fmt: skip
+                report.problems.append(f"rows of {table} belong to no commit that can have made them ({revision})")
         present = set(journal.chunks()) | set(store.base.present())
         return sorted(present)
 
@@ -155,6 +162,8 @@ def _check_chunk(store: Store, report: Report, chunk: int, upto: int, counts: di
             if revision in whole and whole[revision] != runs:
                 raise store.damaged(chunk, f"what is stored of revision {revision} is not what the deltas lead to")
             report.deltas += 1
+        for revision in sorted(made for made in counts if made not in edits and 0 < made <= upto):
+            _check_counts(store, chunk, revision, [], counts)
         for revision in sorted(revision for revision, _ in journal.live_edits(chunk, 1)):
             if revision in edits:
                 replayed = spans.apply(replayed, edits[revision].new)

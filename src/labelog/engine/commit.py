@@ -138,7 +138,7 @@ class Batch:
     def _table(self, facts: Iterable[Fact], *, conflict: bool) -> Table:
         """The label table with these facts over it. Raises Conflict or Invalid if it would be impossible."""
         staged = Staged()
-        staged.add(self.turn, self.turn.newest, facts)
+        staged.add(self.turn, self.turn.newest, list(facts))
         table = Table(self.turn, self.turn.newest, staged)
         if staged.facts:
             table.verify(staged.facts.values(), conflict=conflict)

@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike
 from labelog import indexing
 from labelog.engine import drawing
 from labelog.engine.commit import Batch, Draft, Outcome, Patches, refuse_unseen
-from labelog.engine.naming import Naming
+from labelog.engine.naming import MADE, Naming
+from labelog.engine.occupancy import owned
 from labelog.engine.splitting import Extent, Parts, Split, by_components, by_seeds
 from labelog.engine.store import Store, layered
 from labelog.engine.table import Staged, Table
@@ -67,7 +68,7 @@ class Edit(Naming):
         self._said = Staged()
         self._spare = []
         self._bodies: LabelMap | None = None
-        self._bodies_of = self._said
+        self._bodies_of = self._said.bodies
 
     # Staging
 
@@ -149,8 +150,9 @@ class Edit(Naming):
         """
         self._mine()
         with self._table() as table:
-            parent = table.parent(table.body(checked_label(label)))
-        self.relabel({label: parent}, within=within)
+            body = table.body(checked_label(label))
+            parent = table.parent(body)
+        self.relabel({body: parent}, within=within)
 
     def split(self, label: int, where: ArrayLike | None = None, at: Iterable[int] | None = None, *,
               seeds: Iterable[Iterable[Triple]] | None = None) -> Split:  # fmt: skip
@@ -212,7 +214,7 @@ class Edit(Naming):
             raise Invalid(f"part {min(missing)} of label {extent.body} would have no voxels", label=extent.body)
         with self._table() as table:
             known = table.fields(Space.LABEL, extent.body)
-        fields = {name: value for name, value in known.items() if name in (CLASS, PARENT)} or {LISTED: 1}
+        fields = {name: value for name, value in known.items() if name in (CLASS, PARENT)} | {LISTED: MADE}
         labels = [self._take() for _ in range(count)]
         moved = {child: labels[number - 1] for child, number in within.items()}
         said: dict[Key, Value] = {Key(Space.LABEL, label, name): value for label in labels
@@ -245,6 +247,7 @@ class Edit(Naming):
                 patch = spans.intersect(patch, self._select(chunk, dict.fromkeys(over, 0)))
             if patch:
                 self._staged.setdefault(chunk, []).append(patch)
+                self._highest = max(self._highest, owned(patch.value))
 
     def _local(self, chunk: int, part: Box) -> Triple:
         return part.relative(self._store.grid.origin(chunk)).start
@@ -276,14 +279,15 @@ class Edit(Naming):
         """Bodies, with the merges that are staged."""
         if not self._said.bodies:
             return self._store.label_map("instance", self._start, UINT64)
-        if self._bodies is None or self._bodies_of is not self._said:
-            self._bodies, self._bodies_of = LabelMap("instance", self._table, UINT64), self._said
+        if self._bodies is None or self._bodies_of is not self._said.bodies:
+            self._bodies, self._bodies_of = LabelMap("instance", self._table, UINT64), self._said.bodies
         return self._bodies
 
     def _has_voxels(self, table: Table, label: int) -> bool:
         if any(table.journal.occupied(label, self._start)):
             return True
-        return any((patch.value == np.uint64(label)).any() for staged in self._staged.values() for patch in staged)
+        patches = (self._patch(chunk) for chunk in self._staged)
+        return any(patch is not None and (patch.value == np.uint64(label)).any() for patch in patches)
 
     def _runs(self, chunk: int) -> Runs:
         runs = self._store.runs(chunk, self._start)

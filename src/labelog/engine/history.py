@@ -102,9 +102,10 @@ def settle_facts(batch: Batch, toggled: list[int], strict: bool) -> list[Fact]:
     """For each field that these edits wrote, what its newest live writer said, where that is not what it is now."""
     turn = batch.turn
     settled = []
-    for key in sorted({fact.key for revision in toggled for fact in turn.facts_by(revision)}):
+    last = {fact.key: revision for revision in sorted(toggled) for fact in turn.facts_by(revision)}
+    for key in sorted(last):
         fact = turn.live_fact(key) or Fact(key, UNSAID, 0, None)
-        if strict and fact.origin > max(toggled):
+        if strict and fact.origin > last[key]:
             raise Conflict(f"{key.field} of {key.space.name.lower()} {key.subject} was written again by revision "
                            f"{fact.origin}", revision=fact.origin)  # fmt: skip
         if fact != turn.fact(key, turn.newest):
@@ -213,8 +214,8 @@ def blame(store: Store, journal: Reader, chunk: int, voxels: Spans) -> Runs:
 def names(journal: Reader, revision: int, label: int) -> bool:
     """Whether a commit said anything of a label, or of another in relation to it."""
     for (space, subject, field), _, _, value in journal.facts_by(revision):
-        related = field == PARENT or field.startswith(MERGE)
-        if space is Space.LABEL and (subject == label or (related and value == label)):
+        related = (field == PARENT and value == label) or field == f"{MERGE}{label}"
+        if space is Space.LABEL and (subject == label or related):
             return True
     return False
 

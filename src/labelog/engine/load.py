@@ -25,7 +25,7 @@ from labelog.engine.classes import LabelClass, check_classes, read_classes
 from labelog.engine.commit import draft
 from labelog.engine.occupancy import counted
 from labelog.engine.table import Table, class_facts, label_facts
-from labelog.engine.values import checked_labels, checked_object
+from labelog.engine.values import checked_labels, checked_object, checked_pairs
 from labelog.errors import Invalid
 from labelog.geometry import Box, Grid
 from labelog.kernels.runs import Runs
@@ -96,7 +96,7 @@ def load(path: str | os.PathLike[str], labels: Any, *, voxel_size: Iterable[floa
                 progress(loader.depth, total)
         grid = loader.finish()
         meta = Meta(loader.key.hex, grid.shape, grid.chunks, size, unit, dict(colours or {}))
-        facts = table_facts(known, dict(table), merges)
+        facts = table_facts(known, table, merges)
         _complete(folder, meta, who.author, message or "loaded", loader.manifest, facts, loader.occupied)
 
 
@@ -148,19 +148,25 @@ def checked_classes(classes: Classes) -> list[LabelClass]:
     return found
 
 
-def table_facts(classes: list[LabelClass], table: Mapping[int, Mapping[str, Any]],
+def table_facts(classes: list[LabelClass], table: TableRows,
                 merges: Iterable[tuple[int, int]]) -> list[Fact]:  # fmt: skip
     """What revision 0 says."""
     ids = {entry.name: entry.id for entry in classes}
     said: dict[Key, Value] = {}
     for entry in classes:
         said |= {Key(Space.CLASS, entry.id, name): value for name, value in class_facts(entry, ids).items()}
-    for label, fields in table.items():
+    try:
+        rows = dict(table)
+    except (TypeError, ValueError):
+        raise Invalid("a table is label -> what is known of it: a mapping or pairs") from None
+    for label, fields in rows.items():
+        if not isinstance(fields, Mapping):
+            raise Invalid(f"label {label}: expected what is known of it by name, not {fields!r}")
         for name, value in label_facts(fields, ids).items():
             said[Key(Space.LABEL, checked_object(label), name)] = value
     named = {int(str(value)) for key, value in said.items() if key.field == PARENT}
-    for first, second in merges:
-        said[merge_key(checked_object(first), checked_object(second))] = checked_object(first)
+    for first, second in checked_pairs(merges):
+        said[merge_key(first, second)] = first
         named |= {first, second}
     for label in named - {key.subject for key in said if key.space is Space.LABEL}:
         said[Key(Space.LABEL, label, LISTED)] = 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -12,19 +12,22 @@ from numpy.typing import ArrayLike
 
 from labelog import indexing
 from labelog.engine.bodies import merge_key, replayed
-from labelog.engine.classes import LabelClass, check_classes
+from labelog.engine.classes import KEYS, LabelClass, check_classes
 from labelog.engine.regions import region
 from labelog.engine.table import Staged, Table, class_facts, label_facts
-from labelog.engine.values import checked_object
+from labelog.engine.values import checked_object, checked_pairs
 from labelog.errors import Invalid, NotFound
 from labelog.geometry import Box, Triple
-from labelog.storage.journal import IMAGE, LISTED, MERGE, Fact, Key, Space, Value
+from labelog.storage.journal import IMAGE, LISTED, MERGE, PARENT, Fact, Key, Space, Value
 
 if TYPE_CHECKING:
     from labelog.engine.store import Store
 
 KEEP: Any = object()
 """Stands for a field that is left as it is, where None takes it away."""
+
+MADE, SEEN = 1, 2
+"""Why a label is listed: `new` made it, or it has voxels."""
 
 MOST_TAKEN = 1024  # labels set aside at a time for an edit that makes many
 
@@ -37,6 +40,8 @@ class Naming:
     _said: Staged
     _spare: list[int]
     _taken = 0
+    _steps = 0  # facts said so far
+    _highest = 0  # of the labels that are staged as voxels, and might be handed out
 
     def _mine(self) -> None:
         raise NotImplementedError
@@ -56,17 +61,20 @@ class Naming:
         self._say_all(dict(zip(keys, fields.values(), strict=True)))
 
     def _say_all(self, values: dict[Key, Value]) -> None:
-        first = 1 + max((fact.step for fact in self._said.facts.values()), default=-1)
-        facts = [Fact(key, 2**63 - 1, first + i, value) for i, (key, value) in enumerate(values.items())]
-        trial = Staged(dict(self._said.facts), self._said.bodies)
-        with self._store.journal.reading() as journal:
-            trial.add(journal, self._start, facts)
-            Table(journal, self._start, trial).verify(facts, conflict=False)
-        self._said = trial
+        facts = [Fact(key, 2**63 - 1, self._steps + i, value) for i, (key, value) in enumerate(values.items())]
+        self._steps += len(facts)
+        take_back = self._said.trying(facts)
+        try:
+            with self._table() as table:
+                self._said.add(table.journal, self._start, facts)
+                table.verify(facts, conflict=False)
+        except BaseException:
+            take_back()
+            raise
 
     def _facts(self, revision: int) -> list[Fact]:
         """What is staged, as that revision says it."""
-        return [Fact(key, revision, step, fact.value) for step, (key, fact) in enumerate(self._said.facts.items())]
+        return [Fact(key, revision, step, value) for key, _, step, value in self._said.facts.values()]
 
     # Labels
 
@@ -79,17 +87,21 @@ class Naming:
         self._mine()
         with self._table() as table:
             fields = label_facts({"cls": cls, "parent": parent, "name": name, **attributes}, table.class_ids)
-        fields = {field: value for field, value in fields.items() if value is not None} or {LISTED: 1}
+        fields = {**{field: value for field, value in fields.items() if value is not None}, LISTED: MADE}
         self._asked("new", sorted(fields.items()))
         label = self._take()
-        self._say_all({**self._listed(parent), **{Key(Space.LABEL, label, name): v for name, v in fields.items()}})
+        self._say_all(
+            self._listed(fields.get(PARENT)) | {Key(Space.LABEL, label, name): v for name, v in fields.items()}
+        )
         return label
 
     def _take(self) -> int:
         """A label of its own; of an edit that makes many they are set aside in growing numbers."""
-        if not self._spare:
+        while not self._spare or self._spare[-1] <= self._highest:
+            self._spare.clear()  # what the edit itself writes, by a number of its own, is taken
             count = min(max(1, self._taken), MOST_TAKEN)
             with self._store.journal.turn() as turn:
+                turn.note_label(self._highest)
                 first = turn.take_labels(count)
             self._taken += count
             self._spare = list(range(first + count - 1, first - 1, -1))
@@ -117,19 +129,26 @@ class Naming:
             fields = label_facts({key: value for key, value in given.items() if value is not KEEP}, table.class_ids)
         if fields:
             self._asked("assign", label, sorted(fields.items(), key=repr))
-            self._say_all({**self._listed(0 if parent is KEEP else parent or 0),
-                           **{Key(Space.LABEL, body, name): value for name, value in fields.items()}})  # fmt: skip
+            said = {Key(Space.LABEL, body, name): value for name, value in fields.items()}
+            self._say_all(self._listed(fields.get(PARENT)) | said)
 
-    def _listed(self, *labels: int) -> dict[Key, Value]:
-        """Facts by which these labels are known in the table, if they are not yet. Raises NotFound for no object."""
+    def _listed(self, *labels: Value) -> dict[Key, Value]:
+        """Facts by which these labels are there to be named. Raises NotFound for no object.
+
+        Of a label with voxels each edit that names it says so anew: it shall not depend on others that did, and who
+        may be undone. Only a label that was made by `new` goes with the edit that made it.
+        """
         found: dict[Key, Value] = {}
         with self._table() as table:
-            for label in labels:
-                if label and not table.fields(Space.LABEL, label):
-                    if not self._has_voxels(table, label):
-                        raise NotFound(f"there is no label {label}: it has no voxels, and nothing is said of it",
-                                       label=label)  # fmt: skip
-                    found[Key(Space.LABEL, label, LISTED)] = 1
+            for label in (int(label) for label in labels if label):
+                said = table.fields(Space.LABEL, label)
+                if said.get(LISTED) == MADE:
+                    continue
+                if self._has_voxels(table, label):
+                    found[Key(Space.LABEL, label, LISTED)] = SEEN
+                elif not said:
+                    raise NotFound(f"there is no label {label}: it has no voxels, and nothing is said of it",
+                                   label=label)  # fmt: skip
         return found
 
     def _has_voxels(self, table: Table, label: int) -> bool:
@@ -156,9 +175,7 @@ class Naming:
     def merge_all(self, pairs: Iterable[tuple[int, int]]) -> None:
         """Many merges at once: pairs of labels, as named first and second."""
         self._mine()
-        named = [(checked_object(first), checked_object(second)) for first, second in pairs]
-        if any(first == second for first, second in named):
-            raise Invalid("a label can't be merged with itself")
+        named = checked_pairs(pairs)
         self._asked("merge", named)
         listed = self._listed(*dict.fromkeys(label for pair in named for label in pair))
         self._say_all({**listed, **{merge_key(first, second): first for first, second in named}})
@@ -172,10 +189,10 @@ class Naming:
         chosen = {checked_object(label) for label in (labels if isinstance(labels, Iterable) else [labels])}
         self._asked("cleave", sorted(chosen))
         with self._table() as table:
-            bodies = {table.body(label) for label in chosen}
+            bodies = sorted({table.body(label) for label in chosen})
             if len(bodies) != 1:
-                raise Invalid(f"labels to be cleaved are of one body; these are of {sorted(bodies)}")
-            members = table.members(bodies.pop())
+                raise Invalid(f"labels to be cleaved are of one body; these are of {bodies}")
+            members = table.members(bodies[0])
             merges = [(int(name.removeprefix(MERGE)), member) for member in members
                       for name in table.fields(Space.LABEL, member) if name.startswith(MERGE)]  # fmt: skip
         rest = sorted(set(members) - chosen)
@@ -184,9 +201,12 @@ class Naming:
         said: dict[Key, Value] = {merge_key(*pair): None for pair in merges if len(chosen & set(pair)) == 1}
         kept = {pair: (0, step) for step, pair in enumerate(merges) if len(chosen & set(pair)) != 1}
         groups = replayed(kept)
-        for group in (sorted(chosen), rest):
-            tops = list(dict.fromkeys(groups.get(label, label) for label in group))
-            said |= {merge_key(tops[0], top): tops[0] for top in tops[1:]}
+        for group in (chosen, rest):
+            parts: dict[int, int] = {}  # what still holds together -> the first label of each
+            for label in sorted(group, key=lambda label: (label != bodies[0], label)):  # who has the id keeps it
+                parts.setdefault(groups.get(label, label), label)
+            first, *others = parts.values()
+            said |= {merge_key(first, other): first for other in others}
         self._say_all(said)
 
     # Classes
@@ -236,17 +256,19 @@ class Naming:
         with self._table() as table:
             classes = dict(table.classes)
             old = classes[table.class_id(cls)]
-        entry = replace(old, **changes)
         if "name" in changes:
-            classes = {number: _renamed(known, old.name, entry.name) for number, known in classes.items()}
-        self._say_classes({**classes, old.id: entry}, [entry])
+            classes = {number: _renamed(known, old.name, name) for number, known in classes.items()}
+        entry = replace(classes[old.id], **changes)
+        self._say_classes({**classes, old.id: entry}, [entry], changes)
 
-    def _say_classes(self, classes: dict[int, LabelClass], entries: list[LabelClass]) -> None:
+    def _say_classes(self, classes: dict[int, LabelClass], entries: list[LabelClass],
+                     fields: Container[str] = KEYS) -> None:  # fmt: skip
+        """Say these fields of some classes, and no others: somebody else may be at them."""
         check_classes(classes.values())
-        self._asked("classes", entries)
+        self._asked("classes", entries, [field for field in KEYS if field in fields])
         ids = {known.name: number for number, known in classes.items()}
         self._say_all({Key(Space.CLASS, entry.id, field): value for entry in entries
-                       for field, value in class_facts(entry, ids).items()})  # fmt: skip
+                       for field, value in class_facts(entry, ids).items() if field in fields})  # fmt: skip
 
     # Regions
 

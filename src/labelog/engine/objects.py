@@ -19,7 +19,7 @@ from labelog.engine.values import checked_label
 from labelog.errors import Invalid, NotFound, Unsupported
 from labelog.geometry import Box, Triple
 from labelog.storage.facts import Occupied
-from labelog.storage.journal import CLASS, NAME, Space
+from labelog.storage.journal import CLASS, NAME, PARENT, Space
 
 if TYPE_CHECKING:
     from labelog.engine.snapshot import Snapshot
@@ -50,12 +50,12 @@ class Label:
     def __init__(self, labels: Labels, table: Table, body: int) -> None:
         self._labels = labels
         self.id = body
-        cls = table.class_of(body)
-        self.cls = None if cls is None else table.classes[cls].name
-        self.parent = table.parent(body)
-        name = table.value(Space.LABEL, body, NAME)
+        said = table.fields(Space.LABEL, body)  # at once: a table of all objects asks for each
+        cls, parent, name = said.get(CLASS), said.get(PARENT), said.get(NAME)
+        self.cls = None if cls is None else table.classes[int(cls)].name
+        self.parent = 0 if parent is None else table.body(int(parent))
         self.name = None if name is None else str(name)
-        self.attributes = table.attributes(body)
+        self.attributes = table.attributes(said)
 
     @cached_property
     def fragments(self) -> list[int]:
@@ -181,7 +181,7 @@ class Labels:
     def _in(self, box: Box) -> set[int]:
         """The bodies with own voxels in a box."""
         found: set[int] = set()
-        grid, bodies = self._store.grid, self._store.label_map("instance", self._snapshot.revision, None)
+        grid, bodies = self._store.grid, self._store.label_map("instance", self._snapshot.revision, np.dtype(np.uint64))
         for chunk, part in grid.touching(box):
             runs = self._store.runs(chunk, self._snapshot.revision)
             if part == grid.box(chunk):

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from labelog.engine.cache import ChunkCache
 from labelog.engine.keeper import Keeper
 from labelog.engine.table import Staged, Table
-from labelog.engine.views import LabelMap
+from labelog.engine.views import LabelMap, smallest
 from labelog.errors import Corrupt, Invalid
 from labelog.geometry import Box, Grid
 from labelog.kernels import codec, spans
@@ -61,7 +61,7 @@ class Store:
             self._known = journal.head()  # up to here `_last` and `_said` are right
             self._said = journal.last_facts(self._known)  # the revision that last wrote to the label table
         self._last: dict[int, int] = {}  # chunk -> the revision that last changed it, where asked for already
-        self._maps: OrderedDict[tuple[str, int, np.dtype[Any] | None], LabelMap] = OrderedDict()
+        self._maps: OrderedDict[tuple[str, int, np.dtype[Any]], LabelMap] = OrderedDict()
 
     @property
     def writable(self) -> bool:
@@ -146,7 +146,13 @@ class Store:
             yield Table(journal, revision, staged)
 
     def label_map(self, name: str, revision: int, dtype: np.dtype[Any] | None) -> LabelMap:
-        """The map of a view at a revision; the same for all revisions that have the same label table."""
+        """The map of a view at a revision; the same for all revisions that have the same label table.
+
+        Its values are of the smallest dtype that holds them all, if None is given.
+        """
+        if dtype is None:
+            with self.table(revision) as table:
+                dtype = smallest(name, table)
         key = name, self.said(revision), dtype
         found = self._maps.get(key)
         if found is None:

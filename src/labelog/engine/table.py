@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,7 @@ from labelog.engine.bodies import edges, regrouped
 from labelog.engine.classes import LabelClass, check_classes
 from labelog.engine.values import checked_label
 from labelog.errors import Conflict, Invalid, LabelogError, NotFound
+from labelog.geometry import whole
 from labelog.storage.facts import Facts
 from labelog.storage.journal import ATTRIBUTE, CLASS, MERGE, NAME, PARENT, Fact, Key, Space, Value
 
@@ -21,14 +23,50 @@ class Staged:
 
     facts: dict[Key, Fact] = field(default_factory=dict)
     bodies: dict[int, int] = field(default_factory=dict)
+    _of: dict[tuple[Space, int], dict[str, Value]] = field(default_factory=lambda: defaultdict(dict))
+    _saying: dict[tuple[Space, str, Value], set[int]] = field(default_factory=lambda: defaultdict(set))
 
-    def add(self, journal: Facts, revision: int, facts: Iterable[Fact]) -> None:
+    def add(self, journal: Facts, revision: int, facts: list[Fact]) -> None:
         """Stage facts over the table as of a revision; later ones over earlier ones."""
         for fact in facts:
-            self.facts.pop(fact.key, None)  # so that facts stay in the order in which they were said
-            self.facts[fact.key] = fact
-        merges = edges(self.facts.values())
-        self.bodies = regrouped(journal, revision, merges) if merges else {}
+            self._set(fact)
+        if edges(facts):
+            self.bodies = regrouped(journal, revision, edges(self.facts.values()))
+
+    def trying(self, facts: list[Fact]) -> Callable[[], None]:
+        """Call what this gives to take back the facts, which are about to be added."""
+        before, bodies = [self.facts.get(fact.key) for fact in facts], self.bodies
+
+        def take_back() -> None:
+            for fact, old in zip(facts, before, strict=True):
+                self._drop(fact.key)
+                if old is not None:
+                    self._set(old)
+            self.bodies = bodies
+
+        return take_back
+
+    def _set(self, fact: Fact) -> None:
+        (space, subject, name), _, _, value = fact
+        self._drop(fact.key)
+        self.facts[fact.key] = fact
+        self._of[space, subject][name] = value
+        self._saying[space, name, value].add(subject)
+
+    def _drop(self, key: Key) -> None:
+        fact = self.facts.pop(key, None)
+        if fact is not None:
+            space, subject, name = key
+            del self._of[space, subject][name]
+            self._saying[space, name, fact.value].discard(subject)
+
+    def saying(self, space: Space, name: str, value: Value) -> set[int]:
+        """Of whom it is staged that a field says this."""
+        return self._saying.get((space, name, value), set())
+
+    def of(self, space: Space, subject: int) -> Mapping[str, Value]:
+        """What is staged of a subject."""
+        return self._of.get((space, subject), {})
 
 
 class Table:
@@ -49,15 +87,14 @@ class Table:
     def fields(self, space: Space, subject: int) -> dict[str, Value]:
         """All that is said of a subject."""
         known = self.journal.facts_of(space, subject, self.revision)
-        known |= {key.field: fact.value for key, fact in self.staged.facts.items() if key[:2] == (space, subject)}
+        known |= self.staged.of(space, subject)
         return {name: value for name, value in known.items() if value is not None}
 
     def subjects(self, space: Space, name: str, value: Value) -> list[int]:
         """Of whom a field says this, ascending."""
-        staged = {key.subject: fact.value for key, fact in self.staged.facts.items()
-                  if key.space is space and key.field == name}  # fmt: skip
-        found = {s for s in self.journal.who_say(space, name, value, self.revision) if s not in staged}
-        return sorted(found | {subject for subject, said in staged.items() if said == value})
+        found = {subject for subject in self.journal.who_say(space, name, value, self.revision)
+                 if Key(space, subject, name) not in self.staged.facts}  # fmt: skip
+        return sorted(found | self.staged.saying(space, name, value))
 
     def known(self, space: Space) -> Iterator[tuple[int, str, Value]]:
         """All that is said in a space: subject, field, value."""
@@ -118,8 +155,9 @@ class Table:
             found += self.children(each)
         return found
 
-    def attributes(self, body: int) -> dict[str, Any]:
-        said = self.fields(Space.LABEL, body)
+    @staticmethod
+    def attributes(said: Mapping[str, Value]) -> dict[str, Any]:
+        """The attributes among the fields of a label."""
         return {name.removeprefix(ATTRIBUTE): json.loads(str(value)) for name, value in said.items()
                 if name.startswith(ATTRIBUTE)}  # fmt: skip
 
@@ -228,23 +266,37 @@ def class_facts(entry: LabelClass, ids: dict[str, int]) -> dict[str, Value]:
     }
 
 
+def _class_id(cls: Any, ids: Mapping[str, int]) -> int:
+    """The id of a class given by name or id (a whole number by type, lest a fact be one that can't be kept)."""
+    try:
+        number = ids[cls] if isinstance(cls, str) else whole(cls)
+    except (KeyError, TypeError):
+        number = None
+    if number is None or number not in ids.values():
+        raise NotFound(f"there is no class {cls!r}; there are: {', '.join(ids) or 'none'}")
+    return number
+
+
+def _encodable(text: str) -> bool:
+    """Whether a text can be kept as UTF-8: half of a surrogate pair can't."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
 def label_facts(fields: Mapping[str, Any], ids: Mapping[str, int]) -> dict[str, Value]:
     """What is to be said of a label: of `cls` (name or id), `parent`, `name` and attributes those that are given."""
     said: dict[str, Value] = {}
     for name, value in fields.items():
         if name == "cls":
-            if value is not None and value not in ids and value not in ids.values():
-                raise NotFound(f"there is no class {value!r}; there are: {', '.join(ids) or 'none'}")
-            said[CLASS] = ids.get(value, value)
+            said[CLASS] = None if value is None else _class_id(value, ids)
         elif name == "parent":
             said[PARENT] = checked_label(value or 0) or None
         elif name == "name":
-            if not (value is None or isinstance(value, str)):
+            if not (value is None or (isinstance(value, str) and _encodable(value))):
                 raise Invalid(f"the name of a label is a text, not {value!r}")
             said[NAME] = value
         else:
             try:
-                said[ATTRIBUTE + name] = None if value is None else json.dumps(value, sort_keys=True)
+                said[ATTRIBUTE + name] = None if value is None else json.dumps(value, sort_keys=True, allow_nan=False)
             except (TypeError, ValueError):
                 raise Invalid(f"attribute {name} is something that JSON can say, not {value!r}") from None
     return said

@@ -33,6 +33,20 @@ def checked_object(value: Any) -> int:
     return label
 
 
+def checked_pairs(pairs: Iterable[Any]) -> list[tuple[int, int]]:
+    """Pairs of different labels of objects, or Invalid."""
+    found: list[tuple[int, int]] = []
+    for pair in pairs if isinstance(pairs, Iterable) else [pairs]:
+        try:
+            first, second = pair
+        except (TypeError, ValueError):
+            raise Invalid(f"labels that are one object come in pairs, not as {pair!r}") from None
+        found.append((checked_object(first), checked_object(second)))
+        if found[-1][0] == found[-1][1]:
+            raise Invalid(f"label {found[-1][0]} can't be merged with itself")
+    return found
+
+
 def label_set(labels: Iterable[int] | int) -> set[int]:
     """One label, or several."""
     return {checked_label(label) for label in (labels if isinstance(labels, Iterable) else [labels])}

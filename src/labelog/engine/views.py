@@ -35,20 +35,20 @@ class LabelMap:
     ----------
     name : of the view.
     tables : opens the label table as the view shall see it.
-    dtype : of the values; the smallest unsigned one that holds them all if None.
+    dtype : of the values.
 
     Raises NotFound for a name that is none, Invalid for a dtype that is not an integer's.
     """
 
-    def __init__(self, name: str, tables: Tables, dtype: DTypeLike | None = None) -> None:
+    def __init__(self, name: str, tables: Tables, dtype: DTypeLike) -> None:
         self.name = name
         self._tables = tables
         with tables() as table:
-            self._resolve, highest = _resolver(name, table)
+            self._resolve = _resolver(name, table)
             self.same = name == "fragment" or (name == "instance" and not (table.merged()))
-        self.dtype = np.min_scalar_type(highest) if dtype is None else np.dtype(dtype)
-        if self.dtype.kind not in "iu":
-            raise Invalid(f"a view is of an integer dtype, not {self.dtype}")
+        self.dtype = np.dtype(dtype)
+        if self.dtype.kind not in "iu" or not self.dtype.isnative:
+            raise Invalid(f"a view is of an integer dtype in this machine's byte order, not {self.dtype}")
         self._most = int(np.iinfo(self.dtype).max)
         self._known: dict[int, int] = {0: 0}
         self._kept: dict[int, tuple[weakref.ref[Runs], NDArray[Any]]] = {}
@@ -61,7 +61,12 @@ class LabelMap:
         kept = self._kept.get(number)
         if kept is not None and kept[0]() is runs:
             return kept[1]
-        values = self.of(runs.palette)
+        try:
+            values = self.of(runs.palette)
+        except Invalid:  # of a palette not all need be there
+            there = runs.counts() > 0
+            values = np.zeros(len(there), self.dtype)
+            values[there] = self.of(runs.palette[there])
         self._kept[number] = weakref.ref(runs, lambda _: self._kept.pop(number, None)), values
         return values
 
@@ -86,18 +91,24 @@ class LabelMap:
         return [known[label] for label in labels]
 
 
-def _resolver(name: str, table: Table) -> tuple[Resolve, int]:
-    """How a view finds the value of a label, and the highest that there may be."""
+def smallest(name: str, table: Table) -> np.dtype[Any]:
+    """The smallest unsigned dtype that holds the values of a view at present: labels may come without the label table
+    being changed."""
+    return np.min_scalar_type(max(table.classes, default=0) if name == "semantic" else table.highest())
+
+
+def _resolver(name: str, table: Table) -> Resolve:
+    """How a view finds the value of a label."""
     if name in ("fragment", "instance"):
-        return (lambda table, label: table.body(label)), table.highest()
+        return lambda table, label: table.body(label)
     if name == "semantic":
-        return _semantic, max(table.classes, default=0)
+        return _semantic
     try:
         chosen = table.kinds(table.class_id(name))
     except NotFound:
         names = ", ".join([*PLAIN, *(known.name for known in table.classes.values())])
         raise NotFound(f"there is no view {name!r}; there are {names}") from None
-    return (lambda table, label: _nearest(table, label, chosen)), table.highest()
+    return lambda table, label: _nearest(table, label, chosen)
 
 
 def _semantic(table: Table, label: int) -> int:

@@ -1,0 +1,98 @@
+"""`check` recomputes all that is derived from facts and voxels: whoever changes a row by hand is found out."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+import labelog
+from labelog.storage import connections
+from labelog.storage.facts import BIAS
+
+
+@pytest.fixture
+def path(tmp_path):
+    """Revision 2 merges 1, 2 and 3, revision 3 paints a second chunk, revision 4 erases 5, revision 5 undoes that."""
+    labels = np.zeros((2, 8, 16), np.uint64)
+    labels[0, :5, 0] = [1, 2, 3, 4, 5]
+    with labelog.load(tmp_path / "v.labelog", labels, chunks=(2, 8, 8)) as volume:
+        with volume.edit("ana") as edit:
+            edit.assign(4, name="four", parent=1)
+        with volume.edit("ana") as edit:
+            edit.merge_all([(1, 2), (2, 3)])
+        with volume.edit("ana") as edit:
+            edit[1, 7, 9:12] = 4
+        with volume.edit("ana") as edit:
+            edit.erase(5)
+            edit.assign(4, name="IV")
+        volume.undo("ana")
+        assert volume.check().ok
+    return tmp_path / "v.labelog"
+
+
+def tamper(path, sql, *values):
+    """Change a database, page checksums and all, as somebody with a tool for it would."""
+    connection = connections.create(path / "journal.sqlite")
+    before = connection.total_changes()
+    connection.execute(sql, values)
+    assert connection.total_changes() > before, "nothing was there to change"
+    connection.close()
+
+
+def problems(path):
+    with labelog.open(path, "r") as volume:
+        return volume.check().problems
+
+
+HASH = "revision {} is not as it was committed: its hash does not hold"
+COUNT = r"chunk \(0, 0, {}\).*: the labels counted in it at revision {} are not those that are there"
+NOT_SAID = "name of label 4 is not what the live edits said"
+STRAY = "rows of {} belong to no commit that can have made them \\({}\\)"
+
+
+@pytest.mark.parametrize(
+    ("sql", "values", "found"),
+    [
+        ("UPDATE facts SET value = ? WHERE field = 'name' AND revision = 1", ["fore"], HASH.format(1)),
+        ("UPDATE facts SET value = ? WHERE field = 'parent'", [2 - BIAS], HASH.format(1)),
+        ("UPDATE facts SET step = 7 WHERE field = 'merge:2'", [], HASH.format(2)),
+        ("UPDATE facts SET origin = 4 WHERE field = 'name' AND revision = 5", [], HASH.format(5)),
+        ("DELETE FROM facts WHERE field = 'merge:1'", [], HASH.format(2)),
+        ("DELETE FROM facts WHERE field = 'name' AND revision = 5", [], NOT_SAID),
+        ("INSERT INTO facts VALUES (0, ?, 'name', 3, 3, 0, 'x')", [5 - BIAS], HASH.format(3)),
+        ("INSERT INTO facts VALUES (0, ?, 'name', 9, 9, 0, 'x')", [5 - BIAS], STRAY.format("facts", 9)),
+        ("UPDATE bodies SET body = ? WHERE label = ?", [2 - BIAS, 3 - BIAS], "label 3 is not of body 2"),
+        ("DELETE FROM bodies WHERE label = ?", [3 - BIAS], "bodies at revision 2 are not as its merges make them"),
+        ("INSERT INTO bodies VALUES (?, 2, ?)", [4 - BIAS, 1 - BIAS], "bodies at revision 2"),
+        ("INSERT INTO bodies VALUES (?, 3, ?)", [3 - BIAS, 1 - BIAS], STRAY.format("bodies", 3)),
+        ("INSERT INTO bodies VALUES (?, 9, ?)", [3 - BIAS, 3 - BIAS], STRAY.format("bodies", 9)),
+        ("UPDATE occupancy SET voxels = 2 WHERE label = ?", [1 - BIAS], COUNT.format(0, 0)),
+        ("UPDATE occupancy SET bounds = (SELECT bounds FROM occupancy WHERE label = ?) WHERE label = ?",
+         [1 - BIAS, 2 - BIAS], COUNT.format(0, 0)),
+        ("DELETE FROM occupancy WHERE label = ? AND revision = 5", [5 - BIAS], COUNT.format(0, 5)),
+        ("DELETE FROM occupancy WHERE label = ? AND revision = 4", [5 - BIAS], COUNT.format(0, 4)),
+        ("DELETE FROM occupancy WHERE chunk = 1", [], COUNT.format(1, 3)),
+        ("INSERT INTO occupancy SELECT ?, chunk, revision, voxels, bounds FROM occupancy WHERE label = ?",
+         [9 - BIAS, 1 - BIAS], COUNT.format(0, 0)),
+        ("INSERT INTO occupancy SELECT label, chunk, 3, 2, bounds FROM occupancy WHERE label = ?",
+         [1 - BIAS], COUNT.format(0, 3)),
+        ("INSERT INTO occupancy SELECT label, 7, 3, voxels, bounds FROM occupancy WHERE label = ?",
+         [1 - BIAS], "counted in chunk 7, which was never written"),
+        ("INSERT INTO occupancy SELECT label, chunk, 9, voxels, bounds FROM occupancy WHERE label = ?",
+         [1 - BIAS], STRAY.format("occupancy", 9)),
+        ("UPDATE volume SET next = 5", [], "label 5 is in use, and 5 would be handed out next"),
+        ("UPDATE volume SET next = 1", [], "is in use, and 1 would be handed out next"),
+        ("UPDATE edits SET live = 1 WHERE revision = 4", [], NOT_SAID),
+    ],
+)  # fmt: skip
+def test_a_changed_row_is_found(path, sql, values, found):
+    tamper(path, sql, *values)
+    said = problems(path)
+    assert any(re.search(found, problem) for problem in said), said
+
+
+def test_next_may_be_anything_above(path):
+    tamper(path, "UPDATE volume SET next = 1000000")
+    assert problems(path) == []
