@@ -9,7 +9,7 @@ import pytest
 
 import labelog
 from labelog.storage import connections
-from labelog.storage.facts import BIAS
+from labelog.storage.facts import signed
 
 
 @pytest.fixture
@@ -56,32 +56,32 @@ STRAY = "rows of {} belong to no commit that can have made them \\({}\\)"
     ("sql", "values", "found"),
     [
         ("UPDATE facts SET value = ? WHERE field = 'name' AND revision = 1", ["fore"], HASH.format(1)),
-        ("UPDATE facts SET value = ? WHERE field = 'parent'", [2 - BIAS], HASH.format(1)),
+        ("UPDATE facts SET value = ? WHERE field = 'parent'", [signed(2)], HASH.format(1)),
         ("UPDATE facts SET step = 7 WHERE field = 'merge:2'", [], HASH.format(2)),
         ("UPDATE facts SET origin = 4 WHERE field = 'name' AND revision = 5", [], HASH.format(5)),
         ("DELETE FROM facts WHERE field = 'merge:1'", [], HASH.format(2)),
         ("DELETE FROM facts WHERE field = 'name' AND revision = 5", [], NOT_SAID),
-        ("INSERT INTO facts VALUES (0, ?, 'name', 3, 3, 0, 'x')", [5 - BIAS], HASH.format(3)),
-        ("INSERT INTO facts VALUES (0, ?, 'name', 9, 9, 0, 'x')", [5 - BIAS], STRAY.format("facts", 9)),
-        ("UPDATE bodies SET body = ? WHERE label = ?", [2 - BIAS, 3 - BIAS], "label 3 is not of body 2"),
-        ("DELETE FROM bodies WHERE label = ?", [3 - BIAS], "bodies at revision 2 are not as its merges make them"),
-        ("INSERT INTO bodies VALUES (?, 2, ?)", [4 - BIAS, 1 - BIAS], "bodies at revision 2"),
-        ("INSERT INTO bodies VALUES (?, 3, ?)", [3 - BIAS, 1 - BIAS], STRAY.format("bodies", 3)),
-        ("INSERT INTO bodies VALUES (?, 9, ?)", [3 - BIAS, 3 - BIAS], STRAY.format("bodies", 9)),
-        ("UPDATE occupancy SET voxels = 2 WHERE label = ?", [1 - BIAS], COUNT.format(0, 0)),
+        ("INSERT INTO facts VALUES (0, ?, 'name', 3, 3, 0, 'x')", [signed(5)], HASH.format(3)),
+        ("INSERT INTO facts VALUES (0, ?, 'name', 9, 9, 0, 'x')", [signed(5)], STRAY.format("facts", 9)),
+        ("UPDATE bodies SET body = ? WHERE label = ?", [signed(2), signed(3)], "label 3 is not of body 2"),
+        ("DELETE FROM bodies WHERE label = ?", [signed(3)], "bodies at revision 2 are not as its merges make them"),
+        ("INSERT INTO bodies VALUES (?, 2, ?)", [signed(4), signed(1)], "bodies at revision 2"),
+        ("INSERT INTO bodies VALUES (?, 3, ?)", [signed(3), signed(1)], STRAY.format("bodies", 3)),
+        ("INSERT INTO bodies VALUES (?, 9, ?)", [signed(3), signed(3)], STRAY.format("bodies", 9)),
+        ("UPDATE occupancy SET voxels = 2 WHERE label = ?", [signed(1)], COUNT.format(0, 0)),
         ("UPDATE occupancy SET bounds = (SELECT bounds FROM occupancy WHERE label = ?) WHERE label = ?",
-         [1 - BIAS, 2 - BIAS], COUNT.format(0, 0)),
-        ("DELETE FROM occupancy WHERE label = ? AND revision = 5", [5 - BIAS], COUNT.format(0, 5)),
-        ("DELETE FROM occupancy WHERE label = ? AND revision = 4", [5 - BIAS], COUNT.format(0, 4)),
+         [signed(1), signed(2)], COUNT.format(0, 0)),
+        ("DELETE FROM occupancy WHERE label = ? AND revision = 5", [signed(5)], COUNT.format(0, 5)),
+        ("DELETE FROM occupancy WHERE label = ? AND revision = 4", [signed(5)], COUNT.format(0, 4)),
         ("DELETE FROM occupancy WHERE chunk = 1", [], COUNT.format(1, 3)),
         ("INSERT INTO occupancy SELECT ?, chunk, revision, voxels, bounds FROM occupancy WHERE label = ?",
-         [9 - BIAS, 1 - BIAS], COUNT.format(0, 0)),
+         [signed(9), signed(1)], COUNT.format(0, 0)),
         ("INSERT INTO occupancy SELECT label, chunk, 3, 2, bounds FROM occupancy WHERE label = ?",
-         [1 - BIAS], COUNT.format(0, 3)),
+         [signed(1)], COUNT.format(0, 3)),
         ("INSERT INTO occupancy SELECT label, 7, 3, voxels, bounds FROM occupancy WHERE label = ?",
-         [1 - BIAS], "counted in chunk 7, which was never written"),
+         [signed(1)], "counted in chunk 7, which was never written"),
         ("INSERT INTO occupancy SELECT label, chunk, 9, voxels, bounds FROM occupancy WHERE label = ?",
-         [1 - BIAS], STRAY.format("occupancy", 9)),
+         [signed(1)], STRAY.format("occupancy", 9)),
         ("UPDATE volume SET next = 5", [], "label 5 is in use, and 5 would be handed out next"),
         ("UPDATE volume SET next = 1", [], "is in use, and 1 would be handed out next"),
         ("UPDATE edits SET live = 1 WHERE revision = 4", [], NOT_SAID),

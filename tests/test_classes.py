@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+import labelog
 from labelog.engine.classes import LabelClass, check_classes, read_classes, write_classes
 from labelog.errors import Invalid, NotFound
 
@@ -103,3 +105,17 @@ def test_classes_made_in_python_are_checked_too(tmp_path):
     with pytest.raises(Invalid, match="names 'b'"):
         write_classes([LabelClass(1, "a", kind_of="b")], tmp_path / "classes.toml")
     assert not (tmp_path / "classes.toml").exists()
+
+
+def test_what_is_said_of_a_label_is_stored_as_it_is_hashed(tmp_path):
+    with labelog.create(tmp_path / "v", (1, 2, 3), classes="platelet") as volume:
+        with volume.edit("ana") as edit:
+            label = edit.new(cls=np.int64(2), name="a\0b", quality=0.5)
+        assert (volume.labels[label].cls, volume.labels[label].name) == ("mitochondrion", "a\0b")
+        for wrong in ({"cls": True}, {"cls": [2]}, {"cls": 99}):
+            with pytest.raises(NotFound, match="there is no class"), volume.edit("ana") as edit:
+                edit.assign(label, **wrong)
+        for wrong in ({"name": "\ud800"}, {"\ud800": 1}, {"quality": float("nan")}, {"quality": {1, 2}}, {"name": 3}):
+            with pytest.raises(Invalid), volume.edit("ana") as edit:
+                edit.assign(label, **wrong)
+        assert volume.check().ok

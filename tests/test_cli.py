@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -26,7 +27,8 @@ from labelog.formats.picture import colour_slice
 LABELOG = [sys.executable, "-m", "labelog.cli"]
 SHAPE = (6, 40, 50)
 TOP = 2**64 - 1
-COMMANDS = ["create", "import", "info", "show", "history", "undo", "redo", "revert", "export", "check", "compact"]
+COMMANDS = ["create", "import", "info", "show", "history", "labels", "merge", "cleave", "assign", "classes", "regions",
+            "undo", "redo", "revert", "export", "check", "compact"]  # fmt: skip
 SOURCE = str(Path(labelog.__file__).parents[1])  # so that a command is of this labelog wherever it is run
 ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "LABELOG_DEBUG"} | {
     "COLUMNS": "90", "PYTHONPATH": SOURCE,
@@ -126,8 +128,8 @@ def test_examples_are_of_options_that_exist(capsys):
     parser = cli._parser()
     for command in COMMANDS:
         for line in helped(command, capsys).split("examples:\n")[1].splitlines():
-            typed = re.split(r" [|#] | \|\| |   ", line.strip())[0].replace("'below quality'", "quality").split()
-            parser.parse_args([word.strip("'") for word in typed[1:]])
+            typed = re.split(r" [|#] | \|\| |   ", line.strip())[0]
+            parser.parse_args(shlex.split(typed)[1:])
 
 
 def test_version():
@@ -141,7 +143,11 @@ def test_version():
     ("show", "a", "-z", "-1"), ("show", "a", "-z", "1", "-y", "1"), ("show", "a", "--background", "red"),
     ("show", "a", "--box", "1:2"), ("show", "a", "--box", "1:2,3:4,5:6,"), ("show", "a", "--box", "a:b,:,:"),
     ("history", "a", "--label", str(2**64)), ("history", "a", "--since", "yesterday"),
-    ("history", "a", "--limit", "-1"), ("revert", "a", "x"), ("export", "a", "b", "--dtype", "float32"),
+    ("history", "a", "--limit", "-1"), ("labels", "a", "0"), ("labels", "a", "--parent", "x"),
+    ("labels", "a", "7", "8"), ("labels", "a", "--json", "--csv", "b"), ("merge", "a", "7"), ("merge", "a", "7", "0"),
+    ("cleave", "a"), ("assign", "a", "cell"), ("classes", "a", "--toml", "--add", "b"),
+    ("classes", "a", "--rename", "b"), ("regions", "a", "--set", "b", "gold"), ("revert", "a", "x"),
+    ("export", "a", "b", "--dtype", "float32"),
 ])  # fmt: skip
 def test_wrong_usage_is_2(arguments, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -179,7 +185,9 @@ def test_what_should_not_happen_is_one_line_too(volume, monkeypatch, capsys):
     )
 
 
-@pytest.mark.parametrize("command", ["info", "show", "history", "undo", "redo", "check", "compact"])
+@pytest.mark.parametrize(
+    "command", ["info", "show", "history", "labels", "classes", "regions", "undo", "redo", "check", "compact"]
+)
 def test_what_is_not_a_volume(command, tmp_path):
     assert "does not exist" in refused(command, tmp_path / "none")
     (tmp_path / "file").write_text("text")
@@ -203,6 +211,18 @@ def test_create(tmp_path):
 def test_create_takes_chunks_and_the_other_way_to_write_a_shape(tmp_path):
     fine("create", tmp_path / "new", "--shape", "6x40x50", "--chunks", "2,8,8")
     assert facts("info", tmp_path / "new")["chunks"] == [2, 8, 8]
+
+
+def test_create_with_classes(tmp_path):
+    said = fine("create", tmp_path / "new", "--shape", "6,40,50", "--classes", "platelet")
+    assert said.endswith("all background; 8 classes\n")
+    fine("classes", tmp_path / "new", "--toml")
+    (tmp_path / "own.toml").write_text('[[class]]\nid = 3\nname = "neuron"\n')
+    said = fine("create", tmp_path / "b", "--shape", "6,40,50", "--classes", tmp_path / "own.toml")
+    assert said.endswith("1 class\n")
+    assert "that come with labelog are: platelet" in refused(
+        "create", tmp_path / "c", "--shape", "1,2,3", "--classes", "none")  # fmt: skip
+    assert not (tmp_path / "c").exists()
 
 
 def test_create_refuses(volume, tmp_path):
@@ -431,7 +451,7 @@ def test_history_has_all_facts_of_a_commit(volume):
     time = first.pop("time")
     assert time.endswith("+00:00")
     assert first == {"revision": 4, "kind": "undo", "author": "ana", "session": None, "message": "why", "voxels": 50,
-                     "written": 100, "left_alone": 50, "targets": [1], "live": True}  # fmt: skip
+                     "written": 100, "left_alone": 50, "targets": [1], "live": True, "said": []}  # fmt: skip
     assert [commit["live"] for commit in rest] == [True, True, False, True]
 
 
@@ -448,6 +468,306 @@ def test_history_as_a_table(volume):
 def test_history_refuses_a_box_outside(volume):
     assert "not within the volume" in refused("history", volume, "--box", "0:1,0:1,0:51")
     assert "there is no revision 9" in refused("history", volume, "--since", 9)
+
+
+# Labels, merge, cleave, assign
+
+
+@pytest.fixture(scope="session")
+def original_cells(tmp_path_factory):
+    """Cell 1 with mitochondrion 7 and vessel 300 in it, which Ana joined; the largest label, of which nothing is
+    said; and label 5, a cell without voxels."""
+    path = tmp_path_factory.mktemp("cells") / "c.labelog"
+    table = {1: {"cls": "cell", "name": "A", "quality": 3}, 5: {"cls": "cell"},
+             7: {"cls": "mitochondrion", "parent": 1}, 300: {"cls": "canalicular vessel", "parent": 1}}  # fmt: skip
+    with labelog.load(path, labels(), author="lab", chunks=(4, 16, 16), classes="platelet", table=table) as volume:
+        with volume.edit("ana", "one of two") as edit:
+            edit.merge(7, [300])
+    return path
+
+
+@pytest.fixture
+def cells(original_cells, tmp_path):
+    return Path(shutil.copytree(original_cells, tmp_path / "c.labelog"))
+
+
+def listed(volume, *filters):
+    """The labels of the objects that a filtered list has."""
+    return [int(json.loads(line)["label"]) for line in fine("labels", volume, "--json", *filters).splitlines()]
+
+
+def test_labels(cells):
+    assert listed(cells) == [1, 5, 7, TOP]
+    assert listed(cells, "--revision", 0) == [1, 5, 7, 300, TOP]
+    assert listed(cells, "--cls", "cell") == listed(cells, "--cls", 1) == [1, 5]
+    assert listed(cells, "--cls", "organelle") == [7]
+    assert listed(cells, "--parent", 1) == [7]
+    assert listed(cells, "--parent", 0, "--name", "A") == [1]
+    assert listed(cells, "--box", "5,:,:") == [1, TOP]
+    first, *_ = fine("labels", cells, "--json").splitlines()
+    assert json.loads(first) == {
+        "label": "1", "class": "cell", "parent": "0", "name": "A", "voxels": 1800, "z0": 0, "y0": 5, "x0": 5,
+        "z1": 6, "y1": 20, "x1": 25, "attributes": {"quality": 3},
+    }  # fmt: skip
+
+
+def test_labels_as_a_table(cells):
+    lines = fine("labels", cells).splitlines()
+    assert lines[0].split() == ["LABEL", "CLASS", "PARENT", "NAME", "VOXELS", "BOX"]
+    assert lines[1].split() == ["1", "cell", "A", "1,800", "0:6,5:20,5:25"]
+    assert lines[2].split() == ["5", "cell", "0"]
+    assert lines[3].split() == ["7", "mitochondrion", "1", "1,218", "1:4,22:38,10:48"]
+    assert len(lines) == 5
+
+
+def test_labels_of_nothing(cells, tmp_path):
+    fine("create", tmp_path / "new", "--shape", "1,2,3")
+    for arguments, note in (
+        ((tmp_path / "new",), "there are no objects"),
+        ((cells, "--name", "B"), "no object matches"),
+    ):
+        done = run("labels", *arguments)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", f"labelog: {note}\n")
+        assert fine("labels", *arguments, "--json") == ""
+
+
+def test_labels_to_csv(cells, tmp_path):
+    target = tmp_path / "objects.csv"
+    assert fine("labels", cells, "--csv", target, "--cls", "cell") == f"{target}: 2 objects\n"
+    lines = target.read_text().splitlines()
+    assert lines[0] == "label,class,parent,name,voxels,z0,y0,x0,z1,y1,x1,attributes"
+    assert lines[1] == '1,cell,0,A,1800,0,5,5,6,20,25,"{""quality"": 3}"'
+    assert "already exists; --overwrite replaces it" in refused("labels", cells, "--csv", target)
+    fine("labels", cells, "--csv", target, "--overwrite")
+    assert len(fine("labels", cells, "--csv", "-").splitlines()) == len(target.read_text().splitlines()) == 5
+
+
+def test_labels_of_one(cells):
+    text = fine("labels", cells, 300)
+    assert "label       7 (300 is a part of it)\n" in text
+    assert "lies in     1 (cell, A)\n" in text
+    assert "fragments   7, 300\n" in text
+    text = fine("labels", cells, 1)
+    assert "own voxels  1,800 in 0:6,5:20,5:25, 8 chunks\n" in text
+    assert "whole       3,018 in 0:6,5:38,5:48, " in text
+    assert "children    7 (mitochondrion)\n" in text
+    assert "quality     3\n" in text
+    found = facts("labels", cells, 1)
+    assert (found["label"], found["children"], found["fragments"], found["whole"]["voxels"]) == (
+        "1",
+        ["7"],
+        ["1"],
+        3018,
+    )
+    assert "own voxels  none\n" in fine("labels", cells, 5)
+
+
+def test_labels_refuses(cells):
+    assert "there is no label 9 at revision 1" in refused("labels", cells, 9)
+    assert "there is no class 'neuron'; there are: background, cell" in refused("labels", cells, "--cls", "neuron")
+    assert "--cls is for the list" in refused("labels", cells, 7, "--cls", "cell", code=2)
+    assert "not within the volume" in refused("labels", cells, "--box", "0:7,:,:")
+
+
+def test_merge_and_cleave(cells):
+    before = read(cells)
+    said = fine("merge", cells, 7, TOP, 5, "--author", "bo", "--message", "why")
+    assert said == f"revision 2: {TOP}, 5 merged with 7; now object 7 (of 5, 7, 300, {TOP})\n"
+    commit = facts("info", cells)["last_commit"]
+    assert (commit["author"], commit["message"], commit["voxels"]) == ("bo", "why", 0)
+    assert read(cells)[5, 0, 0] == 7
+    said = fine("cleave", cells, 300, TOP)
+    assert said == f"revision 3: 300, {TOP} taken out of 7; now object 7 (of 5, 7) and object 300 (of 300, {TOP})\n"
+    assert facts("cleave", cells, 7)["objects"] == {"5": ["5"], "7": ["7"]}
+    fine("cleave", cells, 300)
+    assert read(cells)[5, 0, 0] == TOP
+    assert (read(cells) == 300).sum() == (before == 7).sum() - (read(cells) == 7).sum()
+    assert facts("merge", cells, 7, 300)["objects"] == {"7": ["7", "300"]}
+    assert facts("check", cells)["ok"]
+
+
+def test_merge_and_cleave_refuse(cells):
+    assert "there is no label 9" in refused("merge", cells, 7, 9)
+    assert "can't be merged with itself" in refused("merge", cells, 7, 7)
+    assert "would be its own ancestor" in refused("merge", cells, 7, 1)
+    assert "is not merged with others" in refused("cleave", cells, 1)
+    assert "are of one body" in refused("cleave", cells, 1, 7)
+    assert "there is no label 9" in refused("cleave", cells, 9)
+    assert facts("info", cells)["revision"] == 1
+
+
+def test_assign(cells):
+    assert fine("assign", cells, TOP, "--cls", "cell", "--name", "B\x1b", "--author", "ana") == (
+        f"revision 2: label {TOP} is of class cell; label {TOP} is called 'B\\x1b'\n"
+    )
+    said = facts("assign", cells, 300, "--parent", TOP, "--attribute", "by=lee", "--attribute", "seen=[1, 2]")["said"]
+    assert said == [f"label 7 lies in {TOP}", 'label 7 has by = "lee"', "label 7 has seen = [1, 2]"]
+    assert facts("labels", cells, 7)["attributes"] == {"by": "lee", "seen": [1, 2]}
+    fine("assign", cells, 7, "--parent", 0, "--cls", "", "--attribute", "by=")
+    found = facts("labels", cells, 7)
+    assert (found["class"], found["parent"], found["attributes"]) == (None, "0", {"seen": [1, 2]})
+
+
+def test_assign_refuses(cells):
+    assert "say something: --cls" in refused("assign", cells, 7, code=2)
+    assert "expected NAME=VALUE" in refused("assign", cells, 7, "--attribute", "quality", code=2)
+    assert "can't be called 'label'" in refused("assign", cells, 7, "--attribute", "label=3")
+    assert "there is no class 'neuron'" in refused("assign", cells, 7, "--cls", "neuron")
+    assert "there is no class 99" in refused("assign", cells, 7, "--cls", 99)
+    assert "there is no label 9" in refused("assign", cells, 7, "--parent", 9)
+    assert "would be its own ancestor" in refused("assign", cells, 1, "--parent", 300)
+    assert facts("info", cells)["revision"] == 1
+
+
+def test_history_and_undo_say_what_was_said(cells):
+    fine("assign", cells, 7, "--cls", "cell", "--name", "B", "--parent", 0, "--author", "ana")
+    lines = fine("history", cells).splitlines()
+    assert lines[1].endswith("edit         0  [label 7 is of class cell; label 7 lies in no other; and 1 more]")
+    assert lines[2].endswith("one of two [label 300 is merged with 7]")
+    assert lines[3].endswith("loaded")
+    assert revisions(cells, "--label", 300) == [1, 0]
+    assert fine("undo", cells, "--author", "ana") == (
+        "revision 3: undo of 2 (edit by ana); 0 voxels changed\n"
+        "now label 7 is of class mitochondrion; label 7 lies in 1; label 7 has no name\n"
+    )
+    assert facts("undo", cells, "--author", "ana")["said"] == ["label 300 is not merged with 7"]
+    assert listed(cells) == [1, 5, 7, 300, TOP]
+
+
+def test_history_names_the_image(cells):
+    for reference, said in (({"address": "image", "kind": "zarr"}, "the image is image"), (None, "there is no image")):
+        with labelog.open(cells) as opened, opened.edit("ana") as edit:
+            edit.set_image(reference)
+        assert fine("history", cells, "--limit", 1).splitlines()[1].endswith(f"[{said}]")
+
+
+def test_undo_does_not_break_what_others_did(cells):
+    with labelog.open(cells) as opened, opened.edit("ana") as edit:
+        cell = edit.new(cls="cell")
+    fine("assign", cells, 7, "--parent", cell, "--author", "bo")
+    assert f"label 7 lies in label {cell}, which would be no more" in refused("undo", cells, "--author", "ana")
+    fine("undo", cells, "--author", "bo")
+    fine("undo", cells, "--author", "ana")
+
+
+def test_info_counts_objects_by_class(cells, volume):
+    assert "objects     2 cell, 1 mitochondrion\n" in fine("info", cells)
+    assert facts("info", cells)["objects"]["organelle"] == 0
+    assert "objects     none has a class\n" in fine("info", volume)
+
+
+# Classes, regions
+
+
+def test_classes(cells):
+    lines = fine("classes", cells).splitlines()
+    assert re.split("  +", lines[0].strip()) == ["ID", "NAME", "COLOUR", "A KIND OF", "WITHIN", "OBJECTS"]
+    assert re.split("  +", lines[2].strip()) == ["1", "cell", "#0101e0", "no other", "2"]
+    assert re.split("  +", lines[3].strip()) == ["2", "mitochondrion", "#01abfe", "organelle", "cell", "1"]
+    entry = json.loads(fine("classes", cells, "--json").splitlines()[2])
+    assert entry == {"id": 2, "name": "mitochondrion", "colour": "#01abfe", "kind_of": "organelle",
+                     "within": ["cell"], "objects": 1}  # fmt: skip
+
+
+def test_classes_go_from_volume_to_volume_as_toml(cells, volume, tmp_path):
+    done = run("classes", volume)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "there are no classes; --add FILE adds some" in done.stderr
+    (tmp_path / "own.toml").write_text(fine("classes", cells, "--toml"))
+    said = fine("classes", volume, "--add", tmp_path / "own.toml", "--author", "lab")
+    assert said == ("revision 4: class 0 is 'background'; class 1 is 'cell'; class 2 is 'mitochondrion'; "
+                    "class 3 is 'alpha granule'; class 4 is 'canalicular vessel'; and 3 more\n")  # fmt: skip
+    assert fine("classes", volume, "--toml") == fine("classes", cells, "--toml")
+    fine("undo", volume, "--author", "lab")
+    assert fine("classes", volume, "--json") == ""
+    assert facts("classes", volume, "--add", "platelet")["said"][7] == "class 7 is 'organelle'"
+
+
+def test_classes_are_renamed(cells):
+    assert fine("classes", cells, "--rename", "cell", "platelet") == "revision 2: class 1 is 'platelet'\n"
+    assert facts("labels", cells, 1)["class"] == "platelet"
+    assert json.loads(fine("classes", cells, "--json").splitlines()[2])["within"] == ["platelet"]
+
+
+def test_classes_refuses(cells, tmp_path):
+    (tmp_path / "a.toml").write_text('[[class]]\nid = 9\nname = "cell"\n')
+    assert "'cell' is there twice" in refused("classes", cells, "--add", tmp_path / "a.toml")
+    assert "does not exist; the classes that come" in refused("classes", cells, "--add", "none")
+    assert "there is no class 'neuron'" in refused("classes", cells, "--rename", "neuron", "cell")
+    assert "is there twice" in refused("classes", cells, "--rename", "cell", "mitochondrion")
+    assert "--revision is for the list" in refused("classes", cells, "--add", "platelet", "--revision", 0, code=2)
+    assert facts("info", cells)["revision"] == 1
+
+
+def test_regions(cells):
+    done = run("regions", cells)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "there are no regions" in done.stderr
+    said = fine("regions", cells, "--set", "train", "gold", "0:2,:,10:")
+    assert said == "revision 2: region 'train' is gold, 0:2, 0:40, 10:50\n"
+    assert fine("regions", cells).splitlines()[1].split() == ["train", "gold", "3,200", "0:2,0:40,10:50"]
+    assert json.loads(fine("regions", cells, "--json")) == {
+        "name": "train", "kind": "gold", "voxels": 3200, "box": [[0, 0, 10], [2, 40, 50]]
+    }  # fmt: skip
+    assert facts("regions", cells, "--remove", "train")["said"] == ["region 'train' is no more"]
+    assert fine("regions", cells, "--json") == ""
+    assert fine("regions", cells, "--json", "--revision", 2) != ""
+
+
+def test_regions_refuses(cells):
+    assert "a KIND is one of annotated, gold, ignore" in refused(
+        "regions", cells, "--set", "a", "golden", ":,:,:", code=2
+    )
+    assert "expected Z0:Z1,Y0:Y1,X0:X1" in refused("regions", cells, "--set", "a", "gold", "1:2", code=2)
+    assert "not within the volume" in refused("regions", cells, "--set", "a", "gold", "0:7,:,:")
+    assert "there is no region 'a'" in refused("regions", cells, "--remove", "a")
+
+
+# Views
+
+
+def picture_of(path):
+    return np.asarray(Image.open(path))
+
+
+SEMANTIC = {1: (1, 1, 224, 255), 2: (1, 171, 254, 255), 4: (255, 224, 0, 255)}  # of the platelet classes
+
+
+def test_show_of_views(cells, tmp_path):
+    now = labels()
+    for name, expected in (
+        ("instance", colour_slice(np.where(now == 300, 7, now)[2])),
+        ("fragment", colour_slice(now[2])),
+        ("semantic", colour_slice(np.where(now == 1, 1, np.where(np.isin(now, (7, 300)), 2, 0))[2], SEMANTIC)),
+        ("cell", colour_slice(np.where(np.isin(now, (1, 7, 300)), 1, 0)[2])),
+        ("organelle", colour_slice(np.where(np.isin(now, (7, 300)), 7, 0)[2])),
+    ):
+        fine("show", cells, "-z", 2, "--view", name, "-o", tmp_path / f"{name}.png")
+        np.testing.assert_array_equal(picture_of(tmp_path / f"{name}.png"), expected)
+    fine("show", cells, "-z", 2, "--view", "semantic", "--background", "#0a0b0c", "-o", tmp_path / "a.png")
+    assert tuple(picture_of(tmp_path / "a.png")[0, 0]) == (10, 11, 12, 255)
+    assert "there is no view 'none'; there are instance, fragment, semantic, background, cell" in refused(
+        "show", cells, "--view", "none")  # fmt: skip
+
+
+def test_export_of_views(cells, tmp_path):
+    said = fine("export", cells, tmp_path / "a.npy", "--view", "semantic", "--revision", 0)
+    assert re.fullmatch(r".*a.npy: 6 x 40 x 50 voxels \(semantic\) at revision 0, npy, .*\n", said)
+    expected = np.select([labels() == 1, labels() == 7, labels() == 300], [1, 2, 4], 0)
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), expected)
+    assert facts("export", cells, tmp_path / "b.npy", "--view", "fragment")["view"] == "fragment"
+    np.testing.assert_array_equal(np.load(tmp_path / "b.npy"), labels())
+    fine("export", cells, tmp_path / "a.tif", "--view", "cell", "--dtype", "uint8")
+    assert formats.read(tmp_path / "a.tif").dtype == np.uint8
+
+
+def test_export_of_classes_without_a_colour(cells, tmp_path):
+    (tmp_path / "own.toml").write_text('[[class]]\nid = 2\nname = "mitochondrion"\n')
+    fine("classes", cells, "--add", tmp_path / "own.toml")
+    said = refused("export", cells, tmp_path / "a.tif", "--view", "semantic")
+    assert "class 2 has no colour; --colours gives it one" in said
+    fine("export", cells, tmp_path / "a.tif", "--view", "semantic", "--colours")
+    fine("export", cells, tmp_path / "b.tif", "--view", "semantic", "--no-colours")
 
 
 # Undo, redo, revert

@@ -62,6 +62,11 @@ def test_the_readmes_python_prints_what_it_says(tmp_path):
     assert run([sys.executable, "-c", example], tmp_path) == printed
 
 
+def test_the_page_on_labels_prints_what_it_says(tmp_path):
+    page = (ROOT / "docs" / "labels.md").read_text()
+    assert run([sys.executable, "-c", "".join(blocks(page, "python"))], tmp_path) == "".join(blocks(page, "text"))
+
+
 def test_the_readmes_commands_run(tmp_path):
     (tmp_path / "tests").symlink_to(ROOT / "tests")
     (walk,) = (block for block in blocks(README, "sh") if "labelog import" in block)
@@ -73,6 +78,8 @@ def test_the_readmes_commands_run(tmp_path):
         path.chmod(0o755)
     printed = run(["bash", "-c", script], tmp_path, PATH=f"{tmp_path}/bin:{os.environ['PATH']}")
     assert "a box, by mistake" in printed
+    assert "object 10255 (of 10255, 10370)" in printed
+    assert "now label 10255 has no class; label 10255 has no name" in printed
     assert printed.rstrip().endswith("all is well")
     assert (tmp_path / "slices.tif").exists()
 
@@ -141,11 +148,21 @@ def test_labelog_json_and_the_zarr_documents(meta):
 
 @pytest.fixture
 def volume(tmp_path):
-    with labelog.create(tmp_path / "v.labelog", (2, 8, 20), chunks=(2, 8, 8)) as volume:
+    """Edits of voxels and of the label table, each kind undone."""
+    with labelog.create(tmp_path / "v.labelog", (2, 8, 20), chunks=(2, 8, 8), classes="platelet") as volume:
         for author, label in (("ana", 1), ("bo", 2)):
             with volume.edit(author, session="left", message="é") as edit:
                 edit[0, 0, 4:12] = label
         volume.undo("ana")
+        with volume.edit("ana") as edit:
+            edit[1, 0, :3] = 2**64 - 1
+            cell = edit.new(cls="cell", name="é", quality=[1, None])
+            edit.assign(2, cls="mitochondrion", parent=cell)
+            edit.merge(2, [2**64 - 1])
+            edit.set_region("a part", "gold", ((0, 0, 0), (1, 1, 2)), [[[True, False]]])
+        with volume.edit("bo") as edit:
+            edit.assign(2, name="B", parent=None)
+        volume.undo("bo")
         yield volume
 
 
@@ -164,10 +181,11 @@ def test_tables_and_columns(volume):
 def test_the_chain_hash(volume):
     space = {}
     exec(blocks(FORMATS, "python")[0], space)
-    before = bytes.fromhex(volume.id)
+    before, said = bytes.fromhex(volume.id), []
     with volume.store.journal.reading() as journal:
         names = [row[1] for row in journal.rows("PRAGMA table_info(edits)")]
         edits = journal.rows("SELECT * FROM edits ORDER BY revision")
+        columns = [row[1] for row in journal.rows("PRAGMA table_info(facts)")]
         for edit in (dict(zip(names, row, strict=True)) for row in edits):
             revision = edit["revision"]
             (edit["author"],) = journal.rows("SELECT name FROM authors WHERE id = ?", edit["author"])[0]
@@ -175,6 +193,12 @@ def test_the_chain_hash(volume):
                 target for (target,) in journal.rows("SELECT target FROM takes_out WHERE revision = ?", revision)
             ]
             deltas = dict(journal.rows("SELECT chunk, data FROM deltas WHERE revision = ? ORDER BY chunk", revision))
-            before = space["chain_hash"](before, edit, targets, deltas)
+            rows = journal.rows("SELECT * FROM facts WHERE revision = ?", revision)
+            facts = [dict(zip(columns, row, strict=True)) for row in rows]
+            before = space["chain_hash"](before, edit, targets, deltas, facts)
             assert before == edit["hash"]
-    assert len(edits) == 4
+            said += facts
+    assert len(edits) == 7
+    assert volume.check().ok
+    assert {fact["space"] for fact in said} == {0, 1, 2}
+    assert {type(fact["value"]) for fact in said} == {int, str, type(None)}

@@ -14,6 +14,8 @@ from PIL import Image
 
 import labelog
 from labelog import formats
+from labelog.engine.classes import read_classes
+from labelog.formats.colours import hexadecimal
 
 DATA = Path(__file__).parent / "data"
 LAYERS = ["semantic", "instance-cell", "instance-organelle"]
@@ -103,6 +105,25 @@ def test_platelet_classes_by_a_table(data, tmp_path):
     np.testing.assert_array_equal(labels == 0, pixels[..., 3] == 0)
     run("export", tmp_path / "classes.labelog", tmp_path / "again.png")
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "again.png")), pixels)
+
+
+@pytest.mark.parametrize("target", ["again.png", "again.tif"])
+def test_platelet_classes_come_back_from_the_semantic_view(data, target, tmp_path):
+    """Objects of the classes, whatever they are called, in the colours that the semantic file had."""
+    source = data / "platelet" / "semantic.png"
+    pixels = np.asarray(Image.open(source))
+    stack = formats.read(source)
+    slabs = list(stack.slabs())
+    colours = {hexadecimal(shade): label for label, shade in stack.colours.items()}
+    table = {colours[f"{entry.colour}ff"]: {"cls": entry.id} for entry in read_classes("platelet")
+             if f"{entry.colour}ff" in colours}  # fmt: skip
+    assert len(table) == len(colours) == 6
+    labelog.load(tmp_path / "classes.labelog", slabs, classes="platelet", table=table).close()
+    run("export", tmp_path / "classes.labelog", tmp_path / target, "--view", "semantic")
+    again = np.asarray(Image.open(tmp_path / target)) if target.endswith("png") else tifffile.imread(tmp_path / target)
+    np.testing.assert_array_equal(again.reshape(pixels.shape), pixels)
+    run("show", tmp_path / "classes.labelog", "--view", "semantic", "-o", tmp_path / "shown.png")
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "shown.png")), pixels)
 
 
 @pytest.mark.parametrize("name", ["a.json", "a.h5", "a.npy", "a.npz", "a.tif"])

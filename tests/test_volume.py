@@ -325,3 +325,20 @@ def test_watch(volume):
                 edit[0] = label
     watcher.join()
     assert [commit.author for commit in seen[-2:]] == ["bo", "bo"]
+
+
+def test_a_view_has_room_for_labels_painted_since(volume):
+    for label, dtype in ((7, np.uint8), (300, np.uint16)):
+        with volume.edit("ana") as edit:
+            edit[0, 0, 0] = label
+        view = volume.view("instance")
+        assert (view[0, 0, 0], view.dtype) == (label, dtype)
+
+
+def test_labels_from_2_to_the_62_on_are_nobodys(volume):
+    with volume.edit("ana") as edit:
+        edit[0, 0, 0] = 2**62
+        assert edit.new() == 1
+        edit[0, 0, 1] = 2**62 - 1
+    with pytest.raises(Invalid, match="handed out up to"), volume.edit("ana") as edit:
+        edit.new()

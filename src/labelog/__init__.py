@@ -7,12 +7,16 @@
 
 Nouns: a `Volume` is opened, read and edited. An `Edit` stages changes and commits them as one revision, or none; a
 `Commit` says what a revision was. A `Snapshot` is a volume at a revision, a `View` a snapshot seen through a label
-map. A `Box` is half-open voxel bounds. Axes are always z, y, x; labels are uint64, 0 is background.
+map. A `Label` is an object, with a `LabelClass`, and a `Region` a part that was looked at. A `Box` is half-open voxel
+bounds. Axes are always z, y, x; labels are uint64, 0 is background.
 """
 
 from labelog.arrays import connected_components
 from labelog.engine.check import Report
+from labelog.engine.classes import LabelClass, read_classes, write_classes
 from labelog.engine.edit import Edit
+from labelog.engine.objects import Label
+from labelog.engine.regions import Region
 from labelog.engine.snapshot import Snapshot, View
 from labelog.engine.volume import Volume, create, load, open
 from labelog.errors import (
@@ -42,12 +46,15 @@ __all__ = [
     "Exists",
     "Invalid",
     "Kind",
+    "Label",
+    "LabelClass",
     "LabelogError",
     "NotFound",
     "NothingToUndo",
     "OutOfBounds",
     "OutOfSpace",
     "ReadOnly",
+    "Region",
     "Report",
     "Snapshot",
     "Unsupported",
@@ -57,4 +64,6 @@ __all__ = [
     "create",
     "load",
     "open",
+    "read_classes",
+    "write_classes",
 ]

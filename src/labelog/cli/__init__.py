@@ -19,7 +19,7 @@ from types import FrameType
 from typing import NoReturn
 
 from labelog import __version__
-from labelog.cli import care, correct, files, layers, look
+from labelog.cli import care, classes, correct, files, layers, look, table
 from labelog.errors import LabelogError
 
 FINE, PROBLEM, USAGE, INTERRUPTED, PIPE = 0, 1, 2, 130, 141
@@ -34,10 +34,12 @@ where to begin:
   labelog import cells.tif cells.labelog     make a volume of what you have
   labelog show cells.labelog -z 10           look at a slice
   labelog history cells.labelog              see who did what
+  labelog labels cells.labelog               list the objects
   labelog COMMAND --help                     every command has examples
 
 A volume is a folder; by custom its name ends in .labelog. Axes are z, y, x.
-Edits are made in Python: labelog.open, Volume.edit.
+Objects are merged and named here; voxels are edited in Python: labelog.open,
+Volume.edit.
 
 exit codes:
   0  fine          1  a problem was found, or an error; one line on stderr says which
@@ -138,6 +140,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", prog="labelog")
     layers.extend(files.add_in(commands))  # in the order of a working day
     look.add(commands)
+    table.add(commands)
+    classes.add(commands)
     correct.add(commands)
     files.add_out(commands)
     care.add(commands)

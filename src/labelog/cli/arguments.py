@@ -56,6 +56,19 @@ def add_author(parser: argparse.ArgumentParser, what: str = "who does it, for th
     parser.add_argument("--author", metavar="NAME", help=f"{what}; by default your user name")
 
 
+def add_edit(parser: argparse.ArgumentParser) -> None:
+    """The options of commands that edit."""
+    add_author(parser)
+    parser.add_argument("--message", metavar="TEXT", default="", help="why, for the history")
+    add_json(parser)
+
+
+def add_view(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--view", metavar="NAME",
+                        help="instance (merged labels as one: the default), fragment (labels as stored), semantic "
+                             "(classes), or the name of a class (objects of that class only)")  # fmt: skip
+
+
 def add_made(parser: argparse.ArgumentParser) -> None:
     """The options of commands that make a volume."""
     parser.add_argument("--voxel-size", type=lengths, metavar="Z,Y,X", help="lengths of a voxel, such as 40,10,10")
@@ -116,6 +129,13 @@ def label(text: str) -> int:
     if not text.isdecimal() or int(text) >= 2**64:
         raise argparse.ArgumentTypeError(f"expected a label, 0 to {2**64 - 1}; found {text!r}")
     return int(text)
+
+
+def object_label(text: str) -> int:
+    """The label of an object: not 0."""
+    if not label(text):
+        raise argparse.ArgumentTypeError("label 0 is background, and no object")
+    return label(text)
 
 
 def natural(text: str) -> int:

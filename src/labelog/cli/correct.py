@@ -7,6 +7,7 @@ import argparse
 import labelog
 from labelog.cli.arguments import Commands, add_author, add_command, add_json, add_volume, natural
 from labelog.cli.printing import commit_facts, counted, listed, print_json, printable
+from labelog.cli.wording import said, some
 from labelog.engine.volume import Volume
 from labelog.storage.journal import Commit
 
@@ -80,12 +81,14 @@ def run_revert(arguments: argparse.Namespace) -> None:
 
 def _report(volume: Volume, commit: Commit, as_json: bool) -> None:
     if as_json:
-        print_json(commit_facts(commit))
+        print_json(commit_facts(commit) | {"said": said(volume, commit.revision, commit.kind)})
         return
     what = listed(commit.targets)
     if len(commit.targets) == 1:
         target = volume.commit(commit.targets[0])
         what += f" ({target.kind} by {target.author}{': ' * bool(target.message)}{target.message})"
     print(printable(f"revision {commit.revision}: {commit.kind} of {what}; {counted(commit.voxels, 'voxel')} changed"))
+    if lines := said(volume, commit.revision, commit.kind):
+        print(printable(f"now {some(lines, 5)}"))
     if commit.left_alone:
         print(f"{counted(commit.left_alone, 'voxel')} left alone, as later edits wrote them")

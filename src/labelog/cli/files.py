@@ -22,14 +22,15 @@ from labelog.cli.arguments import (
     add_json,
     add_made,
     add_revision,
+    add_view,
     add_volume,
     numbers,
     within,
 )
-from labelog.cli.printing import by, bytes_on_disk, print_facts, print_json, sized
+from labelog.cli.printing import by, bytes_on_disk, counted, print_facts, print_json, sized
 from labelog.cli.progress import progress
 from labelog.engine.load import CHUNKS
-from labelog.engine.snapshot import Snapshot
+from labelog.engine.snapshot import View, Voxels
 from labelog.engine.volume import Volume
 from labelog.errors import Invalid
 from labelog.formats import Colour, Stack
@@ -58,11 +59,15 @@ def add_in(commands: Commands) -> argparse.ArgumentParser:
         commands, "create", run_create, "make an empty volume",
         "All its voxels are background, label 0. To make one of a file, see labelog import.",
         "  labelog create cells.labelog --shape 250,2000,2000 --voxel-size 40,10,10\n"
+        "  labelog create cells.labelog --shape 250,2000,2000 --classes platelet\n"
         "  labelog create cells.labelog --shape 250,2000,2000 --chunks 16,128,128 --author ana",
     )  # fmt: skip
     create.add_argument("volume", metavar="VOLUME", help="the folder to make; nothing may be there")
     create.add_argument("--shape", type=numbers, metavar="Z,Y,X", required=True, help="voxels along the axes")
     add_made(create)
+    create.add_argument("--classes", metavar="FILE", default=(),
+                        help="that objects may have: a TOML file, or 'platelet', which comes with labelog; "
+                             "see labelog classes")  # fmt: skip
     add_author(create)
     return _add_import(commands)
 
@@ -97,16 +102,17 @@ def add_out(commands: Commands) -> None:
     parser = add_command(
         commands, "export", run_export, "write a volume, or a part of it, to a file",
         f"{WRITES}\n\n"
-        "PNG and TIFF are pictures in the volume's colours if it has any, otherwise their\n"
-        "values are the labels. The file is complete or absent, and replaced only with\n"
-        "--overwrite.",
-        "  labelog export cells.labelog cells.tif\n"
+        "PNG and TIFF are pictures in the volume's colours (those of its classes, with\n"
+        "--view semantic) if there are any, otherwise their values are the labels. The file\n"
+        "is complete or absent, and replaced only with --overwrite.",
+        "  labelog export cells.labelog cells.tif --view semantic\n"
         "  labelog export cells.labelog slices/ --revision 41 --box 10:20,:,:\n"
         "  labelog export cells.labelog pictures/ --colours --overwrite",
     )  # fmt: skip
     add_volume(parser)
     parser.add_argument("target", metavar="TARGET", help="the file to write; or a folder, for PNGs")
     parser.add_argument("--format", choices=formats.names(), help="of the target; by default told from its name")
+    add_view(parser)
     add_revision(parser)
     add_box(parser, "only this part")
     parser.add_argument("--colours", action=argparse.BooleanOptionalAction,
@@ -121,9 +127,11 @@ def add_out(commands: Commands) -> None:
 def run_create(arguments: argparse.Namespace) -> None:
     with labelog.create(
         arguments.volume, arguments.shape, voxel_size=arguments.voxel_size or (1, 1, 1), unit=arguments.unit or "nm",
-        chunks=arguments.chunks, author=arguments.author,
+        chunks=arguments.chunks, classes=arguments.classes, author=arguments.author,
     ) as volume:  # fmt: skip
-        print(f"{arguments.volume}: {by(volume.shape)} voxels of {by(volume.voxel_size)} {volume.unit}, all background")
+        classes = f"; {counted(len(volume.classes), 'class', 'classes')}" if volume.classes else ""
+        voxels = f"{by(volume.shape)} voxels of {by(volume.voxel_size)} {volume.unit}"
+        print(f"{arguments.volume}: {voxels}, all background{classes}")
 
 
 def run_import(arguments: argparse.Namespace) -> None:
@@ -216,19 +224,21 @@ def run_export(arguments: argparse.Namespace) -> None:
     options["name" if known.name == "npz" else "dataset"] = arguments.dataset
     given = {name: value for name, value in options.items() if value is not None}
     with labelog.open(arguments.volume, "r") as volume, progress("exporting", "slices") as update:
-        box, snapshot = within(volume, arguments.box), volume.at(arguments.revision)
-        stack = _stack(snapshot, box, bool(arguments.colours), update)
+        box, labels = within(volume, arguments.box), viewed(volume, arguments)
+        stack = _stack(labels, box, bool(arguments.colours), update)
         try:
             formats.write(stack, arguments.target, format=known.name, overwrite=arguments.overwrite, **given)
         except Invalid as error:
             if "has no colour" not in str(error):
                 raise
-            raise Invalid(f"{error}; --colours gives it one, --no-colours writes labels instead of pictures") from error
+            said = str(error).replace("label", "class") if arguments.view == "semantic" else error
+            raise Invalid(f"{said}; --colours gives it one, --no-colours writes labels instead of pictures") from error
     if arguments.json:
-        report = {"volume": arguments.volume, "revision": snapshot.revision, "box": [*box], "target": arguments.target}
-        print_json(report | {"format": known.name, "shape": list(box.shape), "bytes": _size(arguments.target)})
+        report = {"volume": arguments.volume, "view": arguments.view or "instance", "revision": labels.revision}
+        report |= {"box": [*box], "target": arguments.target, "format": known.name, "shape": list(box.shape)}
+        print_json(report | {"bytes": _size(arguments.target)})
     else:
-        what = f"{by(box.shape)} voxels at revision {snapshot.revision}"
+        what = f"{by(box.shape)} voxels{f' ({arguments.view})' * bool(arguments.view)} at revision {labels.revision}"
         print(f"{arguments.target}: {what}, {known.name}, {sized(_size(arguments.target))}")
 
 
@@ -236,32 +246,40 @@ def _size(path: str) -> int:
     return bytes_on_disk(path) if Path(path).is_dir() else Path(path).stat().st_size
 
 
-def volume_colours(volume: Volume) -> dict[int, Colour]:
-    """The colours that came with a volume, as numbers."""
-    return {label: colour(shade) for label, shade in volume.colours.items()}
+def viewed(volume: Volume, arguments: argparse.Namespace) -> Voxels:
+    """The volume at the revision asked for, seen as asked for."""
+    snapshot = volume.at(arguments.revision)
+    return snapshot.view(arguments.view) if arguments.view else snapshot
 
 
-def _stack(snapshot: Snapshot, box: Box, every: bool, update: Update) -> Stack:
-    """A part of a snapshot as a stack; if `every`, labels that came without a colour get one as they are met."""
-    colours = volume_colours(snapshot.volume)
+def colours_of(labels: Voxels) -> dict[int, Colour]:
+    """The colours of what is seen, as numbers: those of the classes, or those that came with the volume."""
+    if isinstance(labels, View) and labels.name == "semantic":
+        return {known.id: colour(known.colour) for known in labels.snapshot.classes.values() if known.colour}
+    return {label: colour(shade) for label, shade in labels.volume.colours.items()}
+
+
+def _stack(labels: Voxels, box: Box, every: bool, update: Update) -> Stack:
+    """A part of a snapshot or view as a stack; if `every`, labels that have no colour get one as they are met."""
+    colours = colours_of(labels)
     if every:
         colours.setdefault(0, (0, 0, 0, 0))
     (z0, y0, x0), (z1, y1, x1) = box
-    depth, layers = slab_depth(box.shape, snapshot.dtype), snapshot.chunks[0]
+    depth, layers = slab_depth(box.shape, labels.dtype), labels.chunks[0]
     depth -= depth % layers if depth > layers else 0
 
     def slabs() -> Iterator[NDArray[Any]]:
         for z in range(z0, z1, depth):
-            slab = snapshot.read(Box((z, y0, x0), (min(z + depth, z1), y1, x1)))
+            slab = labels.read(Box((z, y0, x0), (min(z + depth, z1), y1, x1)))
             if every:
                 _colour_all(slab, colours)
             yield slab
             update(min(z + depth, z1) - z0, z1 - z0)
 
-    return Stack(box.shape, snapshot.dtype, slabs, snapshot.voxel_size, snapshot.unit, colours)
+    return Stack(box.shape, labels.dtype, slabs, labels.voxel_size, labels.unit, colours)
 
 
-def _colour_all(slab: NDArray[np.uint64], colours: dict[int, Colour]) -> None:
+def _colour_all(slab: NDArray[Any], colours: dict[int, Colour]) -> None:
     """Give every label in the slab a colour, one that no other has, so that the picture can be read back."""
     missing = [label for label in np.unique(slab).tolist() if label not in colours]
     taken = set(colours.values())

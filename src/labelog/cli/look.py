@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,17 @@ from labelog.cli.arguments import (
     add_command,
     add_json,
     add_revision,
+    add_view,
     add_volume,
     label,
     moment,
     natural,
     within,
 )
-from labelog.cli.files import volume_colours
+from labelog.cli.files import colours_of, viewed
 from labelog.cli.printing import by, bytes_on_disk, commit_facts, counted, listed, print_facts, print_json, sized, table
+from labelog.cli.wording import said, some
+from labelog.engine.snapshot import Voxels
 from labelog.engine.volume import Volume
 from labelog.errors import OutOfBounds
 from labelog.formats import picture
@@ -37,12 +41,13 @@ from labelog.geometry import Box
 from labelog.storage.journal import Commit, Kind
 
 AXES = "zyx"
+SAID = 2  # things that a commit said of the label table, as shown in a line of the history
 
 
 def add(commands: Commands) -> None:
     info = add_command(
-        commands, "info", run_info, "print a volume's shape, voxel size, revision and size on disk",
-        "Reads only what is at hand, so it is fast for volumes of any size.",
+        commands, "info", run_info, "print a volume's shape, voxel size, revision, classes and size on disk",
+        "Reads no voxels, so it is fast for volumes of any size.",
         "  labelog info cells.labelog\n"
         "  labelog info cells.labelog --json | jq .revision",
     )  # fmt: skip
@@ -56,37 +61,41 @@ def _add_show(commands: Commands) -> None:
     show = add_command(
         commands, "show", run_show, "draw a slice, in the terminal or as a PNG",
         "Labels have the colours of the file they came from, others one of their own, the\n"
-        "same in every slice and at every revision. In a terminal the slice is drawn right\n"
-        "there; with -o, or when the output is piped, it is a PNG, a pixel to a voxel.",
+        "same in every slice and at every revision; --view semantic has the colours of the\n"
+        "classes. In a terminal the slice is drawn right there; with -o, or when the output\n"
+        "is piped, it is a PNG, a pixel to a voxel.",
         "  labelog show cells.labelog                       the middle slice\n"
-        "  labelog show cells.labelog -z 10 -o slice.png\n"
+        "  labelog show cells.labelog -z 10 --view semantic -o slice.png\n"
         "  labelog show cells.labelog -y 512 --revision 41 --box :,:,0:400",
     )  # fmt: skip
     add_volume(show)
     which = show.add_mutually_exclusive_group()
     for axis in AXES:
         which.add_argument(f"-{axis}", type=natural, metavar="N", help=f"the slice at {axis} = N")
+    add_view(show)
     add_box(show, "only this part of the slice")
     add_revision(show)
     show.add_argument("-o", "--output", metavar="PNG", help="write this file ('-' is the standard output)")
     show.add_argument("--overwrite", action="store_true", help="replace the file if it is there")
-    show.add_argument("--background", metavar="COLOUR", type=colour, default=(0, 0, 0, 0),
+    show.add_argument("--background", metavar="COLOUR", type=colour,
                       help="of label 0, #rrggbb or #rrggbbaa; by default transparent")  # fmt: skip
 
 
 def _add_history(commands: Commands) -> None:
     history = add_command(
         commands, "history", run_history, "list who did what, newest first",
-        "Filters may be combined. VOXELS counts those that got another label. 'taken out'\n"
-        "marks what an undo or a revert took back, and what thereby counts no longer.\n"
-        "With --json each commit is one line, a JSON object.",
+        "Filters may be combined. VOXELS counts those that got another label; what was said\n"
+        "of labels and classes is in brackets after the message. 'taken out' marks what an\n"
+        "undo or a revert took back, and what thereby counts no longer. With --json each\n"
+        "commit is one line, a JSON object.",
         "  labelog history cells.labelog --limit 20\n"
         "  labelog history cells.labelog --author vendor-b --since 2025-01-31\n"
         "  labelog history cells.labelog --label 7 --box 10:20,:,: --json | jq .revision",
     )  # fmt: skip
     add_volume(history)
     history.add_argument("--author", metavar="NAME", help="only this author's; vendor-b is also vendor-b/ana")
-    history.add_argument("--label", type=label, metavar="N", help="only what gave or took this label")
+    history.add_argument("--label", type=label, metavar="N",
+                         help="only what gave or took this label, or said something of it")  # fmt: skip
     add_box(history, "only what wrote in this box")
     history.add_argument("--since", type=moment, metavar="WHEN",
                          help="only after this revision, or time such as 2025-01-31 or 2025-01-31T09:30")  # fmt: skip
@@ -110,6 +119,7 @@ def run_info(arguments: argparse.Namespace) -> None:
         ("voxel size", f"{by(volume.voxel_size)} {volume.unit}"),
         ("chunks", f"{by(volume.chunks)}"),
         ("revision", f"{facts['revision']:,} ({last['kind']} by {last['author']}, {_local(last['time'])})"),
+        ("objects", ", ".join(f"{n:,} {cls}" for cls, n in facts["objects"].items() if n) or "none has a class"),
         ("colours", f"{len(volume.colours):,} labels have one" if volume.colours else "none kept"),
         ("on disk", f"{sized(disk)}; {sized(dense)} as an array of uint64, {dense / disk:.3g} times as much"),
     ])  # fmt: skip
@@ -127,6 +137,7 @@ def _facts(volume: Volume) -> dict[str, Any]:
         "dtype": volume.dtype.name,
         "revision": last.revision,
         "last_commit": commit_facts(last),
+        "objects": volume.labels.by_class(),
         "colours": {str(label): colour for label, colour in volume.colours.items()},
         "bytes_on_disk": bytes_on_disk(volume.address),
         "bytes_dense": volume.size * volume.dtype.itemsize,
@@ -135,8 +146,11 @@ def _facts(volume: Volume) -> dict[str, Any]:
 
 def run_show(arguments: argparse.Namespace) -> None:
     with labelog.open(arguments.volume, "r") as volume:
-        labels = _slice(volume, arguments)
-        pixels = picture.colour_slice(labels, volume_colours(volume), arguments.background)
+        seen = viewed(volume, arguments)
+        colours = colours_of(seen)
+        if arguments.background:
+            colours[0] = arguments.background
+        pixels = picture.colour_slice(_slice(seen, arguments), colours)
     if arguments.output is None and sys.stdout.isatty():
         print(picture.to_terminal(pixels, _columns(pixels)))
     elif arguments.output in (None, "-"):
@@ -155,9 +169,9 @@ def _columns(pixels: NDArray[np.uint8]) -> int:
     return max(1, min(terminal.columns, 2 * (terminal.lines - 2) * width // height))
 
 
-def _slice(volume: Volume, arguments: argparse.Namespace) -> NDArray[np.uint64]:
-    """The labels of the slice asked for: (y, x), (z, x) or (z, y)."""
-    box = within(volume, arguments.box)
+def _slice(labels: Voxels, arguments: argparse.Namespace) -> NDArray[Any]:
+    """The slice asked for: (y, x), (z, x) or (z, y)."""
+    box = within(labels.volume, arguments.box)
     axis = next((axis for axis, name in enumerate(AXES) if getattr(arguments, name) is not None), 0)
     place = getattr(arguments, AXES[axis])
     start, stop = list(box.start), list(box.stop)
@@ -167,8 +181,7 @@ def _slice(volume: Volume, arguments: argparse.Namespace) -> NDArray[np.uint64]:
         where = f"{AXES[axis]} from {start[axis]} to {stop[axis] - 1}"
         raise OutOfBounds(f"there is no slice {AXES[axis]} = {place}; there is {where}")
     start[axis], stop[axis] = place, place + 1
-    labels = volume.at(arguments.revision).read(Box(tuple(start), tuple(stop)))  # type: ignore[arg-type]
-    return labels.squeeze(axis)
+    return labels.read(Box(tuple(start), tuple(stop))).squeeze(axis)  # type: ignore[arg-type]
 
 
 def _save(pixels: NDArray[np.uint8], file: Any) -> None:
@@ -184,26 +197,26 @@ def run_history(arguments: argparse.Namespace) -> None:
                                  until=arguments.until, limit=arguments.limit)  # fmt: skip
         if arguments.json:
             for commit in commits:
-                print_json(commit_facts(commit), indent=None)
+                print_json(commit_facts(commit) | {"said": said(volume, commit.revision, commit.kind)}, indent=None)
             return
         first = next(commits, None)
         if first is None:
             print("labelog: no commit matches", file=sys.stderr)
             return
-        for line in table(("REVISION ", "TIME", "AUTHOR", "WHAT", "VOXELS ", "MESSAGE"), _rows(first, commits)):
+        for line in table(("REVISION ", "TIME", "AUTHOR", "WHAT", "VOXELS ", "MESSAGE"), _rows(volume, first, commits)):
             print(line)
 
 
-def _rows(first: Commit, rest: Iterator[Commit]) -> Iterator[tuple[str, ...]]:
-    yield _row(first)
-    for commit in rest:
-        yield _row(commit)
+def _rows(volume: Volume, first: Commit, rest: Iterator[Commit]) -> Iterator[tuple[str, ...]]:
+    for commit in chain([first], rest):
+        yield _row(commit, said(volume, commit.revision, commit.kind))
 
 
-def _row(commit: Commit) -> tuple[str, ...]:
+def _row(commit: Commit, lines: list[str]) -> tuple[str, ...]:
     what = f"{commit.kind} of {listed(commit.targets, 3)}" if commit.targets else str(commit.kind)
     what += "" if commit.live else " (taken out)"
     notes = [commit.message] if commit.message else []
+    notes += [f"[{some(lines, SAID)}]"] if lines else []
     notes += [f"[{counted(commit.left_alone, 'voxel')} left alone]"] if commit.left_alone else []
     voxels = "" if commit.kind is Kind.CREATE else f"{commit.voxels:,}"
     return str(commit.revision), _local(commit.time.isoformat()), commit.author, what, voxels, " ".join(notes)

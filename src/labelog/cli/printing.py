@@ -9,6 +9,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from labelog.geometry import Box
 from labelog.storage.journal import Commit
 
 SAMPLE = 200  # rows from which a table's columns get their widths, so that the rest can be printed as it comes
@@ -62,9 +63,9 @@ def commit_facts(commit: Commit) -> dict[str, Any]:
     }
 
 
-def counted(count: int, noun: str) -> str:
+def counted(count: int, noun: str, many: str | None = None) -> str:
     """As in "1 chunk" and "2,000 chunks"."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    return f"{count:,} {noun if count == 1 else many or noun + 's'}"
 
 
 def listed(numbers: Sequence[int], most: int = 5) -> str:
@@ -91,6 +92,11 @@ def bytes_on_disk(folder: str | os.PathLike[str]) -> int:
         except FileNotFoundError:  # folded meanwhile
             continue
     return total
+
+
+def typed(box: Box | None) -> str:
+    """A box as --box takes it; nothing if there is none."""
+    return str(box).replace(" ", "") if box else ""
 
 
 def by(sizes: Iterable[float]) -> str:

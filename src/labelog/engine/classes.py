@@ -77,7 +77,12 @@ def write_classes(classes: Iterable[LabelClass], path: str | os.PathLike[str]) -
     """Write a TOML file that `read_classes` reads. Raises Invalid as `check_classes`; replaces what is there."""
     classes = list(classes)
     check_classes(classes, os.fspath(path))
-    Path(path).write_text("\n".join(map(_table, classes)), encoding="utf-8")
+    Path(path).write_text(as_toml(classes), encoding="utf-8")
+
+
+def as_toml(classes: Iterable[LabelClass]) -> str:
+    """The text of a TOML file that `read_classes` reads."""
+    return "\n".join(map(_table, classes))
 
 
 def check_classes(classes: Iterable[LabelClass], where: str = "classes") -> None:

@@ -102,7 +102,7 @@ class Batch:
         changed. Raises Invalid, or Conflict if it is not an edit, if the label table would be impossible."""
         revision = self.turn.newest + 1
         table = self._table(facts, conflict=kind is not Kind.EDIT)
-        keeping = kind is Kind.EDIT and table.merged()
+        keeping = kind is Kind.EDIT and (table.merged or bool(table.staged.bodies))
         deltas, fresh, occupied, entered = {}, {}, [], []
         changed = total = highest = 0
         for chunk in sorted(patches):

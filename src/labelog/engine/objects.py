@@ -5,21 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from labelog import indexing
 from labelog.engine.problems import Problem, problems
-from labelog.engine.table import Table
+from labelog.engine.table import Table, attributes
 from labelog.engine.values import checked_label
 from labelog.errors import Invalid, NotFound, Unsupported
 from labelog.geometry import Box, Triple
 from labelog.storage.facts import Occupied
-from labelog.storage.journal import CLASS, NAME, PARENT, Space
+from labelog.storage.journal import CLASS, NAME, PARENT, Space, Value
 
 if TYPE_CHECKING:
     from labelog.engine.snapshot import Snapshot
@@ -47,15 +47,15 @@ class Label:
     attributes : what else is known of it: name -> anything that JSON can say.
     """
 
-    def __init__(self, labels: Labels, table: Table, body: int) -> None:
+    def __init__(self, labels: Labels, table: Table, body: int, said: Mapping[str, Value] | None = None) -> None:
+        said = table.fields(Space.LABEL, body) if said is None else said
+        cls, parent, name = (said.get(field) for field in (CLASS, PARENT, NAME))
         self._labels = labels
         self.id = body
-        said = table.fields(Space.LABEL, body)  # at once: a table of all objects asks for each
-        cls, parent, name = said.get(CLASS), said.get(PARENT), said.get(NAME)
-        self.cls = None if cls is None else table.classes[int(cls)].name
-        self.parent = 0 if parent is None else table.body(int(parent))
+        self.cls = table.classes[cls].name if isinstance(cls, int) else None
+        self.parent = table.body(parent) if isinstance(parent, int) else 0
         self.name = None if name is None else str(name)
-        self.attributes = table.attributes(said)
+        self.attributes = attributes(said)
 
     @cached_property
     def fragments(self) -> list[int]:
@@ -150,7 +150,7 @@ class Labels:
         """All bodies, ascending."""
         found = {subject for subject, _, _ in table.known(Space.LABEL)}
         found |= {part.label for part in table.journal.all_occupied(table.revision)}
-        return sorted({table.body(label) for label in found} if table.merged() else found)
+        return sorted({table.body(label) for label in found} if table.merged else found)
 
     def where(self, *, cls: str | int | None = None, parent: int | None = None, name: str | None = None,
               box: Box | tuple[Triple, Triple] | None = None) -> list[Label]:  # fmt: skip
@@ -177,6 +177,12 @@ class Labels:
             found = sorted(set.intersection(*sets)) if sets else self._all(table)
             return [Label(self, table, body) for body in found
                     if table.body(body) == body and not (parent == 0 and table.parent(body))]  # fmt: skip
+
+    def by_class(self) -> dict[str, int]:
+        """How many objects each class has: its name -> objects of it, those of its kinds not included."""
+        with self.table() as table:
+            counts = table.journal.class_counts(table.revision)
+            return {known.name: counts.get(number, 0) for number, known in sorted(table.classes.items())}
 
     def _in(self, box: Box) -> set[int]:
         """The bodies with own voxels in a box."""
@@ -236,28 +242,27 @@ class Labels:
     def table_rows(self) -> list[dict[str, Any]]:
         """All objects as rows: see `COLUMNS`."""
         with self.table() as table:
+            said: dict[int, dict[str, Value]] = {}
+            for subject, name, value in table.known(Space.LABEL):
+                said.setdefault(subject, {})[name] = value
+            bodies = cache(table.body) if table.merged else int
             parts: dict[int, list[Occupied]] = {}
             for part in table.journal.all_occupied(table.revision):
-                parts.setdefault(table.body(part.label), []).append(part)
+                parts.setdefault(bodies(part.label), []).append(part)
             rows = []
-            for body in sorted({*parts, *(table.body(s) for s, _, _ in table.known(Space.LABEL))}):
-                label = Label(self, table, body)
+            for body in sorted({*parts, *map(bodies, said)}):
+                label = Label(self, table, body, said.get(body, {}))
                 label.own = extent(self._store.grid, parts.get(body, []))
                 rows.append(label.row())
         return rows
 
     def to_csv(self) -> str:
         """The table of all objects as CSV, a header first."""
-        out = io.StringIO()
-        writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(row | {"attributes": json.dumps(row["attributes"])} for row in self.table_rows())
-        return out.getvalue()
+        return as_csv(self.table_rows())
 
     def to_json(self) -> str:
         """The table of all objects as JSON: a list; labels are numbers in decimal strings, as they may exceed 2^53."""
-        rows = [row | {"label": str(row["label"]), "parent": str(row["parent"])} for row in self.table_rows()]
-        return json.dumps(rows, indent=2)
+        return json.dumps([for_json(row) for row in self.table_rows()], indent=2)
 
     def to_arrow(self) -> Any:
         """The table of all objects as a `pyarrow.Table`. Raises Unsupported without the extra `arrow`."""
@@ -282,6 +287,20 @@ class Labels:
 
     def __repr__(self) -> str:
         return f"<Labels of {self._snapshot!r}>"
+
+
+def as_csv(rows: Iterable[dict[str, Any]]) -> str:
+    """Rows of objects as CSV, a header first."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row | {"attributes": json.dumps(row["attributes"])} for row in rows)
+    return out.getvalue()
+
+
+def for_json(row: dict[str, Any]) -> dict[str, Any]:
+    """A row whose labels are decimal strings, as they may exceed what readers of JSON can count."""
+    return row | {"label": str(row["label"]), "parent": str(row["parent"])}
 
 
 def extent(grid: Any, parts: list[Occupied]) -> Extent:

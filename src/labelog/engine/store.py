@@ -153,15 +153,28 @@ class Store:
         if dtype is None:
             with self.table(revision) as table:
                 dtype = smallest(name, table)
-        key = name, self.said(revision), dtype
-        found = self._maps.get(key)
+        said = self.said(revision)
+        found = self._maps.get((name, said, dtype))
         if found is None:
-            found = LabelMap(name, lambda: self.table(revision), dtype)
+            before = self._usable(name, said, dtype)
+            found = LabelMap(name, lambda: self.table(revision), dtype, before)
             with self._lock:
-                self._maps[key] = found
+                self._maps[name, said, dtype] = found
                 if len(self._maps) > MAPS:
                     self._maps.popitem(last=False)
         return found
+
+    def _usable(self, name: str, said: int, dtype: np.dtype[Any]) -> LabelMap | None:
+        """The map that a view had before, if nothing that it knows has changed since."""
+        with self._lock:
+            states = [state for known, state, kind in self._maps if (known, kind) == (name, dtype) and state < said]
+            if not states:
+                return None
+            before = self._maps[name, max(states), dtype]
+        with self.journal.reading() as journal:
+            changed = journal.rebodied(max(states), said)
+            placed = set() if name == "instance" else journal.placed(max(states), said)
+        return None if placed is None or before.depends_on(changed | placed) else before
 
     # Chunks
 

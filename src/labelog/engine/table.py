@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from labelog.engine.bodies import edges, regrouped
@@ -104,9 +105,10 @@ class Table:
 
     # Labels
 
+    @cached_property
     def merged(self) -> bool:
         """Whether any labels were ever merged; if not, each is its own body."""
-        return bool(self.staged.bodies) or self.journal.merged()
+        return self.journal.merged()
 
     def highest(self) -> int:
         """No label in use is higher."""
@@ -116,7 +118,9 @@ class Table:
     def body(self, label: int) -> int:
         """The body that a label belongs to: itself, if it is not merged."""
         body = self.staged.bodies.get(label)
-        return self.journal.body(label, self.revision) if body is None else body
+        if body is not None:
+            return body
+        return self.journal.body(label, self.revision) if self.merged else label
 
     def members(self, body: int) -> list[int]:
         """The labels that make up a body, ascending; none if it is a part of another."""
@@ -129,10 +133,14 @@ class Table:
         found = self.value(Space.LABEL, body, CLASS)
         return found if isinstance(found, int) else None
 
+    def parent_named(self, body: int) -> int:
+        """The label that is said to be the parent of a body, 0 if none."""
+        named = self.value(Space.LABEL, body, PARENT)
+        return named if isinstance(named, int) else 0
+
     def parent(self, body: int) -> int:
         """The body that a body lies in, 0 if none."""
-        named = self.value(Space.LABEL, body, PARENT)
-        return self.body(named) if isinstance(named, int) else 0
+        return self.body(self.parent_named(body))
 
     def ancestors(self, body: int) -> Iterator[int]:
         """A body's parent, the parent's parent and so on. Raises Invalid if that leads back."""
@@ -154,12 +162,6 @@ class Table:
         for each in found:
             found += self.children(each)
         return found
-
-    @staticmethod
-    def attributes(said: Mapping[str, Value]) -> dict[str, Any]:
-        """The attributes among the fields of a label."""
-        return {name.removeprefix(ATTRIBUTE): json.loads(str(value)) for name, value in said.items()
-                if name.startswith(ATTRIBUTE)}  # fmt: skip
 
     # Classes
 
@@ -242,6 +244,12 @@ class Table:
                 raise kind(f"label {label} names label {value}, which would be no more", label=label)
 
 
+def attributes(said: Mapping[str, Value]) -> dict[str, Any]:
+    """The attributes of a label, of all that is said of it."""
+    return {name.removeprefix(ATTRIBUTE): json.loads(str(value)) for name, value in said.items()
+            if name.startswith(ATTRIBUTE)}  # fmt: skip
+
+
 def _class(number: int, fields: dict[str, Any], names: dict[int, str]) -> LabelClass:
     """A class from what is said of it; it names others as they are called now."""
 
@@ -266,37 +274,42 @@ def class_facts(entry: LabelClass, ids: dict[str, int]) -> dict[str, Value]:
     }
 
 
-def _class_id(cls: Any, ids: Mapping[str, int]) -> int:
-    """The id of a class given by name or id (a whole number by type, lest a fact be one that can't be kept)."""
+def label_facts(fields: Mapping[str, Any], ids: Mapping[str, int]) -> dict[str, Value]:
+    """What is to be said of a label: of `cls` (name or id), `parent`, `name` and attributes those that are given."""
+    said: dict[str, Value] = {}
+    for name, value in fields.items():
+        if name == "cls":
+            said[CLASS] = None if value is None else _class_number(value, ids)
+        elif name == "parent":
+            said[PARENT] = checked_label(value or 0) or None
+        elif name == "name":
+            if not (value is None or _is_text(value)):
+                raise Invalid(f"the name of a label is a text, not {value!r}")
+            said[NAME] = value
+        else:
+            if not _is_text(name):
+                raise Invalid(f"the name of an attribute is a text, not {name!r}")
+            try:
+                said[ATTRIBUTE + name] = None if value is None else json.dumps(value, sort_keys=True, allow_nan=False)
+            except (TypeError, ValueError):
+                raise Invalid(f"attribute {name} is something that JSON can say, not {value!r}") from None
+    return said
+
+
+def _class_number(cls: Any, ids: Mapping[str, int]) -> int:
+    """The id of a class given by name or id, as a plain number: what is hashed must be what is stored."""
     try:
-        number = ids[cls] if isinstance(cls, str) else whole(cls)
-    except (KeyError, TypeError):
+        number = ids.get(cls) if isinstance(cls, str) else whole(cls)
+    except TypeError:
         number = None
     if number is None or number not in ids.values():
         raise NotFound(f"there is no class {cls!r}; there are: {', '.join(ids) or 'none'}")
     return number
 
 
-def _encodable(text: str) -> bool:
-    """Whether a text can be kept as UTF-8: half of a surrogate pair can't."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in text)
-
-
-def label_facts(fields: Mapping[str, Any], ids: Mapping[str, int]) -> dict[str, Value]:
-    """What is to be said of a label: of `cls` (name or id), `parent`, `name` and attributes those that are given."""
-    said: dict[str, Value] = {}
-    for name, value in fields.items():
-        if name == "cls":
-            said[CLASS] = None if value is None else _class_id(value, ids)
-        elif name == "parent":
-            said[PARENT] = checked_label(value or 0) or None
-        elif name == "name":
-            if not (value is None or (isinstance(value, str) and _encodable(value))):
-                raise Invalid(f"the name of a label is a text, not {value!r}")
-            said[NAME] = value
-        else:
-            try:
-                said[ATTRIBUTE + name] = None if value is None else json.dumps(value, sort_keys=True, allow_nan=False)
-            except (TypeError, ValueError):
-                raise Invalid(f"attribute {name} is something that JSON can say, not {value!r}") from None
-    return said
+def _is_text(value: Any) -> bool:
+    """Whether it is a text that has bytes: half of a surrogate pair has none."""
+    try:
+        return isinstance(value, str) and value.encode() is not None
+    except UnicodeEncodeError:
+        return False

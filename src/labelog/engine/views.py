@@ -25,8 +25,6 @@ PLAIN = ("instance", "fragment", "semantic")
 
 Tables = Callable[[], AbstractContextManager[Table]]
 
-Resolve = Callable[[Table, int], int]
-
 
 class LabelMap:
     """Labels as stored -> values of a view, worked out as they are met. Thread safe.
@@ -36,22 +34,29 @@ class LabelMap:
     name : of the view.
     tables : opens the label table as the view shall see it.
     dtype : of the values.
+    before : the map of the same view and dtype when the table was another; what it knows is taken over.
 
     Raises NotFound for a name that is none, Invalid for a dtype that is not an integer's.
     """
 
-    def __init__(self, name: str, tables: Tables, dtype: DTypeLike) -> None:
+    def __init__(self, name: str, tables: Tables, dtype: DTypeLike, before: LabelMap | None = None) -> None:
         self.name = name
         self._tables = tables
         with tables() as table:
-            self._resolve = _resolver(name, table)
-            self.same = name == "fragment" or (name == "instance" and not (table.merged()))
+            self._classes = _classes(name, table)
+            self.same = name == "fragment" or (name == "instance" and not (table.merged or table.staged.bodies))
         self.dtype = np.dtype(dtype)
         if self.dtype.kind not in "iu" or not self.dtype.isnative:
             raise Invalid(f"a view is of an integer dtype in this machine's byte order, not {self.dtype}")
         self._most = int(np.iinfo(self.dtype).max)
-        self._known: dict[int, int] = {0: 0}
+        self._known: dict[int, int] = dict(before._known) if before else {0: 0}
+        self._bodies: dict[int, int] = dict(before._bodies) if before else {0: 0}
+        self._asked: set[int] = set(before._asked) if before else set()  # labels on which what is known depends
         self._kept: dict[int, tuple[weakref.ref[Runs], NDArray[Any]]] = {}
+
+    def depends_on(self, labels: Iterable[int]) -> bool:
+        """Whether anything that it knows might change with what is said of these labels."""
+        return not self._asked.isdisjoint(labels)
 
     def values(self, runs: Runs) -> NDArray[Any]:
         """What to write for each entry of a chunk's palette."""
@@ -87,8 +92,28 @@ class LabelMap:
         if missing:
             with self._tables() as table:
                 for label in missing:
-                    known[label] = self._resolve(table, label)
+                    body = table.body(label)
+                    self._asked.update((label, body))
+                    known[label] = body if self._classes is None else self._of_body(table, body)
         return [known[label] for label in labels]
+
+    def _of_body(self, table: Table, body: int) -> int:
+        """The value of a body: its own, or that of the nearest around it that has one."""
+        found, path = self._bodies, []
+        while body not in found:
+            path.append(body)
+            cls = table.class_of(body)
+            if cls is not None and (self.name == "semantic" or cls in (self._classes or ())):
+                found[body] = cls if self.name == "semantic" else body
+            else:
+                named = table.parent_named(body)
+                body = table.body(named)
+                self._asked.update((named, body))
+                if body in path:
+                    raise Invalid(f"label {body} is its own ancestor", label=body)
+        for each in path:
+            found[each] = found[body]
+        return found[body]
 
 
 def smallest(name: str, table: Table) -> np.dtype[Any]:
@@ -97,32 +122,14 @@ def smallest(name: str, table: Table) -> np.dtype[Any]:
     return np.min_scalar_type(max(table.classes, default=0) if name == "semantic" else table.highest())
 
 
-def _resolver(name: str, table: Table) -> Resolve:
-    """How a view finds the value of a label."""
+def _classes(name: str, table: Table) -> set[int] | None:
+    """The classes whose objects a view shows; None if that does not depend on classes."""
     if name in ("fragment", "instance"):
-        return lambda table, label: table.body(label)
+        return None
     if name == "semantic":
-        return _semantic
+        return set(table.classes)
     try:
-        chosen = table.kinds(table.class_id(name))
+        return table.kinds(table.class_id(name))
     except NotFound:
         names = ", ".join([*PLAIN, *(known.name for known in table.classes.values())])
         raise NotFound(f"there is no view {name!r}; there are {names}") from None
-    return lambda table, label: _nearest(table, label, chosen)
-
-
-def _semantic(table: Table, label: int) -> int:
-    body = table.body(label)
-    for each in (body, *table.ancestors(body)):
-        cls = table.class_of(each)
-        if cls is not None:
-            return cls
-    return 0
-
-
-def _nearest(table: Table, label: int, classes: set[int]) -> int:
-    body = table.body(label)
-    for each in (body, *table.ancestors(body)):
-        if table.class_of(each) in classes:
-            return each
-    return 0

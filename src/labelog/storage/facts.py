@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 import apsw
 
+from labelog.errors import Invalid
 from labelog.geometry import Box
-from labelog.storage.journal import MERGE, PARENT, Fact, Key, Space, Value, pack_numbers, unpack_numbers
+from labelog.storage.journal import CLASS, MERGE, PARENT, Fact, Key, Space, Value, pack_numbers, unpack_numbers
 
 WRAP = 2**64  # labels from 2^63 up are stored less this: SQLite's integers are signed
 OWN_IDS = 2**62  # labels from here on are never handed out
@@ -111,11 +112,8 @@ class Facts:
 
     def facts_by(self, revision: int) -> list[Fact]:
         """What one commit wrote, ascending by key."""
-        rows = self._db.execute(
-            "SELECT space, subject, field, origin, step, value FROM facts WHERE revision = ? ORDER BY 1, 2, 3",
-            (revision,),
-        )
-        return [_fact(_loaded(*row[:3]), *row[3:]) for row in rows]
+        query = "SELECT space, subject, field, origin, step, value FROM facts WHERE revision = ?"
+        return sorted(_fact(_loaded(*row[:3]), *row[3:]) for row in self._db.execute(query, (revision,)))
 
     def last_facts(self, upto: int) -> int:
         """The newest revision up to `upto` that wrote any fact; -1 if none has."""
@@ -130,6 +128,16 @@ class Facts:
             known = self.fact(Key(space, _loaded_subject(space, subject), field), upto)
             if known is not None and known.value == value:
                 yield known.key.subject
+
+    def class_counts(self, upto: int) -> dict[int, int]:
+        """How many bodies have each class, by its id, as of a revision."""
+        rows = self.rows(
+            "SELECT value, count(*) FROM (SELECT subject, value, max(revision) AS newest FROM facts WHERE space = 0 "
+            "AND field = ? AND revision <= ? GROUP BY subject) WHERE newest >= 0 AND value IS NOT NULL "
+            "AND subject = coalesce((SELECT body FROM bodies WHERE label = subject AND revision <= ? "
+            "ORDER BY revision DESC LIMIT 1), subject) GROUP BY value", CLASS, upto, upto,
+        )  # fmt: skip
+        return dict(rows)
 
     # Bodies
 
@@ -178,6 +186,13 @@ class Facts:
         """The labels whose body changed, after < revision <= upto."""
         query = "SELECT DISTINCT label FROM bodies WHERE revision > ? AND revision <= ?"
         return {unsigned(label) for (label,) in self.rows(query, after, upto)}
+
+    def placed(self, after: int, upto: int) -> set[int] | None:
+        """The labels whose class or parent was said, after < revision <= upto; None if anything was of a class."""
+        query = ("SELECT DISTINCT space, subject FROM facts WHERE revision > ? AND revision <= ? "
+                 f"AND (space = {int(Space.CLASS)} OR (space = {int(Space.LABEL)} AND field IN (?, ?)))")  # fmt: skip
+        rows = self.rows(query, after, upto, CLASS, PARENT)
+        return None if any(space == Space.CLASS for space, _ in rows) else {unsigned(label) for _, label in rows}
 
     # Occupancy
 
@@ -249,8 +264,10 @@ class Facts:
         self._insert("OR IGNORE INTO haunts", [(signed(label), chunk) for label, chunk in pairs])
 
     def take_labels(self, count: int) -> int:
-        """The first of so many labels in a row that nobody else will be given."""
+        """The first of so many labels in a row that nobody else will be given. Raises Invalid if none are left."""
         first = self.next_label()
+        if first + count > OWN_IDS:
+            raise Invalid(f"label {first - 1} is in use; labels are handed out up to {OWN_IDS - 1}, above all in use")
         self._db.execute("UPDATE volume SET next = ?", (first + count,))
         return first
 
