@@ -87,9 +87,7 @@ class Store:
 
     def head(self) -> int:
         """The newest revision, other processes' commits included."""
-        with self.journal.reading() as journal:
-            head = journal.head()
-        return self.advance(head)
+        return self.advance(self.journal.head())
 
     def advance(self, head: int) -> int:
         """Learn which chunks changed up to `head`."""

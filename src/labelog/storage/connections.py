@@ -9,9 +9,9 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import apsw
 import apsw.sqlite_extra
@@ -160,6 +160,19 @@ class Connections:
             self._idle.append((how, connection))
             if self.closed:  # meanwhile, so that nobody else will
                 self._close_idle()
+
+    def value(self, query: str) -> Any:
+        """What a query gives. As by `reading`, without its layers: for what is asked at each read of a volume."""
+        if self.writable:
+            with working, suppress(IndexError, apsw.Error):  # none is idle, or it fails: then as usual
+                entry = self._idle.pop()
+                found = entry[1].execute(query).get
+                self._idle.append(entry)
+                if self.closed:
+                    self._close_idle()
+                return found
+        with self.reading() as connection:
+            return connection.execute(query).get
 
     def refuse_closed(self) -> None:
         if self.closed:

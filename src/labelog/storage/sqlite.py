@@ -55,6 +55,8 @@ CREATE TABLE kept (chunk INTEGER, revision INTEGER, data BLOB NOT NULL,
 PRAGMA user_version = {FORMAT};
 """
 
+HEAD_QUERY = "SELECT max(revision) FROM edits"
+
 PLACE = struct.Struct("<QQ")  # chunk and revision, before a delta's bytes for its CRC
 
 KINDS = tuple(Kind)  # a kind is stored as its place here
@@ -167,6 +169,10 @@ class SqliteJournal:
         with self._connections.reading() as connection:
             yield Reader(connection)
 
+    def head(self) -> int:
+        """The newest revision."""
+        return int(self._connections.value(HEAD_QUERY))
+
     # Writing
 
     @contextmanager
@@ -270,7 +276,7 @@ class Reader(Facts):
 
     def head(self) -> int:
         """The newest revision."""
-        return int(self._get("SELECT max(revision) FROM edits"))
+        return int(self._get(HEAD_QUERY))
 
     def chain(self, revision: int) -> bytes | None:
         """The chain hash of a revision."""
