@@ -43,9 +43,10 @@ def occupancy(journal: Facts, chunk: int, revision: int, delta: Delta, runs: Run
     changed = exchanged(delta, runs.shape)
     found: dict[int, Occupied | None] = dict.fromkeys(sorted(changed))
     if len(changed) <= FEW:
+        before = {entry.label: entry for entry in journal.occupied_in(chunk, list(found), revision)}
         for label in found:
-            before = journal.occupied_in(chunk, label, revision)
-            found[label] = _reckoned(before or Occupied(label, chunk, revision, 0, NOWHERE), revision, *changed[label])
+            was = before.get(label) or Occupied(label, chunk, revision, 0, NOWHERE)
+            found[label] = _reckoned(was, revision, *changed[label])
     open_ = {label for label, entry in found.items() if entry is None}
     if open_:
         found |= {entry.label: entry for entry in counted(chunk, revision, runs, open_)}

@@ -8,14 +8,15 @@ voxels each label has in each chunk, and where.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from struct import Struct
 from typing import Any, NamedTuple
 
 import apsw
 
 from labelog.errors import Invalid
 from labelog.geometry import Box
-from labelog.storage.journal import CLASS, MERGE, PARENT, Fact, Key, Space, Value, pack_numbers, unpack_numbers
+from labelog.storage.journal import CLASS, MERGE, PARENT, Fact, Key, Space, Value
 
 WRAP = 2**64  # labels from 2^63 up are stored less this: SQLite's integers are signed
 OWN_IDS = 2**62  # labels from here on are never handed out
@@ -45,6 +46,10 @@ def signed(label: int) -> int:
 def unsigned(number: int) -> int:
     """The label that SQLite keeps so."""
     return number % WRAP
+
+
+BOUNDS = Struct("<6I")
+NO_BOUNDS = (0, 0, 0, -1, -1, -1)
 
 
 class Occupied(NamedTuple):
@@ -199,17 +204,18 @@ class Facts:
     def occupied(self, label: int, upto: int) -> Iterator[Occupied]:
         """Where a label's own voxels are as of a revision, chunk by chunk, ascending."""
         for (chunk,) in self.rows("SELECT chunk FROM haunts WHERE label = ? ORDER BY chunk", signed(label)):
-            entry = self.occupied_in(chunk, label, upto)
-            if entry is not None and entry.voxels:
-                yield entry
+            for entry in self.occupied_in(chunk, [label], upto):
+                if entry.voxels:
+                    yield entry
 
-    def occupied_in(self, chunk: int, label: int, upto: int) -> Occupied | None:
-        """What is written of a label in a chunk as of a revision."""
-        row = self._get(
-            "SELECT chunk, label, revision, voxels, bounds FROM occupancy WHERE chunk = ? AND label = ? "
-            "AND revision <= ? ORDER BY revision DESC LIMIT 1", chunk, signed(label), upto,
-        )  # fmt: skip
-        return None if row is None else _occupied(*row)
+    def occupied_in(self, chunk: int, labels: Sequence[int], upto: int) -> list[Occupied]:
+        """What is written of some labels in a chunk as of a revision; nothing of those that never were in it."""
+        if not labels:
+            return []
+        one = ("SELECT * FROM (SELECT chunk, label, revision, voxels, bounds FROM occupancy WHERE chunk = ? "
+               "AND label = ? AND revision <= ? ORDER BY revision DESC LIMIT 1)")  # fmt: skip
+        values = [value for label in labels for value in (chunk, signed(label), upto)]
+        return [_occupied(*row) for row in self._db.execute(" UNION ALL ".join([one] * len(labels)), values)]
 
     def all_occupied(self, upto: int) -> Iterator[Occupied]:
         """Where all labels' own voxels are as of a revision, ascending by chunk."""
@@ -315,12 +321,14 @@ def _known(space: Space, subject: int, field: str, value: Value) -> Iterator[tup
 
 
 def _occupied(chunk: int, label: int, revision: int, voxels: int, bounds: bytes) -> Occupied:
-    z0, z1, y0, y1, x0, x1 = unpack_numbers(bounds, steps=False) or (0,) * 6
-    return Occupied(unsigned(label), chunk, revision, voxels, Box((z0, y0, x0), (z0 + z1, y0 + y1, x0 + x1)))
+    z0, y0, x0, z1, y1, x1 = BOUNDS.unpack(bounds) if len(bounds) == BOUNDS.size else bounds or NO_BOUNDS
+    return Occupied(unsigned(label), chunk, revision, voxels, Box((z0, y0, x0), (z1 + 1, y1 + 1, x1 + 1)))
 
 
 def _pack_bounds(box: Box) -> bytes:
-    if not box.stop[0]:
+    """First and last voxel along z, y, x: a byte each if that is enough."""
+    (z0, y0, x0), (z1, y1, x1) = box
+    if not z1:
         return b""
-    pairs = zip(box.start, box.shape, strict=True)
-    return pack_numbers([number for pair in pairs for number in pair], steps=False)
+    numbers = z0, y0, x0, z1 - 1, y1 - 1, x1 - 1
+    return bytes(numbers) if max(numbers) < 256 else BOUNDS.pack(*numbers)

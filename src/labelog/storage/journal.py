@@ -157,21 +157,20 @@ def link(before: bytes, record: Record, deltas: dict[int, bytes], facts: Sequenc
     return state.digest()
 
 
-def pack_numbers(numbers: Sequence[int], *, steps: bool = True) -> bytes:
-    """Numbers, 7 bits a byte, low ones first; of ascending ones the steps between them."""
+def pack_numbers(numbers: Sequence[int]) -> bytes:
+    """Ascending numbers as the differences between them, 7 bits a byte, low ones first."""
     out = bytearray()
     before = 0
     for number in numbers:
-        rest = number - before
-        before = number if steps else 0
-        while rest >= 0x80:
-            out.append(rest & 0x7F | 0x80)
-            rest >>= 7
-        out.append(rest)
+        step, before = number - before, number
+        while step >= 0x80:
+            out.append(step & 0x7F | 0x80)
+            step >>= 7
+        out.append(step)
     return bytes(out)
 
 
-def unpack_numbers(data: bytes, *, steps: bool = True) -> tuple[int, ...]:
+def unpack_numbers(data: bytes) -> tuple[int, ...]:
     """The inverse of `pack_numbers`."""
     numbers: list[int] = []
     number = shift = before = 0
@@ -179,8 +178,7 @@ def unpack_numbers(data: bytes, *, steps: bool = True) -> tuple[int, ...]:
         number |= (byte & 0x7F) << shift
         shift += 7
         if byte < 0x80:
-            number += before
-            before = number if steps else 0
-            numbers.append(number)
+            before += number
+            numbers.append(before)
             number = shift = 0
     return tuple(numbers)
