@@ -63,7 +63,7 @@ def check(store: Store, progress: Callable[[int, int], None] | None = None) -> R
         for path in store.base.stray():
             report.problems.append(f"{path} does not belong to the volume")
         with store.journal.reading() as journal:
-            by_chunk = occupancy_by_chunk(journal)
+            by_chunk = occupancy_by_chunk(journal, upto)
             ahead = next(by_chunk, None)
             for done, chunk in enumerate(chunks):
                 while ahead is not None and ahead[0] < chunk:

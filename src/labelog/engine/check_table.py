@@ -53,9 +53,9 @@ def _bodies(journal: Facts, upto: int) -> dict[int, int]:
     return {label: journal.body(label, upto) for label in journal.rebodied(-1, upto)}
 
 
-def occupancy_by_chunk(journal: Facts) -> Iterator[tuple[int, dict[int, list[Occupied]]]]:
-    """What is written of occupancy: chunk, then revision -> entries."""
-    for chunk, entries in groupby(journal.occupied_ever(), key=lambda entry: entry.chunk):
+def occupancy_by_chunk(journal: Facts, upto: int) -> Iterator[tuple[int, dict[int, list[Occupied]]]]:
+    """What is written of occupancy up to a revision: chunk, then revision -> entries."""
+    for chunk, entries in groupby(journal.occupied_ever(upto), key=lambda entry: entry.chunk):
         by_revision: dict[int, list[Occupied]] = defaultdict(list)
         for entry in entries:
             by_revision[entry.revision].append(entry)

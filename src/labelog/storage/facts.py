@@ -225,10 +225,10 @@ class Facts:
         )  # fmt: skip
         return (_occupied(*row) for row in rows if row[3])
 
-    def occupied_ever(self) -> Iterator[Occupied]:
-        """All that was ever written of occupancy, ascending by chunk."""
-        rows = self._db.execute("SELECT chunk, label, revision, voxels, bounds FROM occupancy ORDER BY 1, 2, 3")
-        return (_occupied(*row) for row in rows)
+    def occupied_ever(self, upto: int) -> Iterator[Occupied]:
+        """All that was written of occupancy up to a revision, ascending by chunk."""
+        query = "SELECT chunk, label, revision, voxels, bounds FROM occupancy WHERE revision <= ? ORDER BY 1, 2, 3"
+        return (_occupied(*row) for row in self._db.execute(query, (upto,)))
 
     def highest(self) -> int:
         """The highest label that ever had voxels or facts; 0 if none has."""
