@@ -8,12 +8,13 @@ rest on it. Anything with several arrays or a boolean mask looks up single voxel
 from __future__ import annotations
 
 import itertools
+import math
 import operator
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from labelog.errors import Invalid, OutOfBounds
 from labelog.geometry import Box, Triple
@@ -204,3 +205,59 @@ def within(value: Any, shape: Triple) -> Box:
     if not all(0 <= a <= b <= n for a, b, n in zip(*found, shape, strict=True)):
         raise OutOfBounds(f"the box {found} does not lie within the volume's {Box((0, 0, 0), shape)}", box=found)
     return found
+
+
+class Voxels:
+    """An array (z, y, x) that is read box by box and never changes: what snapshots, views and images have in common.
+
+    Whoever is one has `shape` and `dtype`, fills arrays in `_fill`, and finds single voxels in `_lookup`.
+    """
+
+    ndim = 3
+    shape: Triple
+    dtype: np.dtype[Any]
+
+    def _fill(self, box: Box, out: NDArray[Any]) -> None:
+        raise NotImplementedError
+
+    def _lookup(self, points: NDArray[np.int64]) -> NDArray[Any]:
+        raise NotImplementedError
+
+    @property
+    def size(self) -> int:
+        """Voxels."""
+        return math.prod(self.shape)
+
+    def read(self, box: Box | tuple[Triple, Triple] | None = None, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """The values of a box.
+
+        Parameters
+        ----------
+        box : half-open bounds, start and stop (z, y, x), in voxels of this array; the whole of it if None.
+        out : a writable array of the box's shape and of this dtype to fill, of any strides; a new one if None.
+
+        Raises OutOfBounds for a box outside the array, Invalid for an `out` that does not fit, Corrupt (naming the
+        place) for damaged bytes.
+        """
+        bounds = Box((0, 0, 0), self.shape) if box is None else within(box, self.shape)
+        if out is None:
+            out = np.empty(bounds.shape, self.dtype)
+        elif not (isinstance(out, np.ndarray) and out.dtype == self.dtype and out.shape == bounds.shape):
+            found = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+            raise Invalid(f"out must be a {self.dtype} array of shape {bounds.shape}, not {found}")
+        elif not out.flags.writeable:
+            raise Invalid("out must be writable")
+        self._fill(bounds, out)
+        return out
+
+    def __getitem__(self, index: Any) -> Any:
+        return read(index, self.shape, self.dtype, self._fill, self._lookup)
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        if copy is False:
+            raise ValueError("voxels are decoded: an array of them is always a copy")
+        values = self.read()
+        return values if dtype is None else values.astype(dtype, copy=False)
+
+    def __len__(self) -> int:
+        return self.shape[0]

@@ -30,7 +30,7 @@ from labelog.cli.arguments import (
 from labelog.cli.printing import by, bytes_on_disk, counted, print_facts, print_json, sized
 from labelog.cli.progress import progress
 from labelog.engine.load import CHUNKS
-from labelog.engine.snapshot import View, Voxels
+from labelog.engine.snapshot import Revision, View
 from labelog.engine.volume import Volume
 from labelog.errors import Invalid
 from labelog.formats import Colour, Stack
@@ -246,20 +246,20 @@ def _size(path: str) -> int:
     return bytes_on_disk(path) if Path(path).is_dir() else Path(path).stat().st_size
 
 
-def viewed(volume: Volume, arguments: argparse.Namespace) -> Voxels:
+def viewed(volume: Volume, arguments: argparse.Namespace) -> Revision:
     """The volume at the revision asked for, seen as asked for."""
     snapshot = volume.at(arguments.revision)
     return snapshot.view(arguments.view) if arguments.view else snapshot
 
 
-def colours_of(labels: Voxels) -> dict[int, Colour]:
+def colours_of(labels: Revision) -> dict[int, Colour]:
     """The colours of what is seen, as numbers: those of the classes, or those that came with the volume."""
     if isinstance(labels, View) and labels.name == "semantic":
         return {known.id: colour(known.colour) for known in labels.snapshot.classes.values() if known.colour}
     return {label: colour(shade) for label, shade in labels.volume.colours.items()}
 
 
-def _stack(labels: Voxels, box: Box, every: bool, update: Update) -> Stack:
+def _stack(labels: Revision, box: Box, every: bool, update: Update) -> Stack:
     """A part of a snapshot or view as a stack; if `every`, labels that have no colour get one as they are met."""
     colours = colours_of(labels)
     if every:

@@ -31,7 +31,7 @@ from labelog.cli.arguments import (
 from labelog.cli.files import colours_of, viewed
 from labelog.cli.printing import by, bytes_on_disk, commit_facts, counted, listed, print_facts, print_json, sized, table
 from labelog.cli.wording import said, some
-from labelog.engine.snapshot import Voxels
+from labelog.engine.snapshot import Revision
 from labelog.engine.volume import Volume
 from labelog.errors import OutOfBounds
 from labelog.formats import picture
@@ -169,7 +169,7 @@ def _columns(pixels: NDArray[np.uint8]) -> int:
     return max(1, min(terminal.columns, 2 * (terminal.lines - 2) * width // height))
 
 
-def _slice(labels: Voxels, arguments: argparse.Namespace) -> NDArray[Any]:
+def _slice(labels: Revision, arguments: argparse.Namespace) -> NDArray[Any]:
     """The slice asked for: (y, x), (z, x) or (z, y)."""
     box = within(labels.volume, arguments.box)
     axis = next((axis for axis, name in enumerate(AXES) if getattr(arguments, name) is not None), 0)

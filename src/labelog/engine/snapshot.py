@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import weakref
 from abc import abstractmethod
 from datetime import datetime
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from labelog import indexing
 from labelog.engine.classes import LabelClass
 from labelog.engine.objects import Labels
 from labelog.engine.regions import Region, Unannotated, regions
@@ -20,6 +18,7 @@ from labelog.engine.views import LabelMap
 from labelog.errors import Invalid, NotFound
 from labelog.geometry import Box, Triple
 from labelog.image import Image
+from labelog.indexing import Voxels
 from labelog.kernels.runs import Runs
 from labelog.storage.journal import IMAGE, Space
 
@@ -27,10 +26,9 @@ if TYPE_CHECKING:
     from labelog.engine.volume import Volume
 
 
-class Voxels:
-    """An array of voxels (z, y, x) at a revision that never changes: what snapshots and views have in common."""
+class Revision(Voxels):
+    """The labels of a revision, through a map: what snapshots and views have in common."""
 
-    ndim = 3
     volume: Volume
     revision: int
 
@@ -39,12 +37,12 @@ class Voxels:
     def _map(self) -> LabelMap: ...
 
     @property
-    def dtype(self) -> np.dtype[Any]:
+    def dtype(self) -> np.dtype[Any]:  # type: ignore[override]
         """Of the values: an integer's."""
         return self._map.dtype
 
     @property
-    def shape(self) -> Triple:
+    def shape(self) -> Triple:  # type: ignore[override]
         """Voxels along z, y, x."""
         return self.volume.shape
 
@@ -52,11 +50,6 @@ class Voxels:
     def chunks(self) -> Triple:
         """Voxels of a chunk along z, y, x."""
         return self.volume.chunks
-
-    @property
-    def size(self) -> int:
-        """Voxels."""
-        return math.prod(self.shape)
 
     @property
     def voxel_size(self) -> tuple[float, float, float]:
@@ -68,28 +61,6 @@ class Voxels:
         """The unit of voxel sizes, such as `nm`."""
         return self.volume.unit
 
-    def read(self, box: Box | tuple[Triple, Triple] | None = None, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """The values of a box.
-
-        Parameters
-        ----------
-        box : half-open bounds, start and stop (z, y, x); the whole volume if None.
-        out : a writable array of the box's shape and of this dtype to fill, of any strides; a new one if None.
-
-        Raises OutOfBounds for a box outside the volume, Invalid for an `out` that does not fit, Corrupt (naming the
-        chunk) for damaged bytes.
-        """
-        bounds = Box((0, 0, 0), self.shape) if box is None else indexing.within(box, self.shape)
-        if out is None:
-            out = np.empty(bounds.shape, self.dtype)
-        elif not (isinstance(out, np.ndarray) and out.dtype == self.dtype and out.shape == bounds.shape):
-            found = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
-            raise Invalid(f"out must be a {self.dtype} array of shape {bounds.shape}, not {found}")
-        elif not out.flags.writeable:
-            raise Invalid("out must be writable")
-        self._fill(bounds, out)
-        return out
-
     def _runs(self, chunk: int) -> Runs:
         return self.volume.store.runs(chunk, self.revision)
 
@@ -99,20 +70,8 @@ class Voxels:
     def _lookup(self, points: NDArray[np.int64]) -> NDArray[Any]:
         return self.volume.store.lookup(points, self._runs, self._map)
 
-    def __getitem__(self, index: Any) -> Any:
-        return indexing.read(index, self.shape, self.dtype, self._fill, self._lookup)
-
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
-        if copy is False:
-            raise ValueError("labels are decoded: an array of them is always a copy")
-        labels = self.read()
-        return labels if dtype is None else labels.astype(dtype)
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Voxels) and self.__dask_tokenize__() == other.__dask_tokenize__()
+        return isinstance(other, Revision) and self.__dask_tokenize__() == other.__dask_tokenize__()
 
     def __hash__(self) -> int:
         return hash(self.__dask_tokenize__())
@@ -121,7 +80,7 @@ class Voxels:
     def __dask_tokenize__(self) -> tuple[Any, ...]: ...
 
 
-class Snapshot(Voxels):
+class Snapshot(Revision):
     """A volume at a revision: an array of instance labels (z, y, x), uint64, that never changes.
 
     What dask, xarray and napari are given. Pickles as address and revision, and opens the volume again where it is
@@ -198,7 +157,7 @@ class Snapshot(Voxels):
         return _reopened, (self.volume.address, self.revision)
 
 
-class View(Voxels):
+class View(Revision):
     """A snapshot seen through a label map: array-like, read only. Get one from `Volume.view` or `Snapshot.view`."""
 
     def __init__(self, snapshot: Snapshot, name: str, dtype: DTypeLike | None = None,

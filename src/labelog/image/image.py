@@ -6,17 +6,17 @@ import os
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
-from labelog import indexing
-from labelog.errors import Corrupt, Invalid, OutOfBounds
+from labelog.errors import Corrupt, OutOfBounds
 from labelog.geometry import Box, Grid, Triple
 from labelog.image import ome
 from labelog.image.address import Address, is_remote, open_blosc2, open_member, open_zarr, resolve
 from labelog.image.level import Lengths, Level
+from labelog.indexing import Voxels
 
 
-class Image:
+class Image(Voxels):
     """A grey picture (z, y, x), read only: an array-like of the source's own dtype, uint8, uint16, float32 or other.
 
     What dask, xarray and napari are given. It is one scale of the picture, the finest unless taken from `scales`.
@@ -31,8 +31,6 @@ class Image:
     number : which scale this is; 0 is the finest.
     """
 
-    ndim = 3
-
     def __init__(self, address: str, kind: str, levels: tuple[Level, ...], number: int = 0) -> None:
         self.address = address
         self.kind = kind
@@ -41,12 +39,12 @@ class Image:
         self._level = levels[number]
 
     @property
-    def shape(self) -> Triple:
+    def shape(self) -> Triple:  # type: ignore[override]
         """Voxels along z, y, x."""
         return self._level.shape
 
     @property
-    def dtype(self) -> np.dtype[Any]:
+    def dtype(self) -> np.dtype[Any]:  # type: ignore[override]
         """Of the voxels, in native byte order."""
         return self._level.dtype
 
@@ -54,11 +52,6 @@ class Image:
     def chunks(self) -> Triple:
         """Voxels of a stored chunk along z, y, x."""
         return self._level.chunks
-
-    @property
-    def size(self) -> int:
-        """Voxels."""
-        return int(np.prod(self.shape, dtype=object))
 
     @property
     def voxel_size(self) -> Lengths | None:
@@ -87,29 +80,6 @@ class Image:
         except (IndexError, TypeError):
             raise OutOfBounds(f"{self.address} has scales 0 to {len(self._levels) - 1}, not {number!r}") from None
 
-    def read(self, box: Box | tuple[Triple, Triple] | None = None,
-             out: NDArray[Any] | None = None) -> NDArray[Any]:  # fmt: skip
-        """The voxels of a box.
-
-        Parameters
-        ----------
-        box : half-open bounds, start and stop (z, y, x), in voxels of this scale; the whole of it if None.
-        out : a writable array of the box's shape and the image's dtype to fill, of any strides; a new one if None.
-
-        Raises OutOfBounds for a box outside the image, Invalid for an `out` that does not fit, Corrupt (naming array
-        and box) for damaged bytes. A chunk that is not there has the array's fill value, as Zarr defines it.
-        """
-        bounds = Box((0, 0, 0), self.shape) if box is None else indexing.within(box, self.shape)
-        if out is None:
-            out = np.empty(bounds.shape, self.dtype)
-        elif not (isinstance(out, np.ndarray) and out.dtype == self.dtype and out.shape == bounds.shape):
-            found = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
-            raise Invalid(f"out must be a {self.dtype} array of shape {bounds.shape}, not {found}")
-        elif not out.flags.writeable:
-            raise Invalid("out must be writable")
-        self._fill(bounds, out)
-        return out
-
     def reference(self, folder: Address) -> dict[str, str]:
         """What a volume in `folder` remembers of its image, as JSON: the address, relative if it is inside, and kind.
 
@@ -137,18 +107,6 @@ class Image:
                 found = self.read(Box((z0, y0, x0), (z1, y1, x1)))
                 out[group] = found[tuple((here - (z0, y0, x0)).T)]
         return out
-
-    def __getitem__(self, index: Any) -> Any:
-        return indexing.read(index, self.shape, self.dtype, self._fill, self._lookup)
-
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
-        if copy is False:
-            raise ValueError("images are decoded: an array of one is always a copy")
-        voxels = self.read()
-        return voxels if dtype is None else voxels.astype(dtype, copy=False)
-
-    def __len__(self) -> int:
-        return self.shape[0]
 
     def __repr__(self) -> str:
         z, y, x = self.shape
