@@ -16,7 +16,7 @@ from labelog.engine import drawing
 from labelog.engine.commit import Batch, Draft, Outcome, Patches, refuse_unseen
 from labelog.engine.naming import MADE, Naming
 from labelog.engine.occupancy import owned
-from labelog.engine.splitting import Extent, Parts, Split, by_components, by_seeds
+from labelog.engine.splitting import Extent, Parts, Split, by_components, by_seeds, checked_seeds
 from labelog.engine.store import Store, layered
 from labelog.engine.table import Staged, Table
 from labelog.engine.values import checked_label, checked_labels, checked_object, label_set
@@ -26,7 +26,7 @@ from labelog.geometry import Box, Triple
 from labelog.kernels import spans
 from labelog.kernels.runs import Runs
 from labelog.kernels.spans import Spans
-from labelog.storage.journal import CLASS, LISTED, PARENT, Key, Kind, Space, Value
+from labelog.storage.journal import CLASS, LISTED, PARENT, Key, Kind, Space
 
 if TYPE_CHECKING:
     from labelog.engine.volume import Volume
@@ -166,17 +166,18 @@ class Edit(Naming):
         label : the object; the body, if it is merged with others.
         where, at : the part that gets a new label: a mask or spans, as for `paint`.
         seeds : instead of that, two groups of voxels (z, y, x) in the object, or more: each voxel goes to the group
-            that is nearest on ways inside the object, by steps through faces. The first group keeps the label. Takes
-            5 bytes of memory for each voxel of the object's bounds.
+            that is nearest on ways inside the object, by steps through faces. The first group keeps the label, also
+            of what no seed reaches. Takes 5 bytes of memory for each voxel of the object's bounds.
 
-        Raises Invalid if a part is empty or everything; OutOfBounds for a seed outside the object.
+        Raises Invalid if a part is everything, or has neither own voxels nor anything wholly in it; OutOfBounds for a
+        seed outside the object. Then nothing is staged.
         """
         self._mine()
         if (where is None) == (seeds is None):
             raise Invalid("split takes a mask or spans, or seeds")
         extent = self._extent(label)
         if seeds is not None:
-            groups = [[(int(z), int(y), int(x)) for z, y, x in group] for group in seeds]
+            groups = checked_seeds(seeds)
             self._asked("split", extent.body, groups)
             return self._divide(extent, *by_seeds(extent, groups))
         assert where is not None
@@ -188,12 +189,12 @@ class Edit(Naming):
         """Make an object of each connected component of one, with what lies in it. The largest keeps the label.
 
         Parameters and results are those of `split`; connectivity is 6, 18 or 26. Nothing happens to an object that is
-        connected.
+        connected. A component of which only objects have voxels that are in others too makes none: separate those.
         """
         self._mine()
         extent = self._extent(label)
         self._asked("separate", extent.body, connectivity)
-        return self._divide(extent, *by_components(extent, connectivity))
+        return self._divide(extent, *by_components(extent, connectivity), skip=True)
 
     def _extent(self, label: int) -> Extent:
         label = checked_object(label)
@@ -206,24 +207,28 @@ class Edit(Naming):
                     chunks |= {entry.chunk for entry in table.journal.occupied(member, self._start)}
             return Extent(self._store, table, body, chunks, self._runs, self._map.values)
 
-    def _divide(self, extent: Extent, count: int, parts: Parts) -> Split:
-        written, within, straddling = extent.divide(parts)
+    def _divide(self, extent: Extent, count: int, parts: Parts, *, skip: bool = False) -> Split:
+        """Stage new objects for parts 1 to `count`; those that would have nothing are skipped, or Invalid."""
+        written, within, straddling, stays = extent.divide(parts)
         met = {number for patch in written.values() for number in patch.value.tolist()} | set(within.values())
         missing = set(range(1, count + 1)) - met
-        if missing:
+        if missing and not skip:
             raise Invalid(f"part {min(missing)} of label {extent.body} would have no voxels", label=extent.body)
+        if met and not stays:
+            raise Invalid(f"the part is all of label {extent.body}; nothing would keep the label", label=extent.body)
         with self._table() as table:
             known = table.fields(Space.LABEL, extent.body)
         fields = {name: value for name, value in known.items() if name in (CLASS, PARENT)} | {LISTED: MADE}
-        labels = [self._take() for _ in range(count)]
-        moved = {child: labels[number - 1] for child, number in within.items()}
-        said: dict[Key, Value] = {Key(Space.LABEL, label, name): value for label in labels
-                                  for name, value in fields.items()}  # fmt: skip
+        said = self._listed(fields.get(PARENT)) if met else {}
+        given = {0: 0} | {number: self._take() for number in sorted(met)}
+        labels = [given[number] for number in sorted(met)]
+        moved = {child: given[number] for child, number in within.items()}
+        said |= {Key(Space.LABEL, label, name): value for label in labels for name, value in fields.items()}
         said |= {Key(Space.LABEL, child, PARENT): label for child, label in moved.items()}
         if said:
             self._say_all(said)
-        given = np.array([0, *labels], np.uint64)
-        self._stage({chunk: Spans(patch.start, patch.stop, given[patch.value.astype(np.int64)])
+        values = np.array([given.get(number, 0) for number in range(count + 1)], np.uint64)
+        self._stage({chunk: Spans(patch.start, patch.stop, values[patch.value.astype(np.int64)])
                      for chunk, patch in written.items()})  # fmt: skip
         return Split(tuple(labels), moved, tuple(straddling))
 
