@@ -488,8 +488,10 @@ class Pair:
         if (label := self.some_label()) is None:
             return
         z, y, x = self.twin.fragments.shape
-        rows = [[int(self.rng.integers(z)), int(self.rng.integers(y)),
-                 *sorted(self.rng.choice(x + 1, 2, replace=False).tolist())] for _ in range(self.rng.integers(5))]  # fmt: skip
+        rows = [
+            [*self.rng.integers(0, (z, y)).tolist(), *sorted(self.rng.choice(x + 1, 2, replace=False).tolist())]
+            for _ in range(self.rng.integers(5))
+        ]
         parts = np.zeros(self.twin.fragments.shape, np.int64)
         for z, y, x0, x1 in rows:
             parts[z, y, x0:x1] = 1

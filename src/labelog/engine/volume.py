@@ -341,7 +341,7 @@ class Volume:
         message : why, for the history.
         session : the window or program, so that undo can be held to it.
         key : an idempotency key. The same author's edit with the same key happens once; sent again it gives the
-            same answer. With other content it is a Conflict.
+            same answer, and `new` the same labels. With other content it is a Conflict.
         seen : the revision that the author was looking at: raise Conflict, naming box and voxels, if any voxel to
             be written got another label since.
         """
