@@ -18,6 +18,7 @@ from labelog.engine.table import Staged, Table, class_facts, label_facts
 from labelog.engine.values import checked_object, checked_pairs
 from labelog.errors import Invalid, NotFound
 from labelog.geometry import Box, Triple
+from labelog.storage.facts import OWN_IDS
 from labelog.storage.journal import IMAGE, LISTED, MERGE, PARENT, Fact, Key, Space, Value
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Naming:
     _spare: list[int]
     _taken = 0
     _steps = 0  # facts said so far
-    _highest = 0  # of the labels that are staged as voxels, and might be handed out
+    _highest = 0  # of the labels that are staged, as voxels or in facts, and might be handed out
     _made: dict[int, int]  # labels that this edit made -> their place among them
 
     def _mine(self) -> None:
@@ -76,6 +77,8 @@ class Naming:
         except BaseException:
             take_back()
             raise
+        named = [key.subject for key in values if key.space is Space.LABEL and key.subject < OWN_IDS]
+        self._highest = max(self._highest, *named) if named else self._highest
 
     def _facts(self, revision: int) -> list[Fact]:
         """What is staged, as that revision says it."""
