@@ -113,3 +113,40 @@ def nearest_seed(mask, seeds):
         nearer = far < best
         out[nearer], best[nearer] = number, far[nearer]
     return out
+
+
+def within(parents, label):
+    """An object and all that lies in it."""
+    return {label}.union(*(within(parents, child) for child, parent in parents.items() if parent == label))
+
+
+def extent(there, parents, label):
+    """The voxels of an object and of all that lies in it."""
+    return np.isin(there, np.array(sorted(within(parents, label)), np.uint64))
+
+
+def divided(there, parents, label, parts):
+    """An object divided by the number of the part of each voxel, 0 for what stays.
+
+    Own voxels with the number of their new part, children -> the part that they are wholly in, children in several,
+    and whether anything stays.
+    """
+    moved, straddling = {}, set()
+    for child in [child for child, parent in parents.items() if parent == label]:
+        found = set(parts[extent(there, parents, child)].tolist())
+        if len(found) > 1:
+            straddling.add(child)
+        elif found and found != {0}:
+            moved[child] = min(found)
+    written = np.where(there == np.uint64(label), parts, 0)
+    return written, moved, straddling, bool((parts[extent(there, parents, label)] == 0).any())
+
+
+def largest_stays(numbers):
+    """Components as parts: the largest stays (of equal ones the first), the others are numbered from 1 on."""
+    sizes = np.bincount(numbers.ravel())[1:].tolist()
+    if not sizes:
+        return np.zeros(numbers.shape, np.int64)
+    keeps = sizes.index(max(sizes)) + 1
+    order = [number for number in range(1, len(sizes) + 1) if number != keeps]
+    return sum(((numbers == number) * part for part, number in enumerate(order, 1)), np.zeros(numbers.shape, np.int64))

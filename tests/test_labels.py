@@ -558,6 +558,18 @@ def test_history_of_a_label(volume):
     assert [c.revision for c in volume.history(label=1, box=box)] == [1]
 
 
+def test_new_gives_no_label_that_the_edit_has_spoken_of(volume):
+    with volume.edit("ana") as edit:
+        edit.assign(7, name="mine")
+        edit.assign(2**62, name="of my own kind")
+        assert [edit.new(), edit.new()] == [8, 9]
+        edit.assign(20, name="mine too")
+        assert edit.new() == 21
+    assert volume.labels[7].name == "mine"
+    assert volume.labels[8].name is None
+    sound(volume)
+
+
 def test_keys_of_edits_of_the_table(volume):
     def merge(others, key):
         with volume.edit("ana", key=key) as edit:

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 import labelog
+import oracles
 from conftest import SOAK
 from labelog.engine import keeper, store
 from labelog.engine.classes import LabelClass
@@ -50,6 +51,8 @@ ACTIONS = st.one_of(
     st.tuples(st.just("relabel"), st.dictionaries(PICKS, PICKS, max_size=2), st.none() | BOXES),
     st.tuples(st.just("erase"), PICKS),
     st.tuples(st.just("new"), FIELDS, BOXES),
+    st.tuples(st.just("split"), PICKS, BOXES),
+    st.tuples(st.just("separate"), PICKS),
     st.tuples(st.just("assign"), PICKS, FIELDS),
     st.tuples(st.just("assign"), PICKS, st.fixed_dictionaries({"parent": PICKS})),
     st.tuples(st.just("merge"), PICKS, st.lists(PICKS, max_size=2)),
@@ -309,14 +312,61 @@ class Staging:
 
         def do():
             label = self.edit.new(**fields)
-            assert not (label in self.machine.given or self.model.ever(label) or label in self.fragments)
-            self.machine.given.append(label)
-            self.machine.labels += [label] if label not in self.machine.labels else []
+            self.made(label)
             self.say(self.facts(label, fields) | {("label", label, "listed"): 1})
             self.edit[box.slices()] = label
             self.write(inside(box), label)
 
         return do, lambda: self.facts(0, fields)
+
+    def split(self, pick, box):
+        label, mask = self.machine.label(pick), np.ones(box.shape, bool)
+        return self.divide(label, lambda: self.edit.split(label, mask, at=box.start), lambda extent: inside(box), True)
+
+    def separate(self, pick):
+        label = self.machine.label(pick)
+        return self.divide(label, lambda: self.edit.separate(label),
+                           lambda extent: oracles.largest_stays(oracles.components(extent, 1)), False)  # fmt: skip
+
+    def divide(self, label, act, parts_of, needed):
+        """An object made several; `needed` if each part has to have something."""
+
+        def expect():
+            if not label:
+                raise Impossible("background is no object")
+            self.listed(label)
+            table, there, body = self.table, self.instance(), self.table.body(label)
+            bodies = {table.body(known) for known in table.subjects()}
+            parents = {known: table.parent(known) for known in bodies}
+            parts = parts_of(oracles.extent(there, parents, body)).astype(int)
+            written, moved, straddling, stays = oracles.divided(there, parents, body, parts)
+            met = sorted(set(written[written > 0].tolist()) | set(moved.values()))
+            if needed and not (met and stays):
+                raise Impossible("a part would be empty, or everything")
+            return body, written, moved, straddling, met
+
+        def do():
+            split = act()
+            body, written, moved, straddling, met = expect()
+            fields, new = self.table.fields(body), dict(zip(met, split.labels, strict=True))
+            assert split.moved == {child: new[part] for child, part in moved.items()}
+            assert split.straddling == tuple(sorted(straddling))
+            said = self.listed(fields.get("parent")) if met else {}
+            for part, label in new.items():
+                self.made(label)
+                said |= {("label", label, name): fields[name] for name in ("class", "parent") if name in fields}
+                said["label", label, "listed"] = 1
+                self.write(written == part, label)
+            self.say(said | {("label", child, "parent"): new[part] for child, part in moved.items()})
+
+        return do, expect
+
+    def made(self, label):
+        """A label that nobody has had."""
+        assert not (label in self.machine.given or self.model.ever(label) or label in self.fragments)
+        assert label not in self.table.subjects()
+        self.machine.given.append(label)
+        self.machine.labels += [label] if label not in self.machine.labels else []
 
     def assign(self, pick, given):
         label, fields = self.machine.label(pick), self.fields(given)

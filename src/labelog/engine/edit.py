@@ -16,7 +16,7 @@ from labelog.engine import drawing
 from labelog.engine.commit import Batch, Draft, Outcome, Patches, refuse_unseen
 from labelog.engine.naming import MADE, Naming
 from labelog.engine.occupancy import owned
-from labelog.engine.splitting import Extent, Parts, Split, by_components, by_seeds
+from labelog.engine.splitting import Extent, Parts, Split, by_components, by_seeds, checked_seeds
 from labelog.engine.store import Store, layered
 from labelog.engine.table import Staged, Table
 from labelog.engine.values import checked_label, checked_labels, checked_object, label_set
@@ -26,7 +26,7 @@ from labelog.geometry import Box, Triple
 from labelog.kernels import spans
 from labelog.kernels.runs import Runs
 from labelog.kernels.spans import Spans
-from labelog.storage.journal import CLASS, LISTED, PARENT, Key, Kind, Space, Value
+from labelog.storage.journal import CLASS, LISTED, PARENT, Key, Kind, Space
 
 if TYPE_CHECKING:
     from labelog.engine.volume import Volume
@@ -43,6 +43,11 @@ class Edit(Naming):
 
     Labels are those of the instance view: merged labels count as one. A voxel that is given the label of the body
     that it belongs to already keeps the label that is stored of it, so that `cleave` finds it.
+
+    Sent again under a key, an edit is staged as the volume was just before it was made, and `new` and `split` give the
+    labels that they gave. That it is the same is told by what was asked for; labels that the edit made are told by
+    their place among them, save in arrays and attributes, which count as they are. So what may have two labels for
+    one thing, since it is sent again before the first has been committed, should not write its new labels in arrays.
 
     Get one from `Volume.edit`. It belongs to the thread that entered it.
 
@@ -67,6 +72,7 @@ class Edit(Naming):
         self._start = 0
         self._said = Staged()
         self._spare = []
+        self._made = {}
         self._bodies: LabelMap | None = None
         self._bodies_of = self._said.bodies
 
@@ -78,7 +84,7 @@ class Edit(Naming):
         box, shape = indexing.box(index, self.shape)
         if np.ndim(labels) == 0:
             label = checked_label(labels)
-            self._asked("box", tuple(box), label)
+            self._asked("box", tuple(box), self._called(label))
             self._stage_box(box, label)
             return
         array = checked_labels(labels)
@@ -111,7 +117,8 @@ class Edit(Naming):
         label = checked_label(label)
         chosen = None if over is None else label_set(over)
         drawn = drawing.drawn(self._store.grid, where, at, label)
-        self._asked("paint", label, sorted(chosen or ()), np.asarray(where), None if at is None else tuple(at))
+        self._asked("paint", self._called(label), sorted(map(self._called, chosen or ())), np.asarray(where),
+                    None if at is None else tuple(at))  # fmt: skip
         self._stage(drawn, chosen)
 
     def relabel(self, labels: Mapping[int, int], *, within: Box | tuple[Triple, Triple] | None = None) -> None:
@@ -125,9 +132,13 @@ class Edit(Naming):
         self._mine()
         mapping = {checked_label(old): checked_label(new) for old, new in dict(labels).items()}
         box = Box((0, 0, 0), self.shape) if within is None else indexing.within(within, self.shape)
-        self._asked("relabel", tuple(box), sorted(mapping.items()))
-        if not mapping:
-            return
+        self._asked(
+            "relabel", tuple(box), sorted((self._called(old), self._called(new)) for old, new in mapping.items())
+        )
+        if mapping:
+            self._exchange(mapping, box)
+
+    def _exchange(self, mapping: dict[int, int], box: Box) -> None:
         grid = self._store.grid
         with self._store.journal.reading() as journal:
             known = None if 0 in mapping else {*journal.chunks(), *self._staged}
@@ -149,10 +160,13 @@ class Edit(Naming):
         What lies in it stays. `within` is a box, if only voxels in there shall be given away.
         """
         self._mine()
+        label = checked_label(label)
+        box = Box((0, 0, 0), self.shape) if within is None else indexing.within(within, self.shape)
+        self._asked("erase", tuple(box), self._called(label))
         with self._table() as table:
-            body = table.body(checked_label(label))
+            body = table.body(label)
             parent = table.parent(body)
-        self.relabel({body: parent}, within=within)
+        self._exchange({body: parent}, box)
 
     def split(self, label: int, where: ArrayLike | None = None, at: Iterable[int] | None = None, *,
               seeds: Iterable[Iterable[Triple]] | None = None) -> Split:  # fmt: skip
@@ -166,37 +180,39 @@ class Edit(Naming):
         label : the object; the body, if it is merged with others.
         where, at : the part that gets a new label: a mask or spans, as for `paint`.
         seeds : instead of that, two groups of voxels (z, y, x) in the object, or more: each voxel goes to the group
-            that is nearest on ways inside the object, by steps through faces. The first group keeps the label. Takes
-            5 bytes of memory for each voxel of the object's bounds.
+            that is nearest on ways inside the object, by steps through faces. The first group keeps the label, also
+            of what no seed reaches. Takes 5 bytes of memory for each voxel of the object's bounds.
 
-        Raises Invalid if a part is empty or everything; OutOfBounds for a seed outside the object.
+        Raises Invalid if a part is everything, or has neither own voxels nor anything wholly in it; OutOfBounds for a
+        seed outside the object. Then nothing is staged.
         """
         self._mine()
         if (where is None) == (seeds is None):
             raise Invalid("split takes a mask or spans, or seeds")
+        label = checked_object(label)
         extent = self._extent(label)
         if seeds is not None:
-            groups = [[(int(z), int(y), int(x)) for z, y, x in group] for group in seeds]
-            self._asked("split", extent.body, groups)
+            groups = checked_seeds(seeds)
+            self._asked("split", self._called(label), groups)
             return self._divide(extent, *by_seeds(extent, groups))
         assert where is not None
         drawn = drawing.drawn(self._store.grid, where, at, 1)
-        self._asked("split", extent.body, np.asarray(where), None if at is None else tuple(at))
+        self._asked("split", self._called(label), np.asarray(where), None if at is None else tuple(at))
         return self._divide(extent, 1, lambda chunk: drawn.get(chunk, spans.nothing()))
 
     def separate(self, label: int, connectivity: int = 6) -> Split:
         """Make an object of each connected component of one, with what lies in it. The largest keeps the label.
 
         Parameters and results are those of `split`; connectivity is 6, 18 or 26. Nothing happens to an object that is
-        connected.
+        connected. A component of which only objects have voxels that are in others too makes none: separate those.
         """
         self._mine()
+        label = checked_object(label)
         extent = self._extent(label)
-        self._asked("separate", extent.body, connectivity)
-        return self._divide(extent, *by_components(extent, connectivity))
+        self._asked("separate", self._called(label), connectivity)
+        return self._divide(extent, *by_components(extent, connectivity), skip=True)
 
     def _extent(self, label: int) -> Extent:
-        label = checked_object(label)
         self._listed(label)
         with self._table() as table:
             body = table.body(label)
@@ -206,24 +222,28 @@ class Edit(Naming):
                     chunks |= {entry.chunk for entry in table.journal.occupied(member, self._start)}
             return Extent(self._store, table, body, chunks, self._runs, self._map.values)
 
-    def _divide(self, extent: Extent, count: int, parts: Parts) -> Split:
-        written, within, straddling = extent.divide(parts)
+    def _divide(self, extent: Extent, count: int, parts: Parts, *, skip: bool = False) -> Split:
+        """Stage new objects for parts 1 to `count`; those that would have nothing are skipped, or Invalid."""
+        written, within, straddling, stays = extent.divide(parts)
         met = {number for patch in written.values() for number in patch.value.tolist()} | set(within.values())
         missing = set(range(1, count + 1)) - met
-        if missing:
+        if missing and not skip:
             raise Invalid(f"part {min(missing)} of label {extent.body} would have no voxels", label=extent.body)
+        if met and not stays:
+            raise Invalid(f"the part is all of label {extent.body}; nothing would keep the label", label=extent.body)
         with self._table() as table:
             known = table.fields(Space.LABEL, extent.body)
         fields = {name: value for name, value in known.items() if name in (CLASS, PARENT)} | {LISTED: MADE}
-        labels = [self._take() for _ in range(count)]
-        moved = {child: labels[number - 1] for child, number in within.items()}
-        said: dict[Key, Value] = {Key(Space.LABEL, label, name): value for label in labels
-                                  for name, value in fields.items()}  # fmt: skip
+        said = self._listed(fields.get(PARENT)) if met else {}
+        given = {0: 0} | {number: self._take() for number in sorted(met)}
+        labels = [given[number] for number in sorted(met)]
+        moved = {child: given[number] for child, number in within.items()}
+        said |= {Key(Space.LABEL, label, name): value for label in labels for name, value in fields.items()}
         said |= {Key(Space.LABEL, child, PARENT): label for child, label in moved.items()}
         if said:
             self._say_all(said)
-        given = np.array([0, *labels], np.uint64)
-        self._stage({chunk: Spans(patch.start, patch.stop, given[patch.value.astype(np.int64)])
+        values = np.array([given.get(number, 0) for number in range(count + 1)], np.uint64)
+        self._stage({chunk: Spans(patch.start, patch.stop, values[patch.value.astype(np.int64)])
                      for chunk, patch in written.items()})  # fmt: skip
         return Split(tuple(labels), moved, tuple(straddling))
 
@@ -321,7 +341,20 @@ class Edit(Naming):
             raise Invalid("this edit has begun already; begin another")
         self._thread = threading.get_ident()
         self._start = self._store.head()
+        if self._draft.key is not None:
+            self._begin_again(self._draft.key)
         return self
+
+    def _begin_again(self, key: str) -> None:
+        """Begin where the edit of the same key did, if there is one, and hand out the labels that it made."""
+        with self._store.journal.reading() as journal:
+            receipt = journal.receipt(self._draft.author, key)
+            if receipt is None or receipt.revision is None:
+                return
+            made = [fact for fact in journal.facts_by(receipt.revision)
+                    if fact.key.space is Space.LABEL and fact.key.field == LISTED and fact.value == MADE]  # fmt: skip
+        self._start = receipt.revision - 1
+        self._spare = [fact.key.subject for fact in sorted(made, key=lambda fact: fact.step, reverse=True)]
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:  # fmt: skip

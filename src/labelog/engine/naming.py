@@ -18,6 +18,7 @@ from labelog.engine.table import Staged, Table, class_facts, label_facts
 from labelog.engine.values import checked_object, checked_pairs
 from labelog.errors import Invalid, NotFound
 from labelog.geometry import Box, Triple
+from labelog.storage.facts import OWN_IDS
 from labelog.storage.journal import IMAGE, LISTED, MERGE, PARENT, Fact, Key, Space, Value
 
 if TYPE_CHECKING:
@@ -41,13 +42,18 @@ class Naming:
     _spare: list[int]
     _taken = 0
     _steps = 0  # facts said so far
-    _highest = 0  # of the labels that are staged as voxels, and might be handed out
+    _highest = 0  # of the labels that are staged, as voxels or in facts, and might be handed out
+    _made: dict[int, int]  # labels that this edit made -> their place among them
 
     def _mine(self) -> None:
         raise NotImplementedError
 
     def _asked(self, *what: Any) -> None:
         raise NotImplementedError
+
+    def _called(self, label: Any) -> tuple[int, int]:
+        """A label as the digest has it: one that this edit made by its place, as it may be another if sent again."""
+        return (1, self._made[label]) if label in self._made else (0, label)
 
     @contextmanager
     def _table(self) -> Iterator[Table]:
@@ -71,6 +77,8 @@ class Naming:
         except BaseException:
             take_back()
             raise
+        named = [key.subject for key in values if key.space is Space.LABEL and key.subject < OWN_IDS]
+        self._highest = max(self._highest, *named) if named else self._highest
 
     def _facts(self, revision: int) -> list[Fact]:
         """What is staged, as that revision says it."""
@@ -88,12 +96,15 @@ class Naming:
         with self._table() as table:
             fields = label_facts({"cls": cls, "parent": parent, "name": name, **attributes}, table.class_ids)
         fields = {**{field: value for field, value in fields.items() if value is not None}, LISTED: MADE}
-        self._asked("new", sorted(fields.items()))
+        listed = self._listed(fields.get(PARENT))
+        self._asked("new", self._fields_called(fields))
         label = self._take()
-        self._say_all(
-            self._listed(fields.get(PARENT)) | {Key(Space.LABEL, label, name): v for name, v in fields.items()}
-        )
+        self._say_all(listed | {Key(Space.LABEL, label, name): value for name, value in fields.items()})
         return label
+
+    def _fields_called(self, fields: dict[str, Value]) -> list[tuple[str, Any]]:
+        """What is said of a label, as the digest has it."""
+        return sorted((name, self._called(value) if name == PARENT else value) for name, value in fields.items())
 
     def _take(self) -> int:
         """A label of its own; of an edit that makes many they are set aside in growing numbers."""
@@ -105,7 +116,9 @@ class Naming:
                 first = turn.take_labels(count)
             self._taken += count
             self._spare = list(range(first + count - 1, first - 1, -1))
-        return self._spare.pop()
+        label = self._spare.pop()
+        self._made[label] = len(self._made)
+        return label
 
     def assign(self, label: int, *, cls: str | int | None = KEEP, parent: int | None = KEEP,
                name: str | None = KEEP, **attributes: Any) -> None:  # fmt: skip
@@ -128,7 +141,7 @@ class Naming:
             body = table.body(label)
             fields = label_facts({key: value for key, value in given.items() if value is not KEEP}, table.class_ids)
         if fields:
-            self._asked("assign", label, sorted(fields.items(), key=repr))
+            self._asked("assign", self._called(label), self._fields_called(fields))
             said = {Key(Space.LABEL, body, name): value for name, value in fields.items()}
             self._say_all(self._listed(fields.get(PARENT)) | said)
 
@@ -167,7 +180,7 @@ class Naming:
         named = [checked_object(other) for other in (others if isinstance(others, Iterable) else [others])]
         if first in named:
             raise Invalid(f"label {first} can't be merged with itself")
-        self._asked("merge", first, named)
+        self._asked("merge", self._called(first), [self._called(other) for other in named])
         if named:
             listed = self._listed(first, *named)
             self._say_all({**listed, **{merge_key(first, other): first for other in named}})
@@ -176,7 +189,7 @@ class Naming:
         """Many merges at once: pairs of labels, as named first and second."""
         self._mine()
         named = checked_pairs(pairs)
-        self._asked("merge", named)
+        self._asked("merge", [(self._called(first), self._called(second)) for first, second in named])
         listed = self._listed(*dict.fromkeys(label for pair in named for label in pair))
         self._say_all({**listed, **{merge_key(first, second): first for first, second in named}})
 
@@ -187,7 +200,7 @@ class Naming:
         """
         self._mine()
         chosen = {checked_object(label) for label in (labels if isinstance(labels, Iterable) else [labels])}
-        self._asked("cleave", sorted(chosen))
+        self._asked("cleave", sorted(map(self._called, chosen)))
         with self._table() as table:
             bodies = sorted({table.body(label) for label in chosen})
             if len(bodies) != 1:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from labelog.engine.components import Components
 from labelog.engine.table import Table
 from labelog.errors import Invalid, OutOfBounds
-from labelog.geometry import Box, Triple
+from labelog.geometry import Box, Triple, whole
 from labelog.kernels import components as kernel
 from labelog.kernels import spans
 from labelog.kernels.runs import Runs
@@ -43,6 +43,23 @@ class Split(NamedTuple):
     labels: tuple[int, ...]
     moved: dict[int, int]
     straddling: tuple[int, ...]
+
+
+class Division(NamedTuple):
+    """An object divided: what is to be written, and what becomes of what lies in it.
+
+    Attributes
+    ----------
+    written : its own voxels in new parts, chunk by chunk, with the parts' numbers.
+    within : objects that lie in it -> the new part that they are wholly in.
+    straddling : objects that lie in several parts.
+    stays : whether any voxel stays with the old one.
+    """
+
+    written: dict[int, Spans]
+    within: dict[int, int]
+    straddling: list[int]
+    stays: bool
 
 
 class Extent:
@@ -80,10 +97,10 @@ class Extent:
 
     def dense(self) -> tuple[Box, NDArray[np.uint8]]:
         """Its bounds, and 1 where it is within them."""
-        boxes = [self._bounds(chunk) for chunk in self.chunks]
         box: Box | None = None
-        for found in boxes:
-            box = found if box is None or found is None else box.union(found)
+        for chunk in self.chunks:
+            found = self._bounds(chunk)
+            box = box.union(found) if box and found else box or found
         if box is None:
             raise Invalid(f"label {self.body} has no voxels")
         mask = np.zeros(box.shape, np.uint8)
@@ -101,26 +118,28 @@ class Extent:
         z0, z1, y0, y1, x0, x1 = bounds
         return Box((z0, y0, x0), (z1, y1, x1)).shift(self.grid.origin(chunk))
 
-    def divide(self, parts: Parts) -> tuple[dict[int, Spans], dict[int, int], list[int]]:
-        """Its own voxels in new parts, chunk by chunk with the parts' numbers; children -> the part that they are
-        wholly in; children in several."""
+    def divide(self, parts: Parts) -> Division:
+        """Its own voxels, and the objects that lie in it, among new parts."""
         written = {}
-        within: dict[int, Counter[int]] = defaultdict(Counter)
-        whole: Counter[int] = Counter()
+        shares: dict[int, Counter[int]] = defaultdict(Counter)
+        sizes: Counter[int] = Counter()
+        own = taken = 0
         for chunk in self.chunks:
-            new = parts(chunk)
-            own = spans.intersect(new, self.of(chunk, {self.body}))
-            if own:
-                written[chunk] = own
+            new, mine = parts(chunk), self.of(chunk, {self.body})
+            patch = spans.intersect(new, mine)
+            own, taken = own + mine.voxels, taken + patch.voxels
+            if patch:
+                written[chunk] = patch
             for child, bodies in self.children.items():
                 voxels = self.of(chunk, bodies)
-                whole[child] += voxels.voxels
+                sizes[child] += voxels.voxels
                 inside = spans.intersect(new, voxels)
                 for part, count in zip(inside.value.tolist(), (inside.stop - inside.start).tolist(), strict=True):
-                    within[child][part] += count
-        moved = {child: part for child, counts in within.items() for part, count in counts.items()
-                 if count == whole[child]}  # fmt: skip
-        return written, moved, sorted(set(within) - set(moved))
+                    shares[child][part] += count
+        within = {child: part for child, counts in shares.items() for part, count in counts.items()
+                  if count == sizes[child]}  # fmt: skip
+        stays = taken < own or any(sizes[child] and child not in within for child in self.children)
+        return Division(written, within, sorted(set(shares) - set(within)), stays)
 
 
 def by_components(extent: Extent, connectivity: int) -> tuple[int, Parts]:
@@ -139,21 +158,22 @@ def by_components(extent: Extent, connectivity: int) -> tuple[int, Parts]:
     return max(0, found.count - 1), parts
 
 
-def by_seeds(extent: Extent, seeds: Iterable[Iterable[Triple]]) -> tuple[int, Parts]:
+def by_seeds(extent: Extent, groups: list[list[Triple]]) -> tuple[int, Parts]:
     """How many new parts, and where: each voxel goes to the group of seeds nearest to it inside the object."""
-    groups = [np.array(list(group), np.int64) for group in seeds]
-    if len(groups) < 2 or any(group.ndim != 2 or group.shape[1] != 3 or not len(group) for group in groups):
-        raise Invalid("seeds are two or more groups of voxels (z, y, x); the first keeps the label")
     box, mask = extent.dense()
     nearest = np.zeros(box.shape, np.int32)
     for number, group in enumerate(groups, 1):
-        local = group - np.array(box.start)
-        for point, (z, y, x) in zip(group.tolist(), local.tolist(), strict=True):
+        for point in group:
+            z, y, x = (i - first for i, first in zip(point, box.start, strict=True))
             if not all(0 <= i < n for i, n in zip((z, y, x), box.shape, strict=True)) or not mask[z, y, x]:
-                raise OutOfBounds(f"seed {tuple(point)} is not in label {extent.body}", label=extent.body)
+                raise OutOfBounds(f"seed {point} is not in label {extent.body}", label=extent.body)
+            if nearest[z, y, x] not in (0, number):
+                raise Invalid(f"seed {point} is in two groups", label=extent.body)
             nearest[z, y, x] = number
     nearest_seed(mask, nearest)
-    new = np.maximum(nearest - 1, 0).astype(np.uint32)
+    np.maximum(nearest, 1, out=nearest)
+    nearest -= 1  # what no seed reaches stays, as what the first group reaches
+    new = nearest.view(np.uint32)
 
     def parts(chunk: int) -> Spans:
         shared = extent.grid.box(chunk).intersect(box)
@@ -165,3 +185,18 @@ def by_seeds(extent: Extent, seeds: Iterable[Iterable[Triple]]) -> tuple[int, Pa
         return Spans(found.start[kept], found.stop[kept], found.value[kept])
 
     return len(groups) - 1, parts
+
+
+def checked_seeds(seeds: Iterable[Iterable[Iterable[int]]]) -> list[list[Triple]]:
+    """Groups of voxels as callers give them, or Invalid."""
+    try:
+        groups = [[_voxel(*point) for point in group] for group in seeds]
+    except TypeError:
+        groups = []
+    if len(groups) < 2 or not all(groups):
+        raise Invalid("seeds are two or more groups of voxels (z, y, x); the first keeps the label")
+    return groups
+
+
+def _voxel(z: int, y: int, x: int) -> Triple:
+    return whole(z), whole(y), whole(x)

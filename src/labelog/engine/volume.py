@@ -305,18 +305,20 @@ class Volume:
 
         Raises Invalid if the image does not have the volume's shape, what `open_image` and `import_image` raise.
         """
-        linked = isinstance(source, (str, os.PathLike))
-        if linked or isinstance(source, Image):
-            source = open_image(source) if linked else source
-            self._refuse_image(source.shape)
-        if copy or not isinstance(source, Image):
-            self._refuse_image(getattr(source, "shape", self.shape))
-            source = import_image(source, self._image_folder(), voxel_size=voxel_size or self.voxel_size,
-                                  unit=unit or self.unit, progress=progress)  # fmt: skip
+        self.store.journal.refuse_to_write()
+        if isinstance(source, (str, os.PathLike)):
+            source = open_image(source)
+        self._refuse_image(getattr(source, "shape", self.shape))
+        written = copy or not isinstance(source, Image)
+        folder = self._image_folder() if written else source.address
+        edit = self.edit(author, message or f"image {folder}")  # refuses what can't be, before anything is written
+        if written:
+            source = import_image(source, folder, voxel_size=voxel_size or self.voxel_size, unit=unit or self.unit,
+                                  progress=progress)  # fmt: skip
             if source.shape != self.shape:
-                shutil.rmtree(source.address)
+                shutil.rmtree(folder)
                 self._refuse_image(source.shape)
-        with self.edit(author, message or f"image {source.address}") as edit:
+        with edit:
             edit.set_image(source.reference(self.address))
         assert edit.revision is not None
         return self.commit(edit.revision)
@@ -341,7 +343,7 @@ class Volume:
         message : why, for the history.
         session : the window or program, so that undo can be held to it.
         key : an idempotency key. The same author's edit with the same key happens once; sent again it gives the
-            same answer. With other content it is a Conflict.
+            same answer, and `new` the same labels. With other content it is a Conflict.
         seen : the revision that the author was looking at: raise Conflict, naming box and voxels, if any voxel to
             be written got another label since.
         """

@@ -178,12 +178,9 @@ class SqliteJournal:
     @contextmanager
     def turn(self) -> Iterator[Turn]:
         """A transaction, alone among all processes: committed at the end, rolled back by an exception."""
-        if not self.writable:
-            raise ReadOnly(f'{self.folder} is open for reading; open it with mode="r+"', path=str(self.folder))
+        self.refuse_to_write()
         with working, self._lock, self._flocked():
-            self._connections.refuse_closed()
-            if self.broken:
-                raise ReadOnly(f"{self.folder} takes no more writes until reopened: {self.broken}")
+            self.refuse_to_write()
             if self._head is None:
                 self._head = Head(self.folder / HEAD)
             writer = self._connections.writer()
@@ -206,6 +203,14 @@ class SqliteJournal:
                     raise
             if turn.added is not None:
                 self._write_head(turn.newest, turn.added)
+
+    def refuse_to_write(self) -> None:
+        """Raise ReadOnly, or what a closed volume raises, if no turn can be had."""
+        if not self.writable:
+            raise ReadOnly(f'{self.folder} is open for reading; open it with mode="r+"', path=str(self.folder))
+        self._connections.refuse_closed()
+        if self.broken:
+            raise ReadOnly(f"{self.folder} takes no more writes until reopened: {self.broken}")
 
     def _write_head(self, revision: int, chain: bytes) -> None:
         """Note what is committed. If that fails, the head file is behind, as after a power loss, and no more."""
