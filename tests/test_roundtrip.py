@@ -16,6 +16,7 @@ import labelog
 from labelog import formats
 from labelog.engine.classes import read_classes
 from labelog.formats.colours import hexadecimal
+from labelog.layers import combine, read_layers
 
 DATA = Path(__file__).parent / "data"
 LAYERS = ["semantic", "instance-cell", "instance-organelle"]
@@ -124,6 +125,40 @@ def test_platelet_classes_come_back_from_the_semantic_view(data, target, tmp_pat
     np.testing.assert_array_equal(again.reshape(pixels.shape), pixels)
     run("show", tmp_path / "classes.labelog", "--view", "semantic", "-o", tmp_path / "shown.png")
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "shown.png")), pixels)
+
+
+@pytest.mark.parametrize("trust", ["instance", "semantic"])
+def test_platelet_layers_come_back_from_the_views(data, trust, tmp_path):
+    """Three files in, four pictures out: the source's colours wherever the files agree, and where they are trusted."""
+    files = {name: data / "platelet" / f"{file}.png"
+             for name, file in zip(("semantic", "cell", "organelle"), LAYERS, strict=True)}  # fmt: skip
+    run("import", *(f"{name}={path}" for name, path in files.items()), tmp_path / "p.labelog", "--trust", trust)
+    for view in (*files, "instance"):
+        run("export", tmp_path / "p.labelog", tmp_path / f"{view}.png", "--view", view)
+    classes = read_classes("platelet")
+    layers = read_layers(files, classes)
+    report = combine(layers.semantic, layers.objects, classes, trust=trust).report
+    agree = report.marks(0) & 127 == 0
+    assert np.count_nonzero(~agree) == {"instance": 3435, "semantic": 3294}[trust]
+    source = {name: np.asarray(Image.open(path)) for name, path in files.items()}
+    core = (source["semantic"] == (245, 0, 203, 255)).all(axis=2)  # an object that no file has
+    assert np.count_nonzero(core) == 112
+    organelle = source["organelle"][..., 3:] > 0
+    source["instance"] = np.where(organelle, source["organelle"], source["cell"])
+    differ = {}
+    for view, expected in source.items():
+        different = (np.asarray(Image.open(tmp_path / f"{view}.png")) != expected).any(axis=2)
+        if view == "instance":
+            assert different[core].all()  # in a colour of its own
+            different &= ~core
+        assert not different[agree].any(), view
+        differ[view] = np.count_nonzero(different)
+    expected = {
+        "instance": {"semantic": 3435, "cell": 0, "organelle": 0, "instance": 0},
+        # A cell has the colour of the organelle that 1,141 of its voxels were of.
+        "semantic": {"semantic": 0, "cell": 1859, "organelle": 3294, "instance": 3294 - 1141},
+    }
+    assert differ == expected[trust]
 
 
 @pytest.mark.parametrize("name", ["a.json", "a.h5", "a.npy", "a.npz", "a.tif"])
