@@ -76,6 +76,29 @@ def test_a_sample_through_pictures_in_made_colours(volumes, target, tmp_path):
     assert (ours[0], theirs[0]) == (0, 0)
 
 
+def test_fragments_and_their_bodies(volumes, tmp_path):
+    """The table of the file as merges: one object for each body, and the fragments as they were."""
+    _, stack = volumes["groundtruth.h5"]
+    with h5py.File(DATA / "fib25" / "groundtruth.h5") as file:
+        rows = file["transforms"][:]
+    bodies = np.zeros(rows.max() + 1, np.uint64)
+    bodies[rows[:, 0]] = rows[:, 1]
+    run("import", DATA / "fib25" / "groundtruth.h5", tmp_path / "b.labelog", "--bodies")
+    np.testing.assert_array_equal(whole(tmp_path / "b.labelog"), bodies[stack])
+    with labelog.open(tmp_path / "b.labelog") as volume:
+        fragments = volume.view("fragment")[:]
+        pairs = {tuple(pair) for pair in np.unique(np.stack((stack, fragments)).reshape(2, -1), axis=1).T.tolist()}
+        renamed = {old: new for old, new in pairs if old != new}
+        assert len(pairs) == len(np.unique(stack)) == len(np.unique(fragments))
+        assert len(renamed) == 78 and min(renamed.values()) > rows.max()
+        assert all(old in bodies and bodies[old] != old for old in renamed)
+        old, new = min(renamed.items())
+        with volume.edit() as edit:
+            edit.cleave(new)
+        assert volume.labels[new].attributes == {"fragment": old}
+        np.testing.assert_array_equal(volume[:] == new, stack == old)
+
+
 @pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize("target", ["again.png", "again.tif"])
 def test_platelet_colours_come_back(data, layer, target, tmp_path):

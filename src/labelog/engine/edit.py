@@ -188,12 +188,12 @@ class Edit(Naming):
         """Make an object of each connected component of one, with what lies in it. The largest keeps the label.
 
         Parameters and results are those of `split`; connectivity is 6, 18 or 26. Nothing happens to an object that is
-        connected.
+        connected. A component that has none of its own voxels, and nothing that lies wholly in it, makes no object.
         """
         self._mine()
         extent = self._extent(label)
         self._asked("separate", extent.body, connectivity)
-        return self._divide(extent, *by_components(extent, connectivity))
+        return self._divide(extent, 0, by_components(extent, connectivity))
 
     def _extent(self, label: int) -> Extent:
         label = checked_object(label)
@@ -207,6 +207,7 @@ class Edit(Naming):
             return Extent(self._store, table, body, chunks, self._runs, self._map.values)
 
     def _divide(self, extent: Extent, count: int, parts: Parts) -> Split:
+        """Make objects of the parts that have voxels; Invalid if one of the first `count` has none."""
         written, within, straddling = extent.divide(parts)
         met = {number for patch in written.values() for number in patch.value.tolist()} | set(within.values())
         missing = set(range(1, count + 1)) - met
@@ -215,15 +216,17 @@ class Edit(Naming):
         with self._table() as table:
             known = table.fields(Space.LABEL, extent.body)
         fields = {name: value for name, value in known.items() if name in (CLASS, PARENT)} | {LISTED: MADE}
-        labels = [self._take() for _ in range(count)]
-        moved = {child: labels[number - 1] for child, number in within.items()}
+        given = {number: self._take() for number in sorted(met)}
+        labels = [*given.values()]
+        moved = {child: given[number] for child, number in within.items()}
         said: dict[Key, Value] = {Key(Space.LABEL, label, name): value for label in labels
                                   for name, value in fields.items()}  # fmt: skip
         said |= {Key(Space.LABEL, child, PARENT): label for child, label in moved.items()}
         if said:
             self._say_all(said)
-        given = np.array([0, *labels], np.uint64)
-        self._stage({chunk: Spans(patch.start, patch.stop, given[patch.value.astype(np.int64)])
+        values = np.zeros(max(met, default=0) + 1, np.uint64)
+        values[[*given]] = labels
+        self._stage({chunk: Spans(patch.start, patch.stop, values[patch.value.astype(np.int64)])
                      for chunk, patch in written.items()})  # fmt: skip
         return Split(tuple(labels), moved, tuple(straddling))
 

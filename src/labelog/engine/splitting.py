@@ -103,15 +103,17 @@ class Extent:
 
     def divide(self, parts: Parts) -> tuple[dict[int, Spans], dict[int, int], list[int]]:
         """Its own voxels in new parts, chunk by chunk with the parts' numbers; children -> the part that they are
-        wholly in; children in several."""
+        wholly in; children in several. Invalid if nothing would be left."""
         written = {}
         within: dict[int, Counter[int]] = defaultdict(Counter)
         whole: Counter[int] = Counter()
+        left = 0
         for chunk in self.chunks:
-            new = parts(chunk)
-            own = spans.intersect(new, self.of(chunk, {self.body}))
-            if own:
-                written[chunk] = own
+            new, own = parts(chunk), self.of(chunk, {self.body})
+            left += own.voxels
+            if found := spans.intersect(new, own):
+                written[chunk] = found
+                left -= found.voxels
             for child, bodies in self.children.items():
                 voxels = self.of(chunk, bodies)
                 whole[child] += voxels.voxels
@@ -120,11 +122,13 @@ class Extent:
                     within[child][part] += count
         moved = {child: part for child, counts in within.items() for part, count in counts.items()
                  if count == whole[child]}  # fmt: skip
+        if (written or moved) and not left and moved.keys() >= {child for child in whole if whole[child]}:
+            raise Invalid(f"all of label {self.body} would be in new parts; one has to stay", label=self.body)
         return written, moved, sorted(set(within) - set(moved))
 
 
-def by_components(extent: Extent, connectivity: int) -> tuple[int, Parts]:
-    """How many new parts, and where: all components but the largest."""
+def by_components(extent: Extent, connectivity: int) -> Parts:
+    """All components but the largest."""
     found = extent.components(connectivity)
     numbers = np.zeros(found.count + 1, np.uint64)
     if found.count > 1:
@@ -136,7 +140,7 @@ def by_components(extent: Extent, connectivity: int) -> tuple[int, Parts]:
         values = numbers[runs.palette.astype(np.int64)]
         return spans.select(runs, values != 0, values)
 
-    return max(0, found.count - 1), parts
+    return parts
 
 
 def by_seeds(extent: Extent, seeds: Iterable[Iterable[Triple]]) -> tuple[int, Parts]:
