@@ -61,7 +61,7 @@ A = '[[class]]\nid = 1\nname = "a"\n'
         ("[[class", "not a file of classes in TOML"),
         ("[[class]]\nid = 1", "class 1: it has no name"),
         ("[[class]]", "class 1: it has no id and no name"),
-        *((A.replace('"a"', f'"{view}"'), f"view of that name, {view}") for view in ("instance", "fragment", "semantic")),
+        *((A.replace('"a"', f'"{view}"'), "a view of that name") for view in ("instance", "fragment", "semantic")),
         (A + 'color = "#000000"', "there is no color; a class has id, name, colour, kind_of, within"),
         (A + A.replace("1", "2"), "'a' is there twice"),
         (A + A.replace('"a"', '"b"'), "'b': id 1 is that of 'a'"),
