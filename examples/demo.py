@@ -1,4 +1,5 @@
-"""A first look at labelog: load real labels, edit them as two people, undo one under the other's later work.
+"""A first look at labelog: three files become one volume with four views; labels are edited by two people, and one
+undoes under the other's later work.
 
 Run it from the project's folder, by `make demo` or `python examples/demo.py`. It makes the folder `demo`.
 """
@@ -17,14 +18,19 @@ from PIL import Image, ImageDraw, ImageFont
 
 import labelog
 from labelog import formats
-from labelog.formats.colours import hexadecimal
+from labelog.formats.colours import colour
 from labelog.formats.picture import colour_slice
+from labelog.layers import combine, read_layers
 
 DATA = Path(__file__).resolve().parent.parent / "tests" / "data"
 DEMO = Path("demo")
 PICTURES = DEMO / "pictures"
 
-OURS = {"pictures", "neurons.tif"} | {f"{name}.labelog" for name in ("classes", "cells", "organelles", "neurons")}
+OURS = {"pictures", "neurons.tif", "platelet.labelog", "neurons.labelog"}
+
+LAYERS = {"semantic": "semantic", "cell": "instance-cell", "organelle": "instance-organelle"}
+VIEWS = ("instance", "semantic", "cell", "organelle")
+GRANULE, VESSEL, OTHER = 47, 57, 54  # objects of the platelets
 
 SLICE = 125  # of the neurons, where all edits are
 ANAS, BOS = 1_000_001, 1_000_002  # labels that the sample does not use
@@ -38,15 +44,18 @@ Points = list[tuple[int, int, int]]
 def main() -> None:
     begun = time.perf_counter()
     fresh_folder()
-    print("labelog demo: real labels, two people, one undo\n")
-    load_platelet()
+    print("labelog demo: real labels as objects, two people, one undo\n")
+    with load_platelet() as platelet:
+        look(platelet)
+        say(platelet)
     volume = load_neurons()
     loaded = size_on_disk(volume)
     edit(volume)
     undo(volume)
     travel(volume)
     figures(volume, loaded)
-    print(f"\nAll of it took {time.perf_counter() - begun:.1f} s. Look at {PICTURES}/story.png first.")
+    print(f"\nAll of it took {time.perf_counter() - begun:.1f} s. Look at {PICTURES}/platelet.png first, then at "
+          f"{PICTURES}/story.png.")  # fmt: skip
     what_next()
 
 
@@ -60,21 +69,64 @@ def fresh_folder() -> None:
     PICTURES.mkdir(parents=True)
 
 
-def load_platelet() -> None:
-    """One slice of human platelets, in three layers whose colours are their labels."""
-    print(f"1. The bundled sample becomes volumes in {DEMO}/")
-    for layer, name in (("semantic", "classes"), ("instance-cell", "cells"), ("instance-organelle", "organelles")):
-        start = time.perf_counter()
-        stack = formats.read(DATA / "platelet" / f"{layer}.png")
-        slabs = list(stack.slabs())  # which also finds the colours
-        colours = {label: hexadecimal(shade) for label, shade in stack.colours.items()}
-        with labelog.load(DEMO / f"{name}.labelog", slabs, voxel_size=(40, 10, 10), colours=colours) as volume:
-            tell_loaded(volume, f"platelets, {len(colours)} colours of {layer}.png", start)
-            save(f"platelet-{name}.png", colour_slice(volume[0], stack.colours, BACKGROUND))
+def load_platelet() -> labelog.Volume:
+    """One slice of human platelets: three files of one place, in colours, made one volume of objects."""
+    print(f"1. Three files of one slice, with classes, cells and organelles, become one volume in {DEMO}/")
+    start = time.perf_counter()
+    classes = labelog.read_classes("platelet")
+    layers = read_layers({layer: DATA / "platelet" / f"{name}.png" for layer, name in LAYERS.items()}, classes)
+    combined = combine(layers.semantic, layers.objects, classes)
+    volume = labelog.load(
+        DEMO / "platelet.labelog", combined.slabs(), voxel_size=(40, 10, 10), classes=classes, table=combined.table,
+        colours=combined.colours, author="lab", message="three layers",
+    )  # fmt: skip
+    tell_loaded(volume, f"platelets, {len(volume.labels)} objects", start)
+    report = combined.report
+    print(
+        f"   the files disagree at {report.voxels:,} of {volume.size:,} voxels; a report says where, and what was done"
+    )
+    return volume
+
+
+def look(volume: labelog.Volume) -> None:
+    """The four views: one array, seen through what is known of its labels."""
+    print(f"\n2. One volume, four views, in {PICTURES}/; no view has voxels of its own")
+    panels = []
+    for view in VIEWS:
+        counts = f"{len(np.unique(volume.view(view)[:])) - 1} {'classes' if view == 'semantic' else 'objects'}"
+        panels.append((f"platelet-{view}.png", f"{view}: {counts}", seen(volume, view)))
+        save(*panels[-1][::2])
+        print(f"   {panels[-1][0]:<22} {counts}")
+    save("platelet.png", story(panels))
+    print(f"   {'platelet.png':<22} these four, side by side")
+
+
+def say(volume: labelog.Volume) -> None:
+    """What is said of labels changes every view, and no voxel; it is undone as painting is."""
+    print("\n3. Ana says what labels are; the views follow")
+    before = seen(volume, "semantic")
+    with volume.edit(author="ana", message="one vessel, and a mitochondrion") as edit:
+        edit.merge(VESSEL, [OTHER])
+        edit.assign(GRANULE, cls="mitochondrion", name="M")
+    assert edit.revision is not None
+    tell(volume, edit.revision)
+    print(f"   {volume.labels[GRANULE]} was an alpha granule; {VESSEL} and {OTHER} are one object")
+    save("platelet-said.png", seen(volume, "semantic"))
+    tell(volume, volume.undo(author="ana").revision)
+    same = "as it was" if np.array_equal(before, seen(volume, "semantic")) else "NOT as it was"
+    print(f"   {'platelet-said.png':<22} the semantic view in between; after the undo it is {same}")
+
+
+def seen(volume: labelog.Volume, view: str) -> Pixels:
+    """A view of the slice in colours: the classes' own, or those that the files had."""
+    shades = {cls.id: cls.colour for cls in volume.classes.values()} if view == "semantic" else volume.colours
+    colours = {label: colour(shade) for label, shade in shades.items() if label and shade}
+    return colour_slice(volume.view(view)[0], colours, BACKGROUND)
 
 
 def load_neurons() -> labelog.Volume:
     """A cube of fly brain. The file has its fragments, slice by slice, and a table of the bodies that they form."""
+    print("\n4. A cube of fly brain, to paint on")
     start = time.perf_counter()
     source = DATA / "fib25" / "groundtruth.h5"
     fragments = formats.read(source)
@@ -98,7 +150,7 @@ def tell_loaded(volume: labelog.Volume, what: str, start: float) -> None:
 
 def edit(volume: labelog.Volume) -> None:
     """Three edits: Ana joins two bodies and paints, Bo paints over a part of what she painted."""
-    print("\n2. Ana and Bo edit neurons.labelog; each edit is on disk when it returns")
+    print("\n5. Ana and Bo edit neurons.labelog; each edit is on disk when it returns")
     process, neuron = int(volume[SLICE, 95, 134]), int(volume[SLICE, 200, 200])
     with volume.edit(author="ana", message="joins a process to the neuron it touches") as first:
         first.relabel({process: neuron})
@@ -113,7 +165,7 @@ def edit(volume: labelog.Volume) -> None:
 
 def undo(volume: labelog.Volume) -> None:
     """Ana takes back her stroke, under Bo's later one."""
-    print("\n3. Ana undoes her stroke; Bo's, made later and across it, stays")
+    print("\n6. Ana undoes her stroke; Bo's, made later and across it, stays")
     start = time.perf_counter()
     commit = volume.undo(author="ana")
     took = 1000 * (time.perf_counter() - start)
@@ -131,7 +183,7 @@ def tell(volume: labelog.Volume, revision: int | None) -> None:
 
 def travel(volume: labelog.Volume) -> None:
     """Pictures of one slice at three revisions, of what changed, and of who wrote what."""
-    print(f"\n4. Every revision can still be read; slice {SLICE}, as pictures in {PICTURES}/")
+    print(f"\n7. Every revision can still be read; slice {SLICE}, as pictures in {PICTURES}/")
     before, edited, undone = (volume.at(revision)[SLICE] for revision in (0, 3, 4))
     panels = [
         ("neurons-before.png", "revision 0: as loaded", outlined(before)),
@@ -144,7 +196,6 @@ def travel(volume: labelog.Volume) -> None:
         print(f"   {name:<22} {caption}")
     save("story.png", story(panels))
     print(f"   {'story.png':<22} these four, side by side")
-    print(f"   {'platelet-*.png':<22} the platelets: classes, cells, organelles")
 
 
 def figures(volume: labelog.Volume, loaded: int) -> None:
@@ -152,7 +203,7 @@ def figures(volume: labelog.Volume, loaded: int) -> None:
     report = volume.check()
     volume.close()
     source, now, dense = (DATA / "fib25" / "groundtruth.h5").stat().st_size, size_on_disk(volume), volume.size * 8
-    print("\n5. What it costs")
+    print("\n8. What it costs")
     print(f"   neurons.labelog has {now / 1000:,.0f} kB, every revision included: the four edits added "
           f"{(now - loaded) / 1000:,.0f} kB")  # fmt: skip
     print(f"   the HDF5 file has {source / 1000:,.0f} kB, a plain array of uint64 {dense / 1000:,.0f} kB")
@@ -164,9 +215,11 @@ def what_next() -> None:
     here = Path(sys.executable).parent / "labelog"
     command = str(here) if here.exists() else f"{sys.executable} -m labelog.cli"
     command = command.removeprefix(f"{Path.cwd()}/")
-    volume = DEMO / "neurons.labelog"
+    volume, platelet = DEMO / "neurons.labelog", DEMO / "platelet.labelog"
     print("\nTry next:")
     for arguments, what in (
+        (f"show {platelet} --view organelle", "the organelles, in the terminal"),
+        (f"labels {platelet} --parent 7", "the objects in cell 7"),
         (f"show {volume} -z {SLICE}", "a slice, in the terminal"),
         (f"history {volume}", "who did what"),
         (f"redo {volume} --author ana", "Ana's stroke comes back, beneath Bo's"),

@@ -61,6 +61,7 @@ A = '[[class]]\nid = 1\nname = "a"\n'
         ("[[class", "not a file of classes in TOML"),
         ("[[class]]\nid = 1", "class 1: it has no name"),
         ("[[class]]", "class 1: it has no id and no name"),
+        *((A.replace('"a"', f'"{view}"'), "a view of that name") for view in ("instance", "fragment", "semantic")),
         (A + 'color = "#000000"', "there is no color; a class has id, name, colour, kind_of, within"),
         (A + A.replace("1", "2"), "'a' is there twice"),
         (A + A.replace('"a"', '"b"'), "'b': id 1 is that of 'a'"),
@@ -102,6 +103,10 @@ def test_what_is_not_there(tmp_path):
 def test_classes_made_in_python_are_checked_too(tmp_path):
     with pytest.raises(Invalid, match="'a': id"):
         check_classes([LabelClass("1", "a")])
+    with pytest.raises(Invalid, match="within is a list of names of classes; found 'a'"):
+        check_classes([LabelClass(1, "a", within="a")])
+    with pytest.raises(Invalid, match="expected a list of LabelClass; found 5"):
+        labelog.create(tmp_path / "v", (1, 2, 3), classes=[5])
     with pytest.raises(Invalid, match="names 'b'"):
         write_classes([LabelClass(1, "a", kind_of="b")], tmp_path / "classes.toml")
     assert not (tmp_path / "classes.toml").exists()

@@ -15,6 +15,7 @@ import sys
 import time
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
@@ -27,8 +28,8 @@ from labelog.formats.picture import colour_slice
 LABELOG = [sys.executable, "-m", "labelog.cli"]
 SHAPE = (6, 40, 50)
 TOP = 2**64 - 1
-COMMANDS = ["create", "import", "info", "show", "history", "labels", "merge", "cleave", "assign", "classes", "regions",
-            "undo", "redo", "revert", "export", "check", "compact"]  # fmt: skip
+COMMANDS = ["create", "import", "info", "show", "history", "labels", "merge", "cleave", "assign", "split", "classes",
+            "regions", "undo", "redo", "revert", "export", "check", "compact"]  # fmt: skip
 SOURCE = str(Path(labelog.__file__).parents[1])  # so that a command is of this labelog wherever it is run
 ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "LABELOG_DEBUG"} | {
     "COLUMNS": "90", "PYTHONPATH": SOURCE,
@@ -147,7 +148,10 @@ def test_version():
     ("labels", "a", "7", "8"), ("labels", "a", "--json", "--csv", "b"), ("merge", "a", "7"), ("merge", "a", "7", "0"),
     ("cleave", "a"), ("assign", "a", "cell"), ("classes", "a", "--toml", "--add", "b"),
     ("classes", "a", "--rename", "b"), ("regions", "a", "--set", "b", "gold"), ("revert", "a", "x"),
-    ("export", "a", "b", "--dtype", "float32"),
+    ("split", "a", "7"), ("split", "a", "7", "--components", "8"), ("split", "a", "7", "--seeds", "1,2"),
+    ("split", "a", "0", "--components"),
+    ("check", "a", "--objects", "--connectivity", "7"),
+    ("export", "a", "b", "--box", ":,:,:", "--region", "c"), ("export", "a", "b", "--dtype", "float32"),
 ])  # fmt: skip
 def test_wrong_usage_is_2(arguments, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -282,6 +286,44 @@ def test_import_names_one_dataset_of_several(tmp_path):
     assert "name one with --dataset" in refused("import", tmp_path / "two.npz", tmp_path / "new")
     fine("import", tmp_path / "two.npz", tmp_path / "new", "--dataset", "a")
     np.testing.assert_array_equal(read(tmp_path / "new"), labels())
+
+
+@pytest.fixture
+def fragments(tmp_path):
+    """Fragments 1 to 6 and 9, and the table of their bodies, in which 6 and 9 are not named."""
+    path = tmp_path / "f.h5"
+    with h5py.File(path, "w") as file:
+        file["stack"] = np.array([[[0, 1, 2, 3, 4, 5, 6, 9]]], np.uint32)
+        file["transforms"] = np.array([[0, 0], [1, 2], [2, 3], [3, 3], [4, 7], [5, 0]], np.uint64)
+        file["more"] = np.array([[1, 9], [2, 9], [9, 1]], np.int64)
+        file["crowded"] = np.array([[1, 2], [2, 5]], np.int64)
+    return path
+
+
+def test_import_of_bodies(fragments, tmp_path):
+    said = fine("import", fragments, tmp_path / "a", "--bodies")
+    assert "5 fragments of 3 bodies; 1 renamed, as another body has its id; 1 of body 0 is background" in said
+    with labelog.open(tmp_path / "a") as volume:
+        assert volume[0, 0].tolist() == [0, 2, 3, 3, 7, 0, 6, 9]
+        assert volume.view("fragment")[0, 0].tolist() == [0, 1, 8, 3, 4, 0, 6, 9]
+        assert volume.labels[3].fragments == [3, 8] and volume.labels[7].fragments == [4, 7]
+        with volume.edit() as edit:
+            edit.cleave(8)
+        assert volume.labels[8].attributes == {"fragment": 2}
+    found = facts("import", fragments, tmp_path / "b", "--dataset", "stack", "--bodies", "more")["bodies"]
+    assert found == {"fragments": 3, "bodies": 2, "renamed": {"1": "10", "9": "11"}}
+    assert read(tmp_path / "b").tolist() == [[[0, 9, 9, 3, 4, 5, 6, 1]]]
+    assert facts("import", fragments, tmp_path / "c")["bodies"] is None
+
+
+def test_import_of_bodies_refuses(fragments, source, tmp_path):
+    assert "fragment 6 is not in the table of bodies" in refused("import", fragments, tmp_path / "a", "--bodies",
+                                                                 "crowded")  # fmt: skip
+    assert "has no dataset 'none'" in refused("import", fragments, tmp_path / "a", "--bodies", "none")
+    assert "expected rows of fragment and body" in refused("import", fragments, tmp_path / "a", "--bodies", "stack")
+    assert "--bodies is a table in an HDF5 file" in refused("import", source, tmp_path / "a", "--bodies")
+    assert "--bodies is not for layers" in refused("import", f"cell={fragments}", tmp_path / "a", "--bodies", code=2)
+    assert not (tmp_path / "a").exists()
 
 
 @pytest.fixture
@@ -596,6 +638,73 @@ def test_merge_and_cleave_refuse(cells):
     assert facts("info", cells)["revision"] == 1
 
 
+def test_split_by_a_mask(cells, tmp_path):
+    """A part of the cell with all of the vessel's chunk in it, and half of the mitochondrion."""
+    before = read(cells)
+    mask = np.zeros((2, 10, 50), np.uint8)
+    mask[:, :, :20] = 255
+    np.save(tmp_path / "part.npy", mask)
+    said = fine("split", cells, 1, "--mask", tmp_path / "part.npy", "--at", "1,10,0", "--author", "bo")
+    assert said == "revision 2: object 1 split; now objects 1 (2,305 voxels); 301 (300 voxels)\n".replace(
+        "2,305", f"{(np.isin(before, (1, 7))).sum() - 300:,}")  # fmt: skip
+    expected = before.copy()
+    expected[1:3, 10:20, 5:20] = 301
+    np.testing.assert_array_equal(read(cells), expected)
+    found = facts("labels", cells, 301)
+    assert (found["class"], found["parent"]) == ("cell", "0")
+    whole = np.zeros(SHAPE, np.uint8)
+    whole[:, :, 25:] = 1
+    whole[:, :20] = 1  # all of the cell's own, and a part of what lies in it
+    whole[0, :6] = 0
+    np.save(tmp_path / "whole.npy", whole)
+    assert fine("split", cells, 1, "--mask", tmp_path / "whole.npy").splitlines()[1] == (
+        "in several parts at once, and still in 1: 7"
+    )
+    fine("undo", cells, "--author", "bo")
+    assert facts("check", cells)["ok"]
+
+
+def test_split_by_seeds(cells):
+    said = facts("split", cells, 7, "--seeds", "1,22,10;2,22,10", "1,34,39", "2,30,42", "--message", "three")
+    assert (said["label"], said["labels"], said["message"]) == ("7", ["301", "302"], "three")
+    assert (said["moved"], said["straddling"]) == ({}, [])
+    array = read(cells)
+    assert (array[1, 22, 10], array[1, 34, 39], array[2, 30, 42]) == (7, 301, 302)
+
+
+def test_split_into_components(cells):
+    """A mitochondrion in two pieces, both apart from its cell, is wholly in no piece of it; when it is two, each is."""
+    assert fine("split", cells, TOP, "--components") == f"object {TOP} stays as it is: it is one piece\n"
+    assert facts("split", cells, TOP, "--components", 26)["revision"] is None
+    assert fine("split", cells, 1, "--components").splitlines() == [
+        "object 1 stays as it is: no other piece is an object",
+        "in several parts at once, and still in 1: 7",
+    ]
+    assert facts("split", cells, 7, "--components", 18)["labels"] == ["301"]
+    said = fine("split", cells, 1, "--components").splitlines()
+    assert said == [
+        "revision 3: object 1 split; now objects 1 (1,800 voxels); 302 (1,170 voxels); 303 (48 voxels)",
+        "7 lies in 302 now; 301 lies in 303 now",
+    ]
+    assert [facts("labels", cells, label)["parent"] for label in (7, 301)] == ["302", "303"]
+
+
+def test_split_refuses(cells, tmp_path):
+    np.save(tmp_path / "part.npy", np.ones((1, 2, 3), np.uint8))
+    part = tmp_path / "part.npy"
+    assert "--at Z,Y,X says where it goes" in refused("split", cells, 7, "--mask", part)
+    assert "would have no voxels" in refused("split", cells, 7, "--mask", part, "--at", "0,0,0")
+    np.save(tmp_path / "all.npy", np.ones(SHAPE, np.uint8))
+    assert "all of label 7 would be in new parts" in refused("split", cells, 7, "--mask", tmp_path / "all.npy")
+    assert "5:6" in refused("split", cells, 7, "--mask", part, "--at", "5,39,49")
+    assert "does not exist" in refused("split", cells, 7, "--mask", tmp_path / "none.npy")
+    assert "two or more groups" in refused("split", cells, 7, "--seeds", "1,22,10")
+    assert "is not in label 7" in refused("split", cells, 7, "--seeds", "1,22,10", "0,0,0")
+    assert "there is no label 9" in refused("split", cells, 9, "--components")
+    assert "--at is for --mask" in refused("split", cells, 7, "--components", "--at", "0,0,0", code=2)
+    assert facts("info", cells)["revision"] == 1
+
+
 def test_assign(cells):
     assert fine("assign", cells, TOP, "--cls", "cell", "--name", "B\x1b", "--author", "ana") == (
         f"revision 2: label {TOP} is of class cell; label {TOP} is called 'B\\x1b'\n"
@@ -761,6 +870,22 @@ def test_export_of_views(cells, tmp_path):
     assert formats.read(tmp_path / "a.tif").dtype == np.uint8
 
 
+def test_export_of_regions(cells, tmp_path):
+    fine("regions", cells, "--set", "train", "gold", "1:3,5:20,0:30")
+    whole = read(cells)
+    fine("export", cells, tmp_path / "a.npy", "--region", "train")
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), whole[1:3, 5:20, 0:30])
+    fine("export", cells, tmp_path / "b.npy", "--view", "semantic", "--unannotated", 255)
+    seen = np.load(tmp_path / "b.npy")
+    assert (seen[1, 5, 4], seen[0, 5, 4], seen[0, 5, 5]) == (0, 255, 1)
+    fine("export", cells, tmp_path / "c.npy", "--unannotated", TOP - 1)
+    assert np.load(tmp_path / "c.npy")[0, 0, 0] == TOP - 1
+    assert "there is no region 'none'; there are: train" in refused("export", cells, tmp_path / "d.npy",
+                                                                    "--region", "none")  # fmt: skip
+    said = refused("export", cells, f"{tmp_path}/d/", "--view", "semantic", "--unannotated", 255)
+    assert "class 255 has no colour" in said
+
+
 def test_export_of_classes_without_a_colour(cells, tmp_path):
     (tmp_path / "own.toml").write_text('[[class]]\nid = 2\nname = "mitochondrion"\n')
     fine("classes", cells, "--add", tmp_path / "own.toml")
@@ -901,6 +1026,30 @@ def test_check(volume):
     assert facts("check", volume) == {"volume": str(volume), "ok": True, "problems": [], "revisions": 4,
                                       "chunks": 14, "deltas": 6}  # fmt: skip
     assert fine("check", volume) == "4 revisions, 14 chunks, 6 deltas verified: all is well\n"
+
+
+def test_check_of_objects(cells):
+    fine("assign", cells, TOP, "--cls", "mitochondrion")
+    fine("regions", cells, "--set", "train", "gold", "1:4,:,:")
+    done = run("check", cells, "--objects")
+    assert (done.returncode, done.stderr) == (1, "")
+    lines = [line.split(maxsplit=2) for line in done.stdout.splitlines()]
+    assert lines[1:-1] == [
+        ["disconnected", "1", "it is 3 pieces"],
+        ["disconnected", "7", "it is 2 pieces"],
+        ["empty", "5", "it has no voxels"],
+        ["misplaced", str(TOP), "a mitochondrion lies in a cell; it lies in nothing"],
+    ]
+    assert done.stdout.endswith("4 objects looked at; 4 problems found: 2 disconnected, 1 empty, 1 misplaced\n")
+    done = run("check", cells, "--objects", "--region", "train", "--json")
+    said = json.loads(done.stdout)
+    assert (done.returncode, said["ok"], said["objects"]) == (1, False, 2)
+    assert [problem["label"] for problem in said["problems"]] == ["1", "7"]
+    fine("split", cells, 7, "--components")
+    fine("split", cells, 1, "--components")
+    assert "all is well" in fine("check", cells, "--objects", "--region", "train")
+    assert "--region is for --objects" in refused("check", cells, "--region", "train", code=2)
+    assert "there is no region 'none'" in refused("check", cells, "--objects", "--region", "none")
 
 
 def test_check_names_the_damaged_chunk(volume):

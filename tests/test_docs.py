@@ -67,16 +67,33 @@ def test_the_page_on_labels_prints_what_it_says(tmp_path):
     assert run([sys.executable, "-c", "".join(blocks(page, "python"))], tmp_path) == "".join(blocks(page, "text"))
 
 
-def test_the_readmes_commands_run(tmp_path):
+@pytest.fixture
+def shell(tmp_path):
+    """Runs a script in a folder where commands and sample are found as in the clone."""
     (tmp_path / "tests").symlink_to(ROOT / "tests")
-    (walk,) = (block for block in blocks(README, "sh") if "labelog import" in block)
-    script = walk.replace('PATH="$PWD/.venv/bin:$PATH"\n', "set -e\n")
     (tmp_path / "bin").mkdir()
     for name, command in (("labelog", '-m labelog.cli "$@"'), ("python", '"$@"')):
         path = tmp_path / "bin" / name
         path.write_text(f"#!/bin/sh\nexec '{sys.executable}' {command}\n")
         path.chmod(0o755)
-    printed = run(["bash", "-c", script], tmp_path, PATH=f"{tmp_path}/bin:{os.environ['PATH']}")
+    return lambda script: run(["bash", "-c", script], tmp_path, PATH=f"{tmp_path}/bin:{os.environ['PATH']}")
+
+
+def test_the_page_on_pictures_prints_what_it_says(shell, tmp_path):
+    """All of its blocks in one shell, which goes on where `check` finds something and ends with 1."""
+    page = (ROOT / "docs" / "pictures.md").read_text()
+    steps = re.findall(r"^```sh\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", page, re.MULTILINE | re.DOTALL)
+    script = "".join(f"exec > {number} 2>> errors\n{commands}" for number, (commands, _) in enumerate(steps))
+    assert shell(f"{script}\ntrue") == ""
+    assert (tmp_path / "errors").read_text() == ""
+    assert len([shown for _, shown in steps if shown]) == len(blocks(page, "text")) > 5
+    for number, (commands, shown) in enumerate(steps):
+        assert not shown or (tmp_path / str(number)).read_text() == shown, commands
+
+
+def test_the_readmes_commands_run(shell, tmp_path):
+    (walk,) = (block for block in blocks(README, "sh") if "labelog import" in block)
+    printed = shell(walk.replace('PATH="$PWD/.venv/bin:$PATH"\n', "set -e\n"))
     assert "a box, by mistake" in printed
     assert "object 10255 (of 10255, 10370)" in printed
     assert "now label 10255 has no class; label 10255 has no name" in printed

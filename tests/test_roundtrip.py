@@ -16,6 +16,7 @@ import labelog
 from labelog import formats
 from labelog.engine.classes import read_classes
 from labelog.formats.colours import hexadecimal
+from labelog.layers import combine, read_layers
 
 DATA = Path(__file__).parent / "data"
 LAYERS = ["semantic", "instance-cell", "instance-organelle"]
@@ -75,6 +76,29 @@ def test_a_sample_through_pictures_in_made_colours(volumes, target, tmp_path):
     assert (ours[0], theirs[0]) == (0, 0)
 
 
+def test_fragments_and_their_bodies(volumes, tmp_path):
+    """The table of the file as merges: one object for each body, and the fragments as they were."""
+    _, stack = volumes["groundtruth.h5"]
+    with h5py.File(DATA / "fib25" / "groundtruth.h5") as file:
+        rows = file["transforms"][:]
+    bodies = np.zeros(rows.max() + 1, np.uint64)
+    bodies[rows[:, 0]] = rows[:, 1]
+    run("import", DATA / "fib25" / "groundtruth.h5", tmp_path / "b.labelog", "--bodies")
+    np.testing.assert_array_equal(whole(tmp_path / "b.labelog"), bodies[stack])
+    with labelog.open(tmp_path / "b.labelog") as volume:
+        fragments = volume.view("fragment")[:]
+        pairs = {tuple(pair) for pair in np.unique(np.stack((stack, fragments)).reshape(2, -1), axis=1).T.tolist()}
+        renamed = {old: new for old, new in pairs if old != new}
+        assert len(pairs) == len(np.unique(stack)) == len(np.unique(fragments))
+        assert len(renamed) == 78 and min(renamed.values()) > rows.max()
+        assert all(old in bodies and bodies[old] != old for old in renamed)
+        old, new = min(renamed.items())
+        with volume.edit() as edit:
+            edit.cleave(new)
+        assert volume.labels[new].attributes == {"fragment": old}
+        np.testing.assert_array_equal(volume[:] == new, stack == old)
+
+
 @pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize("target", ["again.png", "again.tif"])
 def test_platelet_colours_come_back(data, layer, target, tmp_path):
@@ -124,6 +148,40 @@ def test_platelet_classes_come_back_from_the_semantic_view(data, target, tmp_pat
     np.testing.assert_array_equal(again.reshape(pixels.shape), pixels)
     run("show", tmp_path / "classes.labelog", "--view", "semantic", "-o", tmp_path / "shown.png")
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "shown.png")), pixels)
+
+
+@pytest.mark.parametrize("trust", ["instance", "semantic"])
+def test_platelet_layers_come_back_from_the_views(data, trust, tmp_path):
+    """Three files in, four pictures out: the source's colours wherever the files agree, and where they are trusted."""
+    files = {name: data / "platelet" / f"{file}.png"
+             for name, file in zip(("semantic", "cell", "organelle"), LAYERS, strict=True)}  # fmt: skip
+    run("import", *(f"{name}={path}" for name, path in files.items()), tmp_path / "p.labelog", "--trust", trust)
+    for view in (*files, "instance"):
+        run("export", tmp_path / "p.labelog", tmp_path / f"{view}.png", "--view", view)
+    classes = read_classes("platelet")
+    layers = read_layers(files, classes)
+    report = combine(layers.semantic, layers.objects, classes, trust=trust).report
+    agree = report.marks(0) & 127 == 0
+    assert np.count_nonzero(~agree) == {"instance": 3435, "semantic": 3294}[trust]
+    source = {name: np.asarray(Image.open(path)) for name, path in files.items()}
+    core = (source["semantic"] == (245, 0, 203, 255)).all(axis=2)  # an object that no file has
+    assert np.count_nonzero(core) == 112
+    organelle = source["organelle"][..., 3:] > 0
+    source["instance"] = np.where(organelle, source["organelle"], source["cell"])
+    differ = {}
+    for view, expected in source.items():
+        different = (np.asarray(Image.open(tmp_path / f"{view}.png")) != expected).any(axis=2)
+        if view == "instance":
+            assert different[core].all()  # in a colour of its own
+            different &= ~core
+        assert not different[agree].any(), view
+        differ[view] = np.count_nonzero(different)
+    expected = {
+        "instance": {"semantic": 3435, "cell": 0, "organelle": 0, "instance": 0},
+        # A cell has the colour of the organelle that 1,141 of its voxels were of.
+        "semantic": {"semantic": 0, "cell": 1859, "organelle": 3294, "instance": 3294 - 1141},
+    }
+    assert differ == expected[trust]
 
 
 @pytest.mark.parametrize("name", ["a.json", "a.h5", "a.npy", "a.npz", "a.tif"])

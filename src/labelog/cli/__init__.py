@@ -19,7 +19,7 @@ from types import FrameType
 from typing import NoReturn
 
 from labelog import __version__
-from labelog.cli import care, classes, correct, files, layers, look, table
+from labelog.cli import care, classes, correct, files, layers, look, split, table
 from labelog.errors import LabelogError
 
 FINE, PROBLEM, USAGE, INTERRUPTED, PIPE = 0, 1, 2, 130, 141
@@ -38,8 +38,8 @@ where to begin:
   labelog COMMAND --help                     every command has examples
 
 A volume is a folder; by custom its name ends in .labelog. Axes are z, y, x.
-Objects are merged and named here; voxels are edited in Python: labelog.open,
-Volume.edit.
+Objects are merged, split and named here; voxels are painted in Python:
+labelog.open, Volume.edit.
 
 exit codes:
   0  fine          1  a problem was found, or an error; one line on stderr says which
@@ -141,6 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     layers.extend(files.add_in(commands))  # in the order of a working day
     look.add(commands)
     table.add(commands)
+    split.add(commands)
     classes.add(commands)
     correct.add(commands)
     files.add_out(commands)

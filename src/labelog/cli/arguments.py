@@ -42,7 +42,7 @@ def add_json(parser: argparse.ArgumentParser, what: str = "print one JSON object
     parser.add_argument("--json", action="store_true", help=what)
 
 
-def add_box(parser: argparse.ArgumentParser, what: str) -> None:
+def add_box(parser: argparse._ActionsContainer, what: str) -> None:
     parser.add_argument("--box", type=box, metavar="Z0:Z1,Y0:Y1,X0:X1",
                         help=f"{what}; the last voxel is not in it, an end left out is the volume's")  # fmt: skip
 

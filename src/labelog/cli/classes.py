@@ -36,8 +36,8 @@ def add(commands: Commands) -> None:
         commands, "regions", run_regions, "list the regions that were looked at; add and remove them",
         "A region is a named box. Kinds: 'annotated' (somebody has labelled all of it), 'gold'\n"
         "(annotated by experts, to learn and qualify on), 'ignore' (not to be used). Outside of\n"
-        "annotated and gold ones, 0 is not background but unknown: in Python,\n"
-        "volume.view(unannotated=...) gives it a value of its own.",
+        "annotated and gold ones, 0 is not background but unknown: labelog export --unannotated\n"
+        "gives it a value of its own, and so does volume.view(unannotated=...) in Python.",
         "  labelog regions cells.labelog\n"
         "  labelog regions cells.labelog --set train gold 0:16,0:512,0:512 --author lab\n"
         "  labelog regions cells.labelog --remove train",

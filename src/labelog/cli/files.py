@@ -24,15 +24,17 @@ from labelog.cli.arguments import (
     add_revision,
     add_view,
     add_volume,
+    label,
     numbers,
     within,
 )
+from labelog.cli.bodies import DATASET, Bodies, bodies_of
 from labelog.cli.printing import by, bytes_on_disk, counted, print_facts, print_json, sized
 from labelog.cli.progress import progress
 from labelog.engine.load import CHUNKS
 from labelog.engine.snapshot import Revision, View
 from labelog.engine.volume import Volume
-from labelog.errors import Invalid
+from labelog.errors import Invalid, NotFound
 from labelog.formats import Colour, Stack
 from labelog.formats.colours import colour, hexadecimal
 from labelog.formats.hdf5 import DTYPES
@@ -78,7 +80,10 @@ def _add_import(commands: Commands) -> argparse.ArgumentParser:
         f"{READS}\n\n"
         "In colour pictures each distinct colour becomes a label; with --colours FILE, a JSON\n"
         "or TOML table such as 1 = \"#0101e0\", each has the label that the table says. Colours\n"
-        "are kept with the volume, for show and export. Nothing is left behind if it fails.",
+        "are kept with the volume, for show and export. Nothing is left behind if it fails.\n\n"
+        "With --bodies, an HDF5 file has fragments and a table of the bodies that they form.\n"
+        "Fragments are stored, and the table becomes merges, so that labelog cleave takes a\n"
+        "fragment out again. A fragment that has the id of another body is renamed.",
         "  labelog import cells.tif cells.labelog --voxel-size 40,10,10\n"
         "  labelog import 'slices/*.png' semantic.labelog --colours classes.toml --author vendor-b/ana",
     )  # fmt: skip
@@ -90,6 +95,8 @@ def _add_import(commands: Commands) -> argparse.ArgumentParser:
                              "default, but for pictures with a palette, whose indices are the labels")  # fmt: skip
     parser.add_argument("--gaps", action="store_true", help="accept a stack from whose names numbers are missing")
     parser.add_argument("--dataset", metavar="NAME", help="of the array in a file with several (hdf5, npz)")
+    parser.add_argument("--bodies", metavar="DATASET", nargs="?", const=DATASET,
+                        help=f"the table of fragment and body in the file (hdf5); by default {DATASET}")  # fmt: skip
     add_made(parser)
     add_author(parser)
     parser.add_argument("--message", metavar="TEXT", help="why, for the history; by default the source's name")
@@ -114,7 +121,12 @@ def add_out(commands: Commands) -> None:
     parser.add_argument("--format", choices=formats.names(), help="of the target; by default told from its name")
     add_view(parser)
     add_revision(parser)
-    add_box(parser, "only this part")
+    part = parser.add_mutually_exclusive_group()
+    add_box(part, "only this part")
+    part.add_argument("--region", metavar="NAME", help="only the bounds of this region")
+    parser.add_argument("--unannotated", metavar="VALUE", type=label,
+                        help="what 0 becomes outside of the regions that were looked at, and all in those to be "
+                             "ignored; see labelog regions")  # fmt: skip
     parser.add_argument("--colours", action=argparse.BooleanOptionalAction,
                         help="pictures, also of labels that came without a colour; or labels (png, tiff)")  # fmt: skip
     parser.add_argument("--dtype", choices=DTYPES, metavar="DTYPE",
@@ -140,11 +152,15 @@ def run_import(arguments: argparse.Namespace) -> None:
     stack = formats.read(arguments.source, format=known.name, **_read_options(known.name, arguments))
     size, unit, whence = measured(stack.voxel_size, stack.unit, arguments)
     chunks = arguments.chunks or tuple(min(n, c) for n, c in zip(stack.shape, CHUNKS, strict=True))
+    bodies = bodies_of(known.name, arguments)
+    if bodies is not None:
+        stack = bodies.applied(stack)
     kept: dict[int, str] = {}
     with (
         progress("importing", "slices") as update,
         labelog.load(
             arguments.volume, _slabs(stack, kept, update), voxel_size=size, unit=unit, chunks=chunks, colours=kept,
+            table=bodies.table() if bodies else {}, merges=bodies.merges if bodies else (),
             author=arguments.author, message=arguments.message or f"imported from {Path(arguments.source).name}",
         ) as volume,
     ):  # fmt: skip
@@ -158,6 +174,7 @@ def run_import(arguments: argparse.Namespace) -> None:
             "unit": volume.unit,
             "voxel_size_from": whence,
             "colours": len(kept),
+            "bodies": bodies.facts() if bodies else None,
             "bytes_on_disk": bytes_on_disk(volume.address),
             "bytes_dense": volume.size * volume.dtype.itemsize,
             "seconds": round(time.monotonic() - begun, 3),
@@ -165,7 +182,7 @@ def run_import(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print_json(report)
     else:
-        _print_report(report)
+        _print_report(report, bodies)
 
 
 def _read_options(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -202,7 +219,7 @@ def _slabs(stack: Stack, kept: dict[int, str], update: Update) -> Iterator[NDArr
     kept.update({label: hexadecimal(shade) for label, shade in stack.colours.items()})
 
 
-def _print_report(report: dict[str, Any]) -> None:
+def _print_report(report: dict[str, Any], bodies: Bodies | None) -> None:
     unsaid = " (the file does not say; --voxel-size does)" if report["voxel_size_from"] == "default" else ""
     disk, dense = report["bytes_on_disk"], report["bytes_dense"]
     facts = [
@@ -215,6 +232,8 @@ def _print_report(report: dict[str, Any]) -> None:
     ]
     if report["colours"]:
         facts.insert(4, ("colours", f"{report['colours']:,} labels have one"))
+    if bodies:
+        facts.insert(4, ("bodies", str(bodies)))
     print_facts(facts)
 
 
@@ -224,7 +243,10 @@ def run_export(arguments: argparse.Namespace) -> None:
     options["name" if known.name == "npz" else "dataset"] = arguments.dataset
     given = {name: value for name, value in options.items() if value is not None}
     with labelog.open(arguments.volume, "r") as volume, progress("exporting", "slices") as update:
-        box, labels = within(volume, arguments.box), viewed(volume, arguments)
+        labels = viewed(volume, arguments)
+        if arguments.unannotated is not None:
+            labels = volume.at(arguments.revision).view(arguments.view or "instance", unannotated=arguments.unannotated)
+        box = within(volume, arguments.box) if arguments.region is None else _bounds(labels, arguments.region)
         stack = _stack(labels, box, bool(arguments.colours), update)
         try:
             formats.write(stack, arguments.target, format=known.name, overwrite=arguments.overwrite, **given)
@@ -240,6 +262,14 @@ def run_export(arguments: argparse.Namespace) -> None:
     else:
         what = f"{by(box.shape)} voxels{f' ({arguments.view})' * bool(arguments.view)} at revision {labels.revision}"
         print(f"{arguments.target}: {what}, {known.name}, {sized(_size(arguments.target))}")
+
+
+def _bounds(labels: Revision, region: str) -> Box:
+    """The box of a region."""
+    regions = labels.volume.at(labels.revision).regions
+    if region not in regions:
+        raise NotFound(f"there is no region {region!r}; there are: {', '.join(regions) or 'none'}")
+    return regions[region].box
 
 
 def _size(path: str) -> int:
@@ -281,10 +311,10 @@ def _stack(labels: Revision, box: Box, every: bool, update: Update) -> Stack:
 
 def _colour_all(slab: NDArray[Any], colours: dict[int, Colour]) -> None:
     """Give every label in the slab a colour, one that no other has, so that the picture can be read back."""
-    missing = [label for label in np.unique(slab).tolist() if label not in colours]
+    missing = [value for value in np.unique(slab).tolist() if value not in colours]
     taken = set(colours.values())
-    for label, shade in zip(missing, own_colours(np.array(missing, np.uint64)).tolist(), strict=True):
+    for value, shade in zip(missing, own_colours(np.array(missing, np.uint64)).tolist(), strict=True):
         while tuple(shade) in taken:
             shade[:3] = ((int.from_bytes(bytes(shade[:3])) + 1) % 2**24).to_bytes(3)
-        colours[label] = (shade[0], shade[1], shade[2], 255)
-        taken.add(colours[label])
+        colours[value] = (shade[0], shade[1], shade[2], 255)
+        taken.add(colours[value])

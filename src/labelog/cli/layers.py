@@ -43,7 +43,7 @@ EXAMPLE = """
   labelog import semantic=s.png cell=c.png organelle=o.png cells.labelog --report r.json"""
 
 ONLY_LAYERS = ("classes", "trust", "snap", "overlap", "report", "picture", "overwrite")
-ONLY_ONE = ("format", "colours", "gaps", "dataset")
+ONLY_ONE = ("format", "colours", "gaps", "dataset", "bodies")
 
 
 def extend(parser: argparse.ArgumentParser) -> None:

@@ -30,6 +30,7 @@ from labelog.errors import Invalid
 from labelog.formats.output import new_file
 
 HEADS = ("LABEL ", "CLASS", "PARENT ", "NAME", "VOXELS ", "BOX")
+FRAGMENTS = 100  # labels as stored that are printed of an object; --json has all
 TAKEN = ("label", "cls", "class", "parent", "name")  # what an attribute can't be called
 
 
@@ -172,7 +173,7 @@ def _tell(labels: Labels, arguments: argparse.Namespace) -> None:
         ("own voxels", _place(found.own)),
         ("whole", _place(found.whole)),
         ("children", ", ".join(_short(labels[child]) for child in found.children) or "none"),
-        ("fragments", ", ".join(map(str, found.fragments))),
+        ("fragments", listed(found.fragments, FRAGMENTS)),
     ]
     print_facts(facts + [(name, json.dumps(value)) for name, value in found.attributes.items()])
 

@@ -44,6 +44,9 @@ class LabelClass:
     within: tuple[str, ...] | None = None
 
 
+PLAIN = ("instance", "fragment", "semantic")
+"""Names of views that are there whatever the classes are, and so names that no class has."""
+
 KEYS = tuple(field.name for field in fields(LabelClass))
 
 
@@ -85,6 +88,15 @@ def as_toml(classes: Iterable[LabelClass]) -> str:
     return "\n".join(map(_table, classes))
 
 
+def listed_classes(classes: Iterable[LabelClass]) -> list[LabelClass]:
+    """Classes as callers give them, or Invalid for what are none."""
+    found = list(classes) if isinstance(classes, Iterable) else [classes]
+    for entry in found:
+        if not isinstance(entry, LabelClass):
+            raise Invalid(f"classes: expected a list of LabelClass; found {entry!r} in it")
+    return found
+
+
 def check_classes(classes: Iterable[LabelClass], where: str = "classes") -> None:
     """Raise Invalid, naming the class, if an id, name or colour is not one or is there twice; if `kind_of` or
     `within` names a class that is not there; or if a class is, through others, a kind of itself.
@@ -92,7 +104,7 @@ def check_classes(classes: Iterable[LabelClass], where: str = "classes") -> None
     by_name: dict[str, LabelClass] = {}
     ids: dict[int, str] = {}
     colours: dict[str, str] = {}
-    for entry in classes:
+    for entry in listed_classes(classes):
         at = f"{where}: class {entry.name!r}"
         _check_fields(entry, at)
         if entry.name in by_name:
@@ -121,9 +133,13 @@ def _check_fields(entry: LabelClass, at: str) -> None:
             raise Invalid(f'{at}: colour is "#rrggbb" or "#rrggbbaa"; found {entry.colour!r}')
         if entry.id and len(entry.colour) == 9 and entry.colour.endswith("00"):
             raise Invalid(f"{at}: colour {entry.colour} is transparent, which is background, id 0")
+    if entry.name in PLAIN:
+        raise Invalid(f"{at}: there is a view of that name, {entry.name}; a class gives its name to a view of its own")
     if entry.kind_of is not None and not isinstance(entry.kind_of, str):
         raise Invalid(f"{at}: kind_of is the name of a class; found {entry.kind_of!r}")
-    if entry.within is not None and not all(isinstance(name, str) for name in entry.within):
+    if entry.within is not None and not (
+        isinstance(entry.within, (tuple, list)) and all(isinstance(name, str) for name in entry.within)
+    ):
         raise Invalid(f"{at}: within is a list of names of classes; found {entry.within!r}")
 
 

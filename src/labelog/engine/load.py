@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelog.engine.bodies import edges, merge_key, replayed
-from labelog.engine.classes import LabelClass, check_classes, read_classes
+from labelog.engine.classes import LabelClass, check_classes, listed_classes, read_classes
 from labelog.engine.commit import draft
 from labelog.engine.occupancy import counted
 from labelog.engine.table import class_facts, label_facts
@@ -144,7 +144,7 @@ def checked_classes(classes: Classes) -> list[LabelClass]:
     """Classes as given: a file, or a list of them."""
     if isinstance(classes, (str, os.PathLike)):
         return read_classes(classes)
-    found = list(classes)
+    found = listed_classes(classes)
     check_classes(found)
     return found
 

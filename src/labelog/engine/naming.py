@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from labelog import indexing
 from labelog.engine.bodies import merge_key, replayed
-from labelog.engine.classes import KEYS, LabelClass, check_classes
+from labelog.engine.classes import KEYS, LabelClass, check_classes, listed_classes
 from labelog.engine.regions import region
 from labelog.engine.table import Staged, Table, class_facts, label_facts
 from labelog.engine.values import checked_object, checked_pairs
@@ -243,7 +243,7 @@ class Naming:
         number = next(n for n in range(1, len(classes) + 2) if n not in classes) if id is None else id
         if number in classes:
             raise Invalid(f"there is a class {number} already: {classes[number].name!r}")
-        entry = LabelClass(number, name, colour, kind_of, None if within is None else tuple(within))
+        entry = LabelClass(number, name, colour, kind_of, _names(within))
         self._say_classes({**classes, number: entry}, [entry])
         return number
 
@@ -252,7 +252,7 @@ class Naming:
         self._mine()
         with self._table() as table:
             known = dict(table.classes)
-        entries = list(classes)
+        entries = listed_classes(classes)
         self._say_classes(known | {entry.id: entry for entry in entries}, entries)
 
     def assign_class(self, cls: str | int, *, name: str = KEEP, colour: str | None = KEEP,
@@ -262,8 +262,8 @@ class Naming:
         Objects have classes by id, so a class may be renamed.
         """
         self._mine()
-        if within is not KEEP and within is not None:
-            within = tuple(within)
+        if within is not KEEP:
+            within = _names(within)
         given = {"name": name, "colour": colour, "kind_of": kind_of, "within": within}
         changes: dict[str, Any] = {field: value for field, value in given.items() if value is not KEEP}
         with self._table() as table:
@@ -317,6 +317,13 @@ class Naming:
         text = None if reference is None else json.dumps(reference, sort_keys=True)
         self._asked("image", text)
         self._say(Space.VOLUME, 0, {IMAGE: text})
+
+
+def _names(within: Iterable[str] | None) -> tuple[str, ...] | None:
+    """Names of classes; Invalid for a text, which would be taken letter by letter."""
+    if isinstance(within, str) or not (within is None or isinstance(within, Iterable)):
+        raise Invalid(f"within is a list of names of classes; found {within!r}")
+    return None if within is None else tuple(within)
 
 
 def _renamed(entry: LabelClass, old: str, new: str) -> LabelClass:

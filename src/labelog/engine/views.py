@@ -16,12 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from labelog.engine.classes import PLAIN
 from labelog.engine.table import Table
 from labelog.errors import Invalid, NotFound
 from labelog.kernels.runs import Runs
-
-PLAIN = ("instance", "fragment", "semantic")
-"""Names of views that are there whatever the classes are."""
 
 Tables = Callable[[], AbstractContextManager[Table]]
 
