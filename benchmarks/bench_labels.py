@@ -24,8 +24,9 @@ NOTE = """\
 Merges: two objects of so many voxels each, in one volume, are merged and the merge is undone, durably, sizes taking
 turns. Views: XY slices of connectomics-512, everything in cache; 500 pairs of labels are merged, each label has a
 class and every other one a parent; the reference is the snapshot, which gives the instance labels in uint64, as the
-views here do. Lookups: `volume.labels[label]` with its voxels and box, of random labels; a list: `labels.where(cls=)` of
-10,000 objects, with voxels, box, parent and name of each; the reference is a volume with 10^4 labels."""
+views here do. Lookups: `volume.labels[label]` with its voxels and box, of random labels; a list:
+`labels.where(cls=)` of 10,000 objects, with voxels, box, parent and name of each; the reference is a volume with 10^4
+labels."""
 
 
 def pairs(shape: tuple[int, int, int]) -> Iterator[NDArray[np.uint32]]:

@@ -695,7 +695,7 @@ def test_split_refuses(cells, tmp_path):
     assert "--at Z,Y,X says where it goes" in refused("split", cells, 7, "--mask", part)
     assert "would have no voxels" in refused("split", cells, 7, "--mask", part, "--at", "0,0,0")
     np.save(tmp_path / "all.npy", np.ones(SHAPE, np.uint8))
-    assert "all of label 7 would be in new parts" in refused("split", cells, 7, "--mask", tmp_path / "all.npy")
+    assert "all of label 7; nothing would keep the label" in refused("split", cells, 7, "--mask", tmp_path / "all.npy")
     assert "5:6" in refused("split", cells, 7, "--mask", part, "--at", "5,39,49")
     assert "does not exist" in refused("split", cells, 7, "--mask", tmp_path / "none.npy")
     assert "two or more groups" in refused("split", cells, 7, "--seeds", "1,22,10")
