@@ -38,6 +38,10 @@ def new_and_all_that_names_it(edit):
     return a, b
 
 
+def new_in_what_is_there(edit):
+    return edit.new(parent=4), edit.new(parent=3)
+
+
 def new_in_an_array(edit):
     label = edit.new()
     edit[0, 5] = np.where(np.arange(8) % 2, label, 0)
@@ -79,7 +83,8 @@ def remove_region(edit):
     edit.remove_region("r")
 
 
-EDITS = [new_and_all_that_names_it, new_in_an_array, split, seeds, separate, split_what_was_split, merge_and_cleave,
+EDITS = [new_and_all_that_names_it, new_in_what_is_there,
+    new_in_an_array, split, seeds, separate, split_what_was_split, merge_and_cleave,
          new_class, remove_region]  # fmt: skip
 
 

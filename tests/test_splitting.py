@@ -123,6 +123,15 @@ def test_what_no_seed_reaches_stays(volume):
     assert volume[0, 1, 14] == split.labels[0]
 
 
+def test_a_seed_in_a_hole(volume):
+    with volume.edit("ana") as edit:
+        edit[0, 3, 9] = 0
+        with pytest.raises(OutOfBounds, match=r"seed \(0, 3, 9\) is not in label 1"):
+            edit.split(CELL, seeds=[[(0, 1, 0)], [(0, 3, 9)]])
+        with pytest.raises(OutOfBounds, match=r"seed \(0, 3, 9\) is not in label 1"):
+            edit.split(CELL, seeds=[[(0, 3, 9)], [(0, 1, 0)]])
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
@@ -187,6 +196,16 @@ def test_all_own_voxels_but_not_all_that_lies_in_it(volume):
     assert split == ((7,), {}, ())
     assert (volume.labels[CELL].voxels, volume.labels[CELL].whole.voxels) == (0, 11)
     sound(volume)
+
+
+def test_an_empty_child_keeps_no_object_alive(volume):
+    everything = np.ones((2, 6, 20), bool)
+    with volume.edit("ana") as edit:
+        empty = edit.new(cls="organelle", parent=CELL)
+        with pytest.raises(Invalid, match="the part is all of label 1"):
+            edit.split(CELL, everything, at=(0, 0, 0))
+        assert edit.split(CELL, [[0, 1, 0, 3]]).moved == {}, "and goes nowhere"
+    assert volume.labels[empty].parent == CELL
 
 
 def test_a_part_that_has_only_what_lies_in_it(volume):

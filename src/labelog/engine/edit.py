@@ -44,10 +44,10 @@ class Edit(Naming):
     Labels are those of the instance view: merged labels count as one. A voxel that is given the label of the body
     that it belongs to already keeps the label that is stored of it, so that `cleave` finds it.
 
-    Sent again under a key, an edit is staged as the volume was just before it was made, and `new` and `split` give the
-    labels that they gave. That it is the same is told by what was asked for; labels that the edit made are told by
-    their place among them, save in arrays and attributes, which count as they are. So what may have two labels for
-    one thing, since it is sent again before the first has been committed, should not write its new labels in arrays.
+    Sent again under a key, an edit is staged as the volume was just before it was made, and makes the same labels. What
+    others committed while it was first staged is there then; where that is in the way, it is refused. Whether it is the
+    same is told by what was asked for. A label that the edit made is told by its place among those that it made, but in
+    arrays and attributes by its number, which is another if the first one has not been committed yet.
 
     Get one from `Volume.edit`. It belongs to the thread that entered it.
 

@@ -17,7 +17,7 @@ from labelog.engine.problems import Problem, problems
 from labelog.engine.table import Table, attributes
 from labelog.engine.values import checked_label
 from labelog.errors import Invalid, NotFound, Unsupported
-from labelog.geometry import Box, Triple
+from labelog.geometry import Box, Triple, reach
 from labelog.storage.facts import Occupied
 from labelog.storage.journal import CLASS, NAME, PARENT, Space, Value
 
@@ -230,7 +230,11 @@ class Labels:
         region : only objects with own voxels in the bounds of this region.
         connectivity : 6, 18 or 26, for what is one piece.
         progress : called with objects looked at, objects in all.
+
+        They are found as they are asked for. Raises NotFound for a region that is not there, Invalid for another
+        connectivity.
         """
+        reach(connectivity)
         box = None
         if region is not None:
             regions = self._snapshot.regions
