@@ -1,4 +1,4 @@
-"""`labelog import` with layers, up to what it hands to `labelog.load`."""
+"""`labelog import` with layers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def loaded(monkeypatch):
 
     def taken(path, slabs, *, classes, table, **options):
         calls.append({"classes": classes, "table": table, **options})
-        return load(path, slabs, **options)
+        return load(path, slabs, classes=classes, table=table, **options)
 
     monkeypatch.setattr(labelog, "load", taken)
     return calls

@@ -64,14 +64,14 @@ def exchanged(Delta delta, shape):
     Bounds are (z0, y0, x0, z1, y1, x1), half-open, in a box of `shape` (nz, ny, nx); all 0 of no voxels. Spans that
     keep their label are not counted, nor is label 0.
     """
-    cdef Py_ssize_t nz, ny, nx, n = delta.starts.shape[0], i
+    cdef Py_ssize_t ny, nx, n = delta.starts.shape[0], i
     cdef Table table = [NULL, NULL, 0, 0]
     cdef Tally *tallies = NULL
     cdef Tally *t
     cdef size_t capacity = 0, k
     cdef int side
     cdef uint64_t label
-    nz, ny, nx = shape
+    _, ny, nx = shape
     found = {}
     try:
         with nogil:
