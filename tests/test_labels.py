@@ -486,6 +486,17 @@ def test_high_labels_do_not_disturb_new_ones(volume):
     sound(volume)
 
 
+@pytest.mark.parametrize("label", [2**63 - 1, 2**63, 2**63 + 1, 2**64 - 1])
+def test_labels_about_the_sign_of_what_stores_them(volume, label):
+    with volume.edit("ana") as edit:
+        edit[0, 7] = label
+        edit.assign(label, name="high")
+    assert volume.view("fragment")[0, 7, 0] == volume.view()[0, 7, 0] == label
+    assert (volume.view().dtype, volume.labels[label].name) == (np.uint64, "high")
+    assert volume.labels.where(name="high")[0].voxels == volume.shape[2]
+    sound(volume)
+
+
 def made(volume, who, labels):
     """So many new labels, each painted; some in edits that are given up."""
     volume = writers.opened(volume)

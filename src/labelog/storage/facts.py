@@ -233,11 +233,11 @@ class Facts:
     def highest(self) -> int:
         """The highest label that ever had voxels or facts; 0 if none has."""
         for side in ("< 0", ">= 0"):  # the labels from 2^63 up, if there are any
-            found = self._get(f"SELECT max(coalesce((SELECT max(label) FROM haunts WHERE label {side}), -{WRAP // 2}), "
-                              f"coalesce((SELECT max(subject) FROM facts WHERE space = 0 AND subject {side}), "
-                              f"-{WRAP // 2}))")  # fmt: skip
-            if found != -(WRAP // 2):
-                return unsigned(int(found))
+            found = [self._get(f"SELECT max(label) FROM haunts WHERE label {side}"),
+                     self._get(f"SELECT max(subject) FROM facts WHERE space = 0 AND subject {side}")]  # fmt: skip
+            signs = [label for label in found if label is not None]
+            if signs:
+                return unsigned(max(signs))
         return 0
 
     def next_label(self) -> int:
