@@ -910,3 +910,20 @@ def test_fragments_of_a_fly(tmp_path, data):
         assert (volume[...] == expected[stack]).all()
         assert (volume.at(0)[100:110] == np.where(np.isin(stack, members), largest, expected[stack])[100:110]).all()
         sound(volume)
+
+
+def test_statistics_of_a_region(volume):
+    """As NumPy counts the instance labels in its box, or where its mask is."""
+    mask = np.random.default_rng(4).integers(0, 2, (2, 5, 9)).astype(bool)
+    with volume.edit("ana") as edit:
+        edit[0:2, 1:4, 2:9], edit[0, 5:7, 1:6] = 1, 2
+        edit.merge(1, 2)
+        edit.set_region("all of it", "gold", ((0, 0, 0), volume.shape))
+        edit.set_region("some", "annotated", ((0, 2, 1), (2, 7, 10)), mask)
+    seen = volume[...]
+    for name, inside in (("all of it", seen), ("some", seen[0:2, 2:7, 1:10][mask])):
+        labels, voxels = np.unique(inside, return_counts=True)
+        assert volume.labels.voxels_in(name) == dict(zip(labels.tolist(), voxels.tolist(), strict=True))
+    assert set(volume.labels.voxels_in("some")) >= {0, 1}
+    with pytest.raises(NotFound, match="no region 'none such'; there are: all of it, some"):
+        volume.labels.voxels_in("none such")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import cache, cached_property
@@ -14,6 +15,7 @@ import numpy as np
 
 from labelog import indexing
 from labelog.engine.problems import Problem, problems
+from labelog.engine.regions import Region
 from labelog.engine.table import Table, attributes
 from labelog.engine.values import checked_label
 from labelog.errors import Invalid, NotFound, Unsupported
@@ -235,13 +237,30 @@ class Labels:
         connectivity.
         """
         reach(connectivity)
-        box = None
-        if region is not None:
-            regions = self._snapshot.regions
-            if region not in regions:
-                raise NotFound(f"there is no region {region!r}; there are: {', '.join(regions) or 'none'}")
-            box = regions[region].box
+        box = None if region is None else self._region(region).box
         return problems(self._snapshot, self.where(box=box), connectivity, progress)
+
+    def voxels_in(self, region: str) -> dict[int, int]:
+        """How many own voxels each object has in a region: label -> voxels, ascending by label; background is 0.
+
+        Raises NotFound for a region that is not there.
+        """
+        known = self._region(region)
+        bodies = self._store.label_map("instance", self._snapshot.revision, np.dtype(np.uint64))
+        counts: Counter[int] = Counter()
+        for chunk, part in self._store.grid.touching(known.box):
+            runs, values = self._store.runs(chunk, self._snapshot.revision), np.empty(part.shape, np.uint64)
+            runs.fill(values, part.relative(self._store.grid.origin(chunk)).start, bodies.values(runs))
+            _, chosen = known.part(part)
+            labels, voxels = np.unique(values[np.broadcast_to(chosen, values.shape)], return_counts=True)
+            counts.update(dict(zip(labels.tolist(), voxels.tolist(), strict=True)))
+        return dict(sorted(counts.items()))
+
+    def _region(self, name: str) -> Region:
+        regions = self._snapshot.regions
+        if name not in regions:
+            raise NotFound(f"there is no region {name!r}; there are: {', '.join(regions) or 'none'}")
+        return regions[name]
 
     def table_rows(self) -> list[dict[str, Any]]:
         """All objects as rows: see `COLUMNS`."""
