@@ -1,4 +1,4 @@
-"""Functions of plain arrays."""
+"""Connected components of plain arrays."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import labelog
 import oracles
-from labelog import arrays
+from labelog.arrays import boxes
 from labelog.errors import Invalid
 
 DTYPES = [bool, "u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", ">u4", ">i8"]
@@ -54,7 +54,7 @@ def test_as_filled_one_after_another(array, slab, threads, data):
     before = array.copy()
     array.flags.writeable = False
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(arrays, "SLAB", slab)
+        patch.setattr(boxes, "SLAB", slab)
         found, count = labelog.connected_components(array, connectivity, return_N=True, threads=threads)
     wanted = oracles.components(array, REACHES[array.ndim][connectivity])
     assert found.shape == array.shape
@@ -93,7 +93,7 @@ def test_the_result_lies_in_memory_as_the_array_does():
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("connectivity", [6, 18, 26])
 def test_large_labels_and_many_slabs(order, connectivity, monkeypatch):
-    monkeypatch.setattr(arrays, "SLAB", 100)
+    monkeypatch.setattr(boxes, "SLAB", 100)
     rng = np.random.default_rng(3)
     array = rng.choice(np.array([0, 1, 2**63, 2**64 - 1], np.uint64), (12, 11, 23)).astype(np.uint64, order=order)
     wanted = oracles.components(array, REACHES[3][connectivity])

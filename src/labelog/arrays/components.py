@@ -1,20 +1,20 @@
-"""Functions of plain arrays of labels; they need no volume.
+"""Connected components of a plain array.
 
-An array is cut into slabs, which threads label side by side. Components that go on from one slab into the next are
+The array is cut into slabs, which threads label side by side. Components that go on from one slab into the next are
 joined by a forest of those few; the numbers of all others follow from how many there are before them.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple, TypeVar, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from labelog.arrays import boxes
 from labelog.errors import Invalid
 from labelog.geometry import reach
 from labelog.kernels import components as kernel
@@ -22,10 +22,6 @@ from labelog.kernels import sides
 from labelog.kernels.forest import Forest
 from labelog.kernels.runs import Runs
 
-SLAB = 2**22  # voxels that a thread takes at a time
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 Numbers = NDArray[np.int64]
 
 
@@ -67,7 +63,7 @@ def connected_components(array: ArrayLike, connectivity: int | None = None, *, d
     Two passes with union-find (Rosenfeld and Pfaltz 1966, Sequential operations in digital picture processing), on
     runs of equal labels instead of voxels.
     """
-    values = _checked(array)
+    values = boxes.checked(array)
     far = reach(2 * values.ndim if connectivity is None else connectivity, values.ndim)
     if dtype is not None and np.dtype(dtype).kind not in "iu":
         raise Invalid(f"the dtype of components must be one of integers, not {np.dtype(dtype)}")
@@ -75,28 +71,18 @@ def connected_components(array: ArrayLike, connectivity: int | None = None, *, d
         out, count = np.zeros(values.shape, dtype or np.uint8), 0
         return (out, count) if return_N else out
     threads = threads or os.cpu_count() or 1
-    turn = _Turn.along_memory(values)
+    turn = boxes.Turn.along_memory(values)
     box = turn.box(values)
-    depth = max(1, SLAB // (box.shape[1] * box.shape[2]))
-    places = [slice(z, z + depth) for z in range(0, len(box), depth)]
-    slabs = _each(lambda place: _Slab(*kernel.label_dense(box[place], far)), places, threads)
+    places = boxes.slabs(box)
+    slabs = boxes.each(lambda place: _Slab(*kernel.label_dense(box[place], far)), places, threads)
     numbering = _Numbering(slabs, far)
     if not turn.in_order:
         numbering.order(slabs, places, turn.steps)
     out = np.empty_like(values, _fitting(dtype, numbering.count), subok=False)
     target = turn.box(out)
-    _each(lambda k: slabs[k].runs.fill(target[places[k]], (0, 0, 0), numbering.of(k).astype(out.dtype)),
+    boxes.each(lambda k: slabs[k].runs.fill(target[places[k]], (0, 0, 0), numbering.of(k).astype(out.dtype)),
           range(len(slabs)), threads)  # fmt: skip
     return (out, numbering.count) if return_N else out
-
-
-def _checked(array: ArrayLike) -> NDArray[Any]:
-    values = np.asarray(array)
-    if values.dtype.kind not in "biu" or not 1 <= values.ndim <= 3:
-        raise Invalid(f"expected integers or bool in 1 to 3 dimensions, found {values.dtype} in {values.ndim}")
-    if values.dtype == bool:
-        return values.view(np.uint8)
-    return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
 def _fitting(dtype: DTypeLike | None, count: int) -> np.dtype[Any]:
@@ -105,35 +91,6 @@ def _fitting(dtype: DTypeLike | None, count: int) -> np.dtype[Any]:
     if count > np.iinfo(np.dtype(dtype)).max:
         raise Invalid(f"expected a dtype that holds {count} components, found {np.dtype(dtype)}")
     return np.dtype(dtype)
-
-
-def _each(function: Callable[[Item], Result], items: Sequence[Item], threads: int) -> list[Result]:
-    if threads == 1 or len(items) == 1:
-        return [function(item) for item in items]
-    with ThreadPoolExecutor(threads, "labelog") as pool:
-        return list(pool.map(function, items))
-
-
-class _Turn(NamedTuple):
-    """How an array is looked at: as a box (z, y, x) whose x goes along memory, and whose z is what slabs cut."""
-
-    axes: tuple[int, ...]
-    steps: tuple[int, ...]  # along z, y, x of the box: voxels of the array in C order
-    in_order: bool  # whether a walk over the box is a walk over the array in C order
-
-    @classmethod
-    def along_memory(cls, array: NDArray[Any]) -> _Turn:
-        axes = sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
-        if array.ndim == 3 and array.shape[axes[0]] == 1:
-            axes[:2] = axes[1], axes[0]
-        steps = [int(np.prod(array.shape[axis + 1 :], dtype=object)) for axis in axes]
-        long = [step for step, axis in zip(steps, axes, strict=True) if array.shape[axis] > 1]
-        full = {1: [0, 0, *steps], 2: [steps[0], 0, steps[-1]], 3: steps}[array.ndim]
-        return cls(tuple(axes), tuple(full), long == sorted(long, reverse=True))
-
-    def box(self, array: NDArray[Any]) -> NDArray[Any]:
-        turned = array.transpose(self.axes)
-        return turned[:, None, :] if array.ndim == 2 else turned[(None,) * (3 - array.ndim)]
 
 
 class _Slab:

@@ -1,0 +1,5 @@
+"""Functions of plain arrays of labels; they need no volume."""
+
+from labelog.arrays.components import connected_components
+
+__all__ = ["connected_components"]

@@ -1,0 +1,66 @@
+"""Plain arrays as boxes (z, y, x): checked, turned so that x goes along memory, cut into slabs that threads take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from labelog.errors import Invalid
+
+SLAB = 2**22  # voxels that a thread takes at a time
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def checked(array: ArrayLike) -> NDArray[Any]:
+    """Integers in the machine's byte order, in 1 to 3 dimensions; bool as uint8. Copied only where bytes are swapped.
+
+    Raises Invalid for anything else.
+    """
+    values = np.asarray(array)
+    if values.dtype.kind not in "biu" or not 1 <= values.ndim <= 3:
+        raise Invalid(f"expected integers or bool in 1 to 3 dimensions, found {values.dtype} in {values.ndim}")
+    if values.dtype == bool:
+        return values.view(np.uint8)
+    return values.astype(values.dtype.newbyteorder("="), copy=False)
+
+
+def slabs(box: NDArray[Any]) -> list[slice]:
+    """Where along z to cut a box into slabs of about SLAB voxels."""
+    depth = max(1, SLAB // (box.shape[1] * box.shape[2]))
+    return [slice(z, z + depth) for z in range(0, len(box), depth)]
+
+
+def each(function: Callable[[Item], Result], items: Sequence[Item], threads: int) -> list[Result]:
+    """What a function gives for each item, in order; several threads take the items."""
+    if threads == 1 or len(items) == 1:
+        return [function(item) for item in items]
+    with ThreadPoolExecutor(threads, "labelog") as pool:
+        return list(pool.map(function, items))
+
+
+class Turn(NamedTuple):
+    """How an array is looked at: as a box (z, y, x) whose x goes along memory, and whose z is what slabs cut."""
+
+    axes: tuple[int, ...]
+    steps: tuple[int, ...]  # along z, y, x of the box: voxels of the array in C order
+    in_order: bool  # whether a walk over the box is a walk over the array in C order
+
+    @classmethod
+    def along_memory(cls, array: NDArray[Any]) -> Turn:
+        axes = sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
+        if array.ndim == 3 and array.shape[axes[0]] == 1:
+            axes[:2] = axes[1], axes[0]
+        steps = [int(np.prod(array.shape[axis + 1 :], dtype=object)) for axis in axes]
+        long = [step for step, axis in zip(steps, axes, strict=True) if array.shape[axis] > 1]
+        full = {1: [0, 0, *steps], 2: [steps[0], 0, steps[-1]], 3: steps}[array.ndim]
+        return cls(tuple(axes), tuple(full), long == sorted(long, reverse=True))
+
+    def box(self, array: NDArray[Any]) -> NDArray[Any]:
+        turned = array.transpose(self.axes)
+        return turned[:, None, :] if array.ndim == 2 else turned[(None,) * (3 - array.ndim)]
