@@ -150,3 +150,12 @@ def largest_stays(numbers):
     keeps = sizes.index(max(sizes)) + 1
     order = [number for number in range(1, len(sizes) + 1) if number != keeps]
     return sum(((numbers == number) * part for part, number in enumerate(order, 1)), np.zeros(numbers.shape, np.int64))
+
+
+def downsample(array, factors):
+    """Of each window the most frequent label; of several the smallest that is not 0, negative ones last."""
+    out = np.empty([-(-n // f) for n, f in zip(array.shape, factors, strict=True)], array.dtype)
+    for at in np.ndindex(out.shape):
+        window = array[tuple(slice(i * f, i * f + f) for i, f in zip(at, factors, strict=True))].ravel().tolist()
+        out[at] = min(set(window), key=lambda label: (-window.count(label), label == 0, label < 0, label))
+    return out

@@ -11,7 +11,7 @@ map. A `Label` is an object, with a `LabelClass`, and a `Region` a part that was
 bounds. Axes are always z, y, x; labels are uint64, 0 is background.
 """
 
-from labelog.arrays import connected_components
+from labelog.arrays import connected_components, downsample
 from labelog.engine.check import Report
 from labelog.engine.classes import LabelClass, read_classes, write_classes
 from labelog.engine.edit import Edit
@@ -62,6 +62,7 @@ __all__ = [
     "Volume",
     "connected_components",
     "create",
+    "downsample",
     "load",
     "open",
     "read_classes",

@@ -1,5 +1,6 @@
 """Functions of plain arrays of labels; they need no volume."""
 
 from labelog.arrays.components import connected_components
+from labelog.arrays.downsample import downsample
 
-__all__ = ["connected_components"]
+__all__ = ["connected_components", "downsample"]

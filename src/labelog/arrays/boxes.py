@@ -30,9 +30,9 @@ def checked(array: ArrayLike) -> NDArray[Any]:
     return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
-def slabs(box: NDArray[Any]) -> list[slice]:
-    """Where along z to cut a box into slabs of about SLAB voxels."""
-    depth = max(1, SLAB // (box.shape[1] * box.shape[2]))
+def slabs(box: NDArray[Any], multiple: int = 1) -> list[slice]:
+    """Where along z to cut a box into slabs of about SLAB voxels, their depth a multiple of some number."""
+    depth = max(1, SLAB // (box.shape[1] * box.shape[2] * multiple)) * multiple
     return [slice(z, z + depth) for z in range(0, len(box), depth)]
 
 

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import SHAPES, boxes, wide_boxes
+
+import oracles
+from labelog.errors import Invalid
+from labelog.kernels.downsample import downsample
+from labelog.kernels.join import join
+from labelog.kernels.runs import Runs
+
+FACTORS = st.tuples(*[st.integers(1, 2)] * 3)
+
+
+def valid(runs):
+    """The runs, made anew by the constructor that verifies them."""
+    return Runs(runs.shape, runs.palette, runs.offsets, runs.ends, runs.index)
+
+
+@settings(max_examples=1000)
+@given(st.one_of(boxes(), wide_boxes(), boxes(elements=st.integers(0, 2))), FACTORS)
+def test_downsample(array, factors):
+    found = valid(downsample(Runs.from_dense(array), factors))
+    np.testing.assert_array_equal(found.dense(), oracles.downsample(array, factors))
+
+
+@settings(max_examples=500)
+@given(st.data(), FACTORS)
+def test_only_what_is_within_the_extent_counts(data, factors):
+    array = data.draw(boxes(elements=st.integers(0, 2)))
+    extent = tuple(data.draw(st.integers(0, n)) for n in array.shape)
+    runs = Runs.from_dense(array)
+    wanted = np.zeros([-(-n // f) for n, f in zip(array.shape, factors, strict=True)], np.uint64)
+    inside = oracles.downsample(array[tuple(map(slice, extent))], factors)
+    wanted[tuple(map(slice, inside.shape))] = inside
+    if inside.shape != wanted.shape and 0 not in runs.palette:
+        with pytest.raises(Invalid, match="no background"):
+            downsample(runs, factors, extent)
+    else:
+        np.testing.assert_array_equal(valid(downsample(runs, factors, extent)).dense(), wanted)
+
+
+@pytest.mark.parametrize("votes, wins", [
+    ([5, 5, 7, 0], 5),
+    ([0, 0, 7, 7], 7),  # a tie with background
+    ([9, 7, 0, 0], 0),  # background has most
+    ([9, 9, 7, 7], 7),  # the smaller of two
+    ([4, 3, 2, 1], 1),
+    ([0, 3, 2, 1], 1),
+    ([2**64 - 1, 0, 2**64 - 1, 0], 2**64 - 1),
+    ([2**64 - 1, 2**63, 0, 0], 0),
+])  # fmt: skip
+def test_votes(votes, wins):
+    for order in ([0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]):
+        window = np.array(votes, np.uint64)[order]
+        for shape, factors in [((1, 2, 2), (1, 2, 2)), ((2, 2, 1), (2, 2, 1)), ((2, 1, 2), (2, 1, 2))]:
+            found = downsample(Runs.from_dense(window.reshape(shape)), factors)
+            assert found.dense().tolist() == [[[wins]]]
+
+
+def test_rows_whose_runs_end_everywhere():
+    """All labels distinct, and a checkerboard: as many runs as voxels."""
+    distinct = np.arange(1, 1 + 7 * 9 * 11, dtype=np.uint64).reshape(7, 9, 11)
+    board = np.indices((7, 9, 11)).sum(0).astype(np.uint64) % 2
+    for array in (distinct, board):
+        for factors in [(2, 2, 2), (1, 2, 2), (2, 1, 1), (1, 1, 1)]:
+            found = valid(downsample(Runs.from_dense(array), factors))
+            np.testing.assert_array_equal(found.dense(), oracles.downsample(array, factors))
+
+
+@given(st.data(), SHAPES, st.tuples(*[st.integers(1, 3)] * 3))
+def test_join(data, shape, counts):
+    parts = [data.draw(boxes(shape, elements=st.integers(0, 3))) for _ in range(math.prod(counts))]
+    rows = iter(parts)
+    wanted = np.block([[[next(rows) for _ in range(counts[2])] for _ in range(counts[1])] for _ in range(counts[0])])
+    found = valid(join([Runs.from_dense(part) for part in parts], counts))
+    np.testing.assert_array_equal(found.dense(), wanted)
+
+
+def test_refusals():
+    runs = Runs.full((2, 3, 4), 1)
+    for factors in [(0, 1, 1), (1, 3, 1), (4, 4, 4)]:
+        with pytest.raises(Invalid, match="factors of 1 or 2"):
+            downsample(runs, factors)
+    for extent in [(3, 3, 4), (2, 3, -1)]:
+        with pytest.raises(Invalid, match="extent within"):
+            downsample(runs, (2, 2, 2), extent)
+    with pytest.raises(Invalid, match="2 x 1 x 1 boxes of one shape, found 1"):
+        join([runs], (2, 1, 1))
+    with pytest.raises(Invalid, match="boxes of one shape, found 2 of"):
+        join([runs, Runs.full((2, 3, 5), 1)], (2, 1, 1))
