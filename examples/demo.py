@@ -225,6 +225,7 @@ def what_next() -> None:
         (f"redo {volume} --author ana", "Ana's stroke comes back, beneath Bo's"),
         (f"revert {volume} --author bo --by lee", "all of Bo's work goes, everyone else's stays"),
         (f"export {volume} {DEMO}/neurons.tif", "for another program"),
+        (f"serve {DEMO}", "for programs, over HTTP; http://127.0.0.1:8000/docs has all routes"),
         ("--help", "the other commands"),
     ):
         print(f"   # {what}\n   {command} {arguments}")

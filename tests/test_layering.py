@@ -1,4 +1,4 @@
-"""Imports point down, from right to left; the server's point to the engine.
+"""Imports point down, from right to left; the server's point to formats and below, and only `labelog serve` imports it.
 
 errors, geometry <- kernels <- arrays <- storage <- image <- engine <- formats <- layers <- cli
 """
@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 import labelog
+import labelog_server
 
 SOURCE = Path(labelog.__file__).parent
 LAYERS = ["errors", "extras", "damage", "geometry", "indexing", "kernels", "arrays", "storage", "image", "engine",
@@ -46,10 +47,16 @@ def test_imports_point_down():
             seen += target is not None
             if target is not None and LAYERS.index(target) > LAYERS.index(own):
                 wrong.append(f"{path.relative_to(SOURCE)} imports {module}")
-            if (module == "labelog" and own != "cli") or module.startswith("labelog_server"):
+            if own != "cli" and (module == "labelog" or module.startswith("labelog_server")):
                 wrong.append(f"{path.relative_to(SOURCE)} imports {module}")
     assert not wrong
     assert seen > 50
+
+
+def test_the_server_is_beside_the_command_line():
+    paths = list((Path(labelog_server.__file__).parent).rglob("*.py"))
+    assert len(paths) > 10
+    assert not [path for path in paths for module in imported(path) if layer(module) in ("cli", "layers")]
 
 
 def test_kernels_know_no_files():

@@ -19,7 +19,7 @@ from types import FrameType
 from typing import NoReturn
 
 from labelog import __version__
-from labelog.cli import care, classes, correct, files, layers, look, split, table
+from labelog.cli import care, classes, correct, files, layers, look, serve, split, table
 from labelog.errors import LabelogError
 
 FINE, PROBLEM, USAGE, INTERRUPTED, PIPE = 0, 1, 2, 130, 141
@@ -146,4 +146,5 @@ def _parser() -> argparse.ArgumentParser:
     correct.add(commands)
     files.add_out(commands)
     care.add(commands)
+    serve.add(commands)
     return parser

@@ -32,7 +32,7 @@ from labelog.cli.bodies import DATASET, Bodies, bodies_of
 from labelog.cli.printing import by, bytes_on_disk, counted, print_facts, print_json, sized
 from labelog.cli.progress import progress
 from labelog.engine.load import CHUNKS
-from labelog.engine.snapshot import Revision, View
+from labelog.engine.snapshot import Revision
 from labelog.engine.volume import Volume
 from labelog.errors import Invalid, NotFound
 from labelog.formats import Colour, Stack
@@ -284,9 +284,7 @@ def viewed(volume: Volume, arguments: argparse.Namespace) -> Revision:
 
 def colours_of(labels: Revision) -> dict[int, Colour]:
     """The colours of what is seen, as numbers: those of the classes, or those that came with the volume."""
-    if isinstance(labels, View) and labels.name == "semantic":
-        return {known.id: colour(known.colour) for known in labels.snapshot.classes.values() if known.colour}
-    return {label: colour(shade) for label, shade in labels.volume.colours.items()}
+    return {value: colour(shade) for value, shade in labels.colours.items()}
 
 
 def _stack(labels: Revision, box: Box, every: bool, update: Update) -> Stack:

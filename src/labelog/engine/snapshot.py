@@ -6,6 +6,7 @@ import json
 import weakref
 from abc import abstractmethod
 from datetime import datetime
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from labelog.engine.views import LabelMap
 from labelog.errors import Invalid, NotFound
 from labelog.geometry import Box, Triple
 from labelog.image import Image
-from labelog.indexing import Voxels
+from labelog.indexing import Voxels, within
 from labelog.kernels.runs import Runs
 from labelog.storage.journal import IMAGE, Space
 
@@ -69,6 +70,25 @@ class Revision(Voxels):
 
     def _lookup(self, points: NDArray[np.int64]) -> NDArray[Any]:
         return self.volume.store.lookup(points, self._runs, self._map)
+
+    @property
+    def colours(self) -> dict[int, str]:
+        """Value -> "#rrggbbaa": of labels as they came with the volume."""
+        return self.volume.colours
+
+    def version(self, box: Box | tuple[Triple, Triple] | None = None) -> bytes:
+        """16 bytes that are the same at two revisions only if all values in a box are (the whole volume if None).
+
+        They may differ where no value does: when other voxels of the same chunks were written.
+        """
+        bounds = Box((0, 0, 0), self.shape) if box is None else within(box, self.shape)
+        store, labels = self.volume.store, self._map
+        digest = blake2b(repr((self.__dask_tokenize__()[2:], self.volume.id)).encode(), digest_size=16)
+        for chunk in store.grid.numbers(bounds):
+            digest.update(store.state(chunk, self.revision).to_bytes(8, "little"))
+            if not labels.same:
+                digest.update(np.ascontiguousarray(labels.values(self._runs(chunk))).tobytes())
+        return digest.digest()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Revision) and self.__dask_tokenize__() == other.__dask_tokenize__()
@@ -197,6 +217,20 @@ class View(Revision):
     def revision(self) -> int:  # type: ignore[override]
         """The revision seen."""
         return self.snapshot.revision
+
+    @property
+    def colours(self) -> dict[int, str]:
+        """Value -> "#rrggbb" or "#rrggbbaa": of classes in the semantic view, else of labels as they came."""
+        if self.name == "semantic":
+            return {known.id: known.colour for known in self.snapshot.classes.values() if known.colour}
+        return super().colours
+
+    def version(self, box: Box | tuple[Triple, Triple] | None = None) -> bytes:
+        """As of a snapshot; with `unannotated`, of the regions too."""
+        if self._cover is None:
+            return super().version(box)
+        regions = repr([each.to_json() for each in self.snapshot.regions.values()]).encode()
+        return blake2b(super().version(box) + regions, digest_size=16).digest()
 
     def _fill(self, box: Box, out: NDArray[Any]) -> None:
         super()._fill(box, out)

@@ -18,6 +18,7 @@ from numpy.typing import DTypeLike, NDArray
 from labelog import indexing
 from labelog.engine import check, history, keeper
 from labelog.engine import load as loading
+from labelog.engine.changes import Changes, changes
 from labelog.engine.classes import LabelClass
 from labelog.engine.commit import Committer, Draft, Job, draft
 from labelog.engine.edit import Edit
@@ -462,6 +463,10 @@ class Volume:
             if len(page) < PAGE:
                 return
             newest = page[-1][0].revision - 1
+
+    def changes(self, revision: int) -> Changes:
+        """Where a commit changed voxels, and which labels it was about. Raises NotFound."""
+        return changes(self.store, self.at(revision).revision)
 
     def blame(self, box: Box | tuple[Triple, Triple] | None = None) -> NDArray[np.uint64]:
         """For each voxel of a box the revision of the live edit that last wrote it; 0 where none has.

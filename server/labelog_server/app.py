@@ -1,0 +1,55 @@
+"""The application, wired: middleware outermost first, then routes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from starlette.middleware.cors import CORSMiddleware
+
+import labelog
+from labelog_server import problems
+from labelog_server.bodies import Bodies
+from labelog_server.catalog import Catalog
+from labelog_server.guard import Guard
+from labelog_server.news import News
+from labelog_server.requests import Requests
+from labelog_server.routes import edits, events, history, labels, service, volumes, voxels
+from labelog_server.settings import Settings
+
+EXPOSED = ["ETag", "Content-Range", "Labelog-Revision", "Labelog-Box", "Labelog-Shape", "Labelog-Dtype", "Location"]
+TAKEN = ["Authorization", "Content-Type", "If-Match", "If-None-Match", "If-Range", "Range", "Idempotency-Key"]
+
+DESCRIPTION = """\
+Label volumes, read and edited by any number of clients at once. Axes are z, y, x. Labels are decimal strings.
+Whatever fails is answered with problem details (RFC 9457).
+"""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The ASGI application that serves some volumes. Raises NotFound for a path that is neither volume nor folder."""
+    catalog = Catalog(settings.paths, settings.cache_bytes)
+    news = News(catalog)
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        async with news:
+            yield
+        catalog.close()
+
+    app = FastAPI(title="labelog", version=labelog.__version__, description=DESCRIPTION, lifespan=life)
+    app.state.settings, app.state.catalog, app.state.news = settings, catalog, news
+    app.state.registry = registry = CollectorRegistry()
+    problems.install(app)
+    for topic in (volumes, voxels, edits, history, labels, events):
+        app.include_router(topic.router)
+    app.include_router(service.router)
+    app.add_middleware(Bodies, settings.max_body, settings.max_decoded)
+    if settings.origins:
+        app.add_middleware(CORSMiddleware, allow_origins=settings.origins, allow_methods=["*"], allow_headers=TAKEN,
+                           expose_headers=EXPOSED)  # fmt: skip
+    app.add_middleware(Guard, settings.hosts, settings.origins)
+    app.add_middleware(Requests, registry)
+    return app

@@ -1,0 +1,164 @@
+"""Bodies in and out: limits, decompression of requests, compression of answers, HEAD."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Callable
+
+import zstandard
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from labelog_server.problems import Problem, response
+
+LEAST = 1024  # bytes of an answer from which it is worth compressing
+PIECE = 2**20
+COMPRESSED = ("image/png", "text/event-stream", "multipart/byteranges")
+
+
+class Bodies:
+    """Gives routes whole, decompressed bodies within limits; sends their answers compressed if the client takes that.
+
+    An answer to HEAD is that to GET without its body.
+    """
+
+    def __init__(self, app: ASGIApp, max_body: int, max_decoded: int) -> None:
+        self._app, self._max_body, self._max_decoded = app, max_body, max_decoded
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            body = await self._body(scope, receive)
+        except Problem as problem:
+            await response(problem.status, problem.detail, headers=problem.headers)(scope, receive, send)
+            return
+        head = scope["method"] == "HEAD"
+        if head:
+            scope = {**scope, "method": "GET"}
+        answer = _Answer(send, Headers(scope=scope), head)
+        await self._app(scope, _once(body, receive), answer.send)
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+        """The body, decompressed. Raises Problem 400, 413 or 415; 413 as soon as it is known to be too large."""
+        headers = Headers(scope=scope)
+        announced = headers.get("content-length", "")
+        if announced.isdigit() and int(announced) > self._max_body:
+            raise _too_large(int(announced), self._max_body)
+        data = bytearray()
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise Problem(400, "the request ended before its body did")
+            data += message.get("body", b"")
+            if len(data) > self._max_body:
+                raise _too_large(len(data), self._max_body)
+            if not message.get("more_body", False):
+                break
+        encoding = headers.get("content-encoding", "identity").strip().lower()
+        if encoding in ("", "identity"):
+            return bytes(data)
+        return decompressed(bytes(data), encoding, self._max_decoded)
+
+
+def _too_large(size: int, most: int) -> Problem:
+    return Problem(413, f"a body may have {most} bytes; this one has {size} or more", headers={"Connection": "close"})
+
+
+def decompressed(data: bytes, encoding: str, most: int) -> bytes:
+    """A body that was sent as gzip or zstd. No more than `most` bytes are ever made of it."""
+    try:
+        if encoding == "zstd":
+            reader = zstandard.ZstdDecompressor(max_window_size=2**27).stream_reader(data)
+            found = reader.read(most + 1)
+        elif encoding == "gzip":
+            stream = zlib.decompressobj(wbits=31)
+            found = stream.decompress(data, most + 1)
+            if len(found) <= most and not stream.eof:
+                raise Problem(400, "the body is no gzip: it ends too early")
+        else:
+            raise Problem(
+                415,
+                f"a body may be sent as gzip or zstd, not as {encoding!r}",
+                headers={"Accept-Encoding": "gzip, zstd"},
+            )
+    except (zlib.error, zstandard.ZstdError) as error:
+        raise Problem(400, f"the body is no {encoding}: {error}") from None
+    if len(found) > most:
+        raise Problem(413, f"a body may have {most} bytes once decompressed; this one has more")
+    return found
+
+
+def _once(body: bytes, receive: Receive) -> Receive:
+    """The body in one message; what comes after it is the client's leaving."""
+    sent = False
+
+    async def get() -> Message:
+        nonlocal sent
+        if sent:
+            return await receive()
+        sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return get
+
+
+class _Answer:
+    """Passes an answer on. If it comes in one piece, it may be compressed."""
+
+    def __init__(self, send: Send, request: Headers, head: bool) -> None:
+        self._send, self._request, self._head = send, request, head
+        self._start: Message | None = None
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._start = message
+            return
+        start, self._start = self._start, None
+        if start is not None:
+            if not message.get("more_body", False):
+                message = {**message, "body": self._encoded(start, message.get("body", b""))}
+            await self._send(start)
+        if self._head:
+            message = {**message, "body": b""}
+        await self._send(message)
+
+    def _encoded(self, start: Message, body: bytes) -> bytes:
+        headers = MutableHeaders(raw=start["headers"])
+        start["headers"] = headers.raw
+        headers.add_vary_header("Accept-Encoding")
+        kind = headers.get("content-type", "").split(";")[0]
+        if len(body) < LEAST or start["status"] == 206 or kind in COMPRESSED or "content-encoding" in headers:
+            return body
+        name, compress = preferred(self._request.get("accept-encoding", ""))
+        if compress is None or "range" in self._request:
+            return body
+        body = compress(body)
+        headers["Content-Encoding"], headers["Content-Length"] = name, str(len(body))
+        if "etag" in headers:
+            headers["ETag"] = headers["etag"][:-1] + f'+{name}"'
+        return body
+
+
+def _zstd(body: bytes) -> bytes:
+    return zstandard.ZstdCompressor(level=1).compress(body)
+
+
+def _gzip(body: bytes) -> bytes:
+    return gzip.compress(body, 1, mtime=0)
+
+
+def preferred(accepted: str) -> tuple[str, Callable[[bytes], bytes] | None]:
+    """What an Accept-Encoding likes best of what there is: zstd, gzip, or nothing."""
+    weights = {}
+    for item in accepted.split(","):
+        name, _, rest = item.strip().partition(";")
+        try:
+            weights[name.strip().lower()] = float(rest.partition("=")[2] or 1)
+        except ValueError:
+            continue
+    known = {"zstd": _zstd, "gzip": _gzip}
+    best = max(known, key=lambda name: weights.get(name, weights.get("*", 0)))
+    return (best, known[best]) if weights.get(best, weights.get("*", 0)) > 0 else ("identity", None)

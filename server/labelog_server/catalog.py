@@ -1,0 +1,117 @@
+"""The volumes that are served, by name. Names come from the folders found; no name of a request becomes a path."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import labelog
+from labelog.storage.layout import META
+
+SUFFIX = ".labelog"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+class Catalog:
+    """Volumes by name; each is opened when it is first asked for, and stays open. Safe for several threads."""
+
+    def __init__(self, paths: tuple[Path, ...], cache_bytes: int) -> None:
+        """Find volumes. Raises NotFound for a path that is no volume and no folder, Invalid for one name twice."""
+        self._cache_bytes = cache_bytes
+        self._lock = threading.Lock()
+        self._open: dict[str, labelog.Volume] = {}
+        self._folders = [path for path in paths if not _is_volume(path)]
+        self._single: dict[str, Path] = {}
+        for path in paths:
+            if not path.is_dir():
+                raise labelog.NotFound(f"{path} is no volume and no folder", path=str(path))
+            if _is_volume(path) and self._single.setdefault(_name(path), path) != path:
+                raise labelog.Invalid(f"two volumes would be called {_name(path)}: {self._single[_name(path)]}, {path}")
+        self.names()
+
+    def _paths(self) -> dict[str, Path]:
+        """Every volume that is there now."""
+        found = dict(self._single)
+        for folder in self._folders:
+            for path in sorted(folder.iterdir()):
+                if _is_volume(path) and found.setdefault(_name(path), path) != path:
+                    raise labelog.Invalid(f"two volumes would be called {_name(path)}: {found[_name(path)]}, {path}")
+        return {name: path for name, path in found.items() if _is_volume(path)}
+
+    def names(self) -> list[str]:
+        """What is served, ascending."""
+        return sorted(self._paths())
+
+    def __iter__(self) -> Iterator[tuple[str, labelog.Volume]]:
+        """All volumes, opened."""
+        for name in self.names():
+            yield name, self[name]
+
+    def __getitem__(self, name: str) -> labelog.Volume:
+        """The volume of that name. Raises NotFound, and what opening it raises."""
+        with self._lock:
+            volume = self._open.get(name)
+            if volume is not None and not volume.closed and _is_volume(Path(volume.address)):
+                return volume
+            path = self._paths().get(name)
+            if path is None:
+                raise labelog.NotFound(f"there is no volume {name!r} here")
+            if volume is not None:
+                volume.close()
+            volume = self._open[name] = _opened(path, self._cache_bytes)
+            return volume
+
+    def opened(self) -> dict[str, labelog.Volume]:
+        """The volumes that are open."""
+        with self._lock:
+            return dict(self._open)
+
+    def create(self, name: str, **arguments: Any) -> labelog.Volume:
+        """Make a volume in the first folder that is served. Raises Exists, Invalid, Unsupported without a folder."""
+        if not self._folders:
+            raise labelog.Unsupported(
+                "volumes are made in a folder that is served; this server has single volumes only"
+            )
+        if not NAME.fullmatch(name):
+            raise labelog.Invalid(
+                f"a name has up to 100 letters, digits, '.', '_' and '-', a letter first; not {name!r}"
+            )
+        if name in self._paths():
+            raise labelog.Exists(f"there is a volume {name!r} already")
+        labelog.create(self._folders[0] / f"{name}{SUFFIX}", **arguments).close()
+        return self[name]
+
+    def delete(self, name: str) -> None:
+        """Remove a volume with its whole history. Raises NotFound."""
+        volume = self[name]
+        with self._lock:
+            self._open.pop(name, None)
+            volume.close()
+            self._single.pop(name, None)
+            shutil.rmtree(volume.address)
+
+    def close(self) -> None:
+        with self._lock:
+            for volume in self._open.values():
+                volume.close()
+            self._open.clear()
+
+
+def _is_volume(path: Path) -> bool:
+    return (path / META).is_file()
+
+
+def _name(path: Path) -> str:
+    return path.name.removesuffix(SUFFIX)
+
+
+def _opened(path: Path, cache_bytes: int) -> labelog.Volume:
+    """For editing if that is allowed, else for reading."""
+    try:
+        return labelog.open(path, cache_bytes=cache_bytes)
+    except labelog.ReadOnly:
+        return labelog.open(path, "r", cache_bytes=cache_bytes)

@@ -1,0 +1,56 @@
+"""Who is not answered at all: requests under a strange name, or sent by strange pages.
+
+Any web page can make a browser send requests to 127.0.0.1: under the page's own name, if that is made to resolve
+there (then the Host is not one of ours), or across origins (then the Origin is not). A page that may not read the
+answer could still write, so that writes need a Content-Type which plain forms cannot send.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from labelog_server.problems import response
+
+FORMS = ("application/x-www-form-urlencoded", "text/plain")
+WRITES = ("POST", "PUT", "PATCH", "DELETE")
+
+
+class Guard:
+    """Refuses them before any route sees them."""
+
+    def __init__(self, app: ASGIApp, hosts: Collection[str], origins: Collection[str]) -> None:
+        self._app, self._hosts, self._origins = app, {host.lower() for host in hosts}, set(origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (why := self._refused(scope)):
+            status, detail = why
+            await response(status, detail)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _refused(self, scope: Scope) -> tuple[int, str] | None:
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        if _name(f"//{host}") not in self._hosts:
+            return 421, f"this server does not answer to the name {host!r}"
+        origin = headers.get("origin")
+        if origin and origin not in self._origins and urlsplit(origin).netloc.lower() != host.lower():
+            return 403, f"pages of {origin} may not use this server; `labelog serve --origin` allows one"
+        if scope["method"] in WRITES:
+            kind = headers.get("content-type", "").split(";")[0].strip().lower()
+            empty = headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
+            if kind in FORMS or (not kind and not empty):
+                return 415, f"a request that writes says what it holds: Content-Type {kind or 'is missing'}"
+        return None
+
+
+def _name(address: str) -> str:
+    """The host of an address, without its port."""
+    try:
+        return (urlsplit(address).hostname or "").lower()
+    except ValueError:
+        return ""

@@ -1,0 +1,105 @@
+"""Commits as they are made, for streams of events: one look-out for all clients, whatever process committed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from typing import Any, Self
+
+from starlette.concurrency import run_in_threadpool
+
+import labelog
+from labelog_server.catalog import Catalog
+
+log = logging.getLogger("labelog.http")
+
+LOOK = 0.05  # seconds between looks for new commits, while somebody listens
+MOST_LABELS = 1000  # labels and boxes that an event lists
+
+
+class News:
+    """Tells waiting tasks when any volume has a new revision. Lives as long as the application does."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._listeners = 0
+        self._changed = asyncio.Event()
+        self._heads: dict[str, int] = {}
+        self._task: asyncio.Task[None] | None = None
+        self.closing = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._look_out())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.closing.set()
+        self._tell()
+        assert self._task is not None
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+
+    def _tell(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    async def _look_out(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK)
+            if not self._listeners:
+                continue
+            try:
+                heads = await run_in_threadpool(self._look)
+            except labelog.LabelogError as error:
+                log.warning("%s", error)
+                continue
+            if heads != self._heads:
+                self._heads = heads
+                self._tell()
+
+    def _look(self) -> dict[str, int]:
+        return {name: volume.revision for name, volume in self._catalog.opened().items() if not volume.closed}
+
+    def _head(self, name: str) -> int:
+        return self._catalog[name].revision
+
+    async def commits(self, since: dict[str, int], quiet: float) -> AsyncIterator[tuple[str, int] | None]:
+        """Volume and revision of each commit after those in `since`, in order; None after each `quiet` seconds."""
+        known = dict(since)
+        self._listeners += 1
+        try:
+            while not self.closing.is_set():
+                changed = self._changed
+                for name in known:
+                    head = await run_in_threadpool(self._head, name)
+                    while known[name] < head and not self.closing.is_set():
+                        known[name] += 1
+                        yield name, known[name]
+                try:
+                    await asyncio.wait_for(changed.wait(), quiet)
+                except TimeoutError:
+                    yield None
+        finally:
+            self._listeners -= 1
+
+
+def event(name: str, volume: labelog.Volume, revision: int) -> dict[str, Any]:
+    """What is told of a commit."""
+    commit, changes = volume.commit(revision), volume.changes(revision)
+    labels = changes.labels
+    return {
+        "volume": name,
+        "revision": revision,
+        "kind": commit.kind.value,
+        "author": commit.author,
+        "session": commit.session,
+        "message": commit.message,
+        "time": commit.time.isoformat(),
+        "voxels": commit.voxels,
+        "boxes": [[list(box.start), list(box.stop)] for box in changes.boxes],
+        "labels": None if labels is None or len(labels) > MOST_LABELS else [str(label) for label in labels],
+        "said": changes.said,
+    }

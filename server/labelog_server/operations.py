@@ -1,0 +1,243 @@
+"""What one edit does, as JSON says it: a list of operations, each a call on `labelog.Edit`.
+
+`new` and `split` may give the labels that they make a name, such as "$a"; later operations of the same edit may use
+it wherever a label is expected.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+import labelog
+from labelog.geometry import Box
+from labelog_server.wire import Corners, label
+
+NAME = r"\$[A-Za-z_][A-Za-z0-9_]{0,63}"
+
+Ref = Annotated[str, Field(pattern=rf"^([0-9]{{1,20}}|{NAME})$", examples=["7", "$a"])]
+"""A label, or the name of one that was made before in the same edit."""
+
+Made = Annotated[str, Field(pattern=f"^{NAME}$", examples=["$a"])]
+Voxel = tuple[int, int, int]
+
+MOST_VALUES = 2**22  # spans, points and the like of one operation
+
+
+class Names:
+    """The labels that an edit has given names to."""
+
+    def __init__(self) -> None:
+        self.made: dict[str, int] = {}
+
+    def __call__(self, ref: str) -> int:
+        """The label that is meant. Raises Invalid."""
+        if not ref.startswith("$"):
+            try:
+                return label(ref)
+            except ValueError as error:
+                raise labelog.Invalid(str(error)) from None
+        if ref not in self.made:
+            raise labelog.Invalid(f"no operation before this one has named a label {ref}")
+        return self.made[ref]
+
+    def name(self, ref: str | None, value: int) -> None:
+        if ref is not None:
+            if ref in self.made:
+                raise labelog.Invalid(f"two labels are named {ref}")
+            self.made[ref] = value
+
+
+class Operation(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    def apply(self, edit: labelog.Edit, names: Names) -> None:
+        raise NotImplementedError
+
+
+class Mask(BaseModel):
+    """Which voxels of a box: bits, the first voxel in the highest bit of the first byte, in C order."""
+
+    model_config = ConfigDict(extra="forbid")
+    at: Voxel
+    shape: Voxel
+    bits: str = Field(description="base64 of ceil(voxels / 8) bytes", max_length=2**27)
+
+    def array(self) -> NDArray[np.bool_]:
+        count = math.prod(self.shape)
+        try:
+            data = base64.b64decode(self.bits, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise labelog.Invalid(f"the mask's bits are not base64: {error}") from None
+        if min(self.shape) < 1 or len(data) != -(-count // 8):
+            raise labelog.Invalid(f"a mask of shape {self.shape} has {-(-count // 8)} bytes, not {len(data)}")
+        return np.unpackbits(np.frombuffer(data, np.uint8), count=count).astype(bool).reshape(self.shape)
+
+
+class Drawn(Operation):
+    """Voxels as spans or as a mask: one of the two."""
+
+    spans: list[tuple[int, int, int, int]] | None = Field(
+        None, description="rows of z, y, x0, x1 (half-open)", max_length=MOST_VALUES, examples=[[[0, 10, 20, 30]]]
+    )
+    mask: Mask | None = None
+
+    def where(self) -> tuple[Any, Voxel | None]:
+        if (self.spans is None) == (self.mask is None):
+            raise labelog.Invalid(f"{type(self).__name__.lower()} takes spans or a mask")
+        if self.mask is not None:
+            return self.mask.array(), self.mask.at
+        return np.array(self.spans, np.int64).reshape(-1, 4), None
+
+
+class Paint(Drawn):
+    """Give voxels a label."""
+
+    op: Literal["paint"]
+    label: Ref
+    over: list[Ref] | None = Field(None, description="only where the label is one of these now")
+
+    def apply(self, edit: labelog.Edit, names: Names) -> None:
+        where, at = self.where()
+        over = None if self.over is None else [names(ref) for ref in self.over]
+        edit.paint(names(self.label), where, at, over=over)
+
+
+class Fill(Operation):
+    """Give all voxels of a box a label."""
+
+    op: Literal["box"]
+    label: Ref
+    box: Corners
+
+    def apply(self, edit: labelog.Edit, names: Names) -> None:
+        edit[Box(*self.box).slices()] = names(self.label)
+
+
+class Relabel(Operation):
+    """Give all voxels of some labels other ones, all at once."""
+
+    op: Literal["relabel"]
+    labels: dict[Ref, Ref] = Field(examples=[{"5": "7"}])
+    within: Corners | None = None
+
+    def apply(self, edit: labelog.Edit, names: Names) -> None:
+        edit.relabel({names(old): names(new) for old, new in self.labels.items()}, within=self.within)
+
+
+class Erase(Operation):
+    """Give the voxels of an object to the one that it lies in, or else to the background."""
+
+    op: Literal["erase"]
+    label: Ref
+    within: Corners | None = None
+
+    def apply(self, edit: labelog.Edit, names: Names) -> None:
+        edit.erase(names(self.label), within=self.within)
+
+
+class Merge(Operation):
+    """Make one object of several; no voxel is written."""
+
+    op: Literal["merge"]
+    label: Ref = Field(description="the one that gives the id")
+    others: list[Ref] = Field(min_length=1)
+
+    def apply(self, edit: labelog.Edit, names: Names) -> None:
+        edit.merge(names(self.label), [names(ref) for ref in self.others])
+
+
+class Cleave(Operation):
+    """Take labels out of the object that they were merged into."""
+
+    op: Literal["cleave"]
+    labels: list[Ref] = Field(min_length=1)
+
+    def apply(self, edit: labelog.Edit, names: Names) -> None:
+        edit.cleave([names(ref) for ref in self.labels])
+
+
+class Split(Drawn):
+    """Give a part of an object a label of its own: spans, a mask, or what is nearest to seeds."""
+
+    op: Literal["split"]
+    label: Ref
+    seeds: list[list[Voxel]] | None = Field(None, description="groups of voxels; the first keeps the label")
+    made: Made | None = Field(None, alias="as", description="a name for the first new label")
+
+    def apply(self, edit: labelog.Edit, names: Names) -> None:
+        where, at = (None, None) if self.seeds is not None else self.where()
+        done = edit.split(names(self.label), where, at, seeds=self.seeds)
+        if done.labels:
+            names.name(self.made, done.labels[0])
+
+
+class Separate(Operation):
+    """Make an object of each connected component of one; the largest keeps the label."""
+
+    op: Literal["separate"]
+    label: Ref
+    connectivity: Literal[6, 18, 26] = 6
+
+    def apply(self, edit: labelog.Edit, names: Names) -> None:
+        edit.separate(names(self.label), self.connectivity)
+
+
+class New(Operation):
+    """Set a label aside for a new object, and say what it is."""
+
+    op: Literal["new"]
+    made: Made | None = Field(None, alias="as", description="what later operations call it")
+    cls: str | None = Field(None, description="the name of its class")
+    parent: Ref = "0"
+    name: str | None = None
+    attributes: dict[str, Any] = {}
+
+    def apply(self, edit: labelog.Edit, names: Names) -> None:
+        names.name(self.made, edit.new(self.cls, names(self.parent), self.name, **self.attributes))
+
+
+class Assign(Operation):
+    """Say what an object is. What is not there stays as it is; null takes it away."""
+
+    op: Literal["assign"]
+    label: Ref
+    cls: str | None = None
+    parent: Ref | None = None
+    name: str | None = None
+    attributes: dict[str, Any] = {}
+
+    def apply(self, edit: labelog.Edit, names: Names) -> None:
+        given: dict[str, Any] = {
+            field: getattr(self, field) for field in ("cls", "parent", "name") if field in self.model_fields_set
+        }
+        if given.get("parent") is not None:
+            given["parent"] = names(given["parent"])
+        edit.assign(names(self.label), **given, **self.attributes)
+
+
+AnyOperation = Annotated[
+    Paint | Fill | Relabel | Erase | Merge | Cleave | Split | Separate | New | Assign, Field(discriminator="op")
+]
+
+
+class Request(BaseModel):
+    """One edit: all of its operations, in order, or none."""
+
+    model_config = ConfigDict(extra="forbid")
+    operations: list[AnyOperation] = Field(min_length=1, max_length=10_000)
+    message: str = Field("", description="why, for the history", max_length=10_000)
+    session: str | None = Field(None, description="the window or program, so that undo can be held to it")
+    seen: int | None = Field(
+        None, description="the revision that was looked at: 409 if a voxel to be written changed since"
+    )
+
+    def steps(self) -> list[Callable[[labelog.Edit, Names], None]]:
+        return [operation.apply for operation in self.operations]

@@ -1,0 +1,106 @@
+"""Errors as answers: one table from labelog's kinds to statuses, and problem details (RFC 9457)."""
+
+from __future__ import annotations
+
+import json
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+import labelog
+from labelog.geometry import Box
+
+log = logging.getLogger("labelog.http")
+
+MEDIA_TYPE = "application/problem+json"
+
+STATUSES: dict[type[labelog.LabelogError], int] = {
+    labelog.Invalid: 422,
+    labelog.NotFound: 404,
+    labelog.Exists: 409,
+    labelog.Conflict: 409,
+    labelog.NothingToUndo: 409,
+    labelog.Unsupported: 501,
+    labelog.ReadOnly: 403,
+    labelog.Corrupt: 500,
+    labelog.OutOfSpace: 507,
+}
+"""The status of each kind of error; of a kind that is also another one, the first in this order."""
+
+FACTS = ("box", "voxels", "revision", "label", "key", "chunk", "limit")
+"""Attributes of errors that an answer repeats. Paths are not among them: they are the server's own affair."""
+
+
+class Problem(Exception):
+    """An answer that is no success, with what the client may want to know."""
+
+    def __init__(self, status: int, detail: str, *, headers: dict[str, str] | None = None, **facts: Any) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.headers, self.facts = status, detail, headers, facts
+
+
+def status_of(error: labelog.LabelogError) -> int:
+    return next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 500)
+
+
+def told(error: labelog.LabelogError) -> dict[str, Any]:
+    """The facts of an error, as JSON has them."""
+    return {name: plain(getattr(error, name)) for name in FACTS if getattr(error, name, None) is not None}
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it: labels as decimal strings are made where it is known that they are labels."""
+    if isinstance(value, Box):
+        return [list(value.start), list(value.stop)]
+    return list(value) if isinstance(value, tuple) else value
+
+
+def response(status: int, detail: str, kind: str | None = None, headers: dict[str, str] | None = None,
+             **facts: Any) -> Response:  # fmt: skip
+    """A problem as an answer."""
+    body = {"title": kind or HTTPStatus(status).phrase, "status": status, "detail": detail, **facts}
+    return Response(json.dumps(body), status, headers, MEDIA_TYPE)
+
+
+def of_error(error: labelog.LabelogError) -> Response:
+    facts = told(error)
+    if "label" in facts:
+        facts["label"] = str(facts["label"])
+    return response(status_of(error), str(error), type(error).__name__, **facts)
+
+
+def install(app: FastAPI) -> None:
+    """Let whatever is raised end as a problem."""
+
+    @app.exception_handler(labelog.LabelogError)
+    async def engine(_: Request, error: labelog.LabelogError) -> Response:
+        if status_of(error) >= 500:
+            log.error("%s: %s", type(error).__name__, error)
+        return of_error(error)
+
+    @app.exception_handler(Problem)
+    async def ours(_: Request, error: Problem) -> Response:
+        return response(error.status, error.detail, headers=error.headers, **error.facts)
+
+    @app.exception_handler(RequestValidationError)
+    async def unread(_: Request, error: RequestValidationError) -> Response:
+        found = [{"at": ".".join(map(str, item["loc"])), "what": item["msg"]} for item in error.errors()]
+        first = found[0] if found else {"at": "request", "what": "it cannot be read"}
+        return response(422, f"{first['at']}: {first['what']}", "Invalid", errors=found)
+
+    @app.exception_handler(HTTPException)
+    async def routing(request: Request, error: HTTPException) -> Response:
+        detail = str(error.detail)
+        if error.status_code == 404:
+            detail = f"there is nothing at {request.url.path}; /docs has all routes"
+        return response(error.status_code, detail, headers=dict(error.headers or {}))
+
+    @app.exception_handler(Exception)
+    async def bug(request: Request, error: Exception) -> Response:
+        log.exception("%s %s", request.method, request.url.path, exc_info=error)
+        return response(500, "an error of the server's own; its log has more")

@@ -1,0 +1,71 @@
+"""Edits of one or many operations, and taking them back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+
+import labelog
+from labelog_server import operations
+from labelog_server.asked import Key, Served, Writer
+from labelog_server.news import event
+from labelog_server.routes.history import commit_facts
+
+router = APIRouter(prefix="/api/v1", tags=["edits"])
+
+
+@router.post("/volumes/{name}/edits")
+def post_edit(
+    name: str, request: operations.Request, volume: Served, author: Writer, key: Key = None
+) -> dict[str, Any]:
+    """Carry out operations as one edit: all of them, or none if one cannot be."""
+    names = operations.Names()
+    with volume.edit(author, request.message, session=request.session, key=key, seen=request.seen) as edit:
+        for number, operation in enumerate(request.operations):
+            try:
+                operation.apply(edit, names)
+            except labelog.LabelogError as error:
+                error.args = (f"operation {number} ({operation.op}): {error}",)
+                raise
+    made = {ref: str(label) for ref, label in names.made.items()}
+    told = {"revision": edit.revision, "voxels": edit.voxels, "written": edit.written, "labels": made}
+    if edit.revision is None:
+        return told | {"boxes": [], "changed": []}
+    changed = event(name, volume, edit.revision)
+    return told | {"boxes": changed["boxes"], "changed": changed["labels"]}
+
+
+class TakeBack(BaseModel):
+    """How an undo or redo is meant."""
+
+    model_config = ConfigDict(extra="forbid")
+    session: str | None = Field(None, description="only what was done in this session")
+    strict: bool = Field(False, description="refuse with 409 rather than leave any voxel alone")
+    message: str = ""
+
+
+class Revert(TakeBack):
+    """What to take out: a revision, or all that an author did."""
+
+    revision: int | None = None
+    author: str | None = Field(None, description="vendor-b is also vendor-b/ana")
+
+
+@router.post("/volumes/{name}/undo")
+def undo(request: TakeBack, volume: Served, author: Writer, key: Key = None) -> dict[str, Any]:
+    """Take back the newest edit of whoever asks, under later work of others."""
+    return commit_facts(volume.undo(author, **request.model_dump(), key=key))
+
+
+@router.post("/volumes/{name}/redo")
+def redo(request: TakeBack, volume: Served, author: Writer, key: Key = None) -> dict[str, Any]:
+    """Put back what whoever asks undid last."""
+    return commit_facts(volume.redo(author, **request.model_dump(), key=key))
+
+
+@router.post("/volumes/{name}/revert")
+def revert(request: Revert, volume: Served, author: Writer, key: Key = None) -> dict[str, Any]:
+    """Take out any revision, or all of an author's, and keep everyone else's work."""
+    return commit_facts(volume.revert(by=author, **request.model_dump(), key=key))

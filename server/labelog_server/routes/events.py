@@ -1,0 +1,74 @@
+"""Commits as server-sent events, so that clients read again only what changed."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import StreamingResponse
+
+import labelog
+from labelog_server.asked import Name, Shelf
+from labelog_server.news import News, event
+
+router = APIRouter(prefix="/api/v1", tags=["events"])
+
+HEARTBEAT = 15.0
+
+Last = Annotated[str | None, Header(alias="Last-Event-ID", description="the last event that was received")]
+
+
+@router.get("/volumes/{name}/events", response_class=StreamingResponse)
+def volume_events(request: Request, name: Name, shelf: Shelf, last: Last = None,
+                  since: Annotated[int | None, Query(ge=0)] = None) -> StreamingResponse:  # fmt: skip
+    """Every commit of a volume after a revision (the newest now, if left out), as it is made."""
+    return _stream(request, shelf, {name: since}, last)
+
+
+@router.get("/events", response_class=StreamingResponse)
+def all_events(request: Request, shelf: Shelf, last: Last = None,
+               volumes: Annotated[str | None, Query(description="names, comma-separated; all if left out")] = None,
+               ) -> StreamingResponse:  # fmt: skip
+    """Every commit of several volumes, as it is made, in one stream."""
+    names = shelf.names() if volumes is None else volumes.split(",")
+    return _stream(request, shelf, dict.fromkeys(names), last)
+
+
+def _stream(request: Request, shelf: Shelf, since: dict[str, int | None], last: str | None) -> StreamingResponse:
+    received = dict(re.findall(r"([^,=]+)=(\d+)", last or ""))
+    known = {}
+    for name, revision in since.items():
+        wanted = received.get(name, revision)
+        known[name] = shelf[name].at(None if wanted is None else int(wanted)).revision  # NotFound before it begins
+    news: News = request.app.state.news
+    return StreamingResponse(_events(news, shelf, known), media_type="text/event-stream",
+                             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})  # fmt: skip
+
+
+async def _events(news: News, shelf: Shelf, known: dict[str, int]) -> AsyncIterator[str]:
+    yield f"retry: 1000\nid: {_place(known)}\n: since {_place(known)}\n\n"
+    told = dict(known)
+    async for item in news.commits(known, HEARTBEAT):
+        if item is None:
+            yield ": still here\n\n"
+            continue
+        name, revision = item
+        told[name] = revision
+        try:
+            facts = await run_in_threadpool(_event, shelf, name, revision)
+        except labelog.NotFound:  # deleted meanwhile
+            return
+        yield f"id: {_place(told)}\nevent: commit\ndata: {json.dumps(facts)}\n\n"
+
+
+def _event(shelf: Shelf, name: str, revision: int) -> dict[str, Any]:
+    return event(name, shelf[name], revision)
+
+
+def _place(known: dict[str, int]) -> str:
+    """How far a stream has come, as an event's id."""
+    return ",".join(f"{name}={revision}" for name, revision in sorted(known.items()))

@@ -1,0 +1,56 @@
+"""Who did what, when and where."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+
+from labelog.storage.journal import Commit
+from labelog_server import wire
+from labelog_server.asked import Limits, Name, Served
+from labelog_server.news import event
+from labelog_server.routes.voxels import accepted, refuse_many
+
+router = APIRouter(prefix="/api/v1", tags=["history"])
+
+
+def commit_facts(commit: Commit) -> dict[str, Any]:
+    """A commit in JSON."""
+    return {
+        "revision": commit.revision, "kind": commit.kind.value, "author": commit.author, "session": commit.session,
+        "time": commit.time.isoformat(), "message": commit.message, "voxels": commit.voxels, "written": commit.written,
+        "left_alone": commit.left_alone, "targets": list(commit.targets), "live": commit.live,
+    }  # fmt: skip
+
+
+@router.get("/volumes/{name}/history")
+def get_history(
+    volume: Served, author: str | None = None, session: str | None = None, label: wire.Label | None = None,
+    box: str | None = None, since: Annotated[int | None, Query(ge=0)] = None,
+    until: Annotated[int | None, Query(ge=0, description="the `next` of the page before")] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> dict[str, Any]:  # fmt: skip
+    """Commits, newest first, a page at a time: `next` is the `until` of the page after it, null if there is none."""
+    within = None if box is None else wire.box_of(box, volume.shape)
+    found = list(volume.history(author, session=session, label=label, box=within, since=since, until=until,
+                                limit=limit + 1))  # fmt: skip
+    following = found[limit].revision if len(found) > limit else None
+    return {"commits": [commit_facts(commit) for commit in found[:limit]], "next": following}
+
+
+@router.get("/volumes/{name}/history/{revision}")
+def get_commit(name: Name, volume: Served, revision: int) -> dict[str, Any]:
+    """One commit: who, when, why, and where it changed which labels."""
+    commit = volume.commit(revision)
+    told = event(name, volume, revision)
+    return commit_facts(commit) | {"boxes": told["boxes"], "labels": told["labels"]}
+
+
+@router.get("/volumes/{name}/blame", response_class=Response)
+def get_blame(request: Request, volume: Served, limits: Limits, box: str | None = None) -> Response:
+    """For each voxel of a box the revision of the live edit that wrote it last: uint64 (z, y, x); 0 where none has."""
+    bounds = wire.box_of(box, volume.shape)
+    refuse_many(bounds, limits)
+    kind = accepted(request.headers.get("accept", "*/*"), bounds)
+    return Response(wire.encode(volume.blame(bounds), kind, {}), media_type=kind, headers={"Cache-Control": "no-cache"})

@@ -1,0 +1,78 @@
+"""Objects and their classes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+
+import labelog
+from labelog.engine.objects import as_csv
+from labelog_server import wire
+from labelog_server.asked import Served
+from labelog_server.problems import Problem
+
+router = APIRouter(prefix="/api/v1", tags=["labels"])
+
+Rev = Annotated[int | None, Query(ge=0, description="the revision; the newest if left out")]
+
+
+def label_facts(label: labelog.Label) -> dict[str, Any]:
+    """An object in JSON, without what lies in it."""
+    box = label.box
+    return {
+        "label": str(label.id), "class": label.cls, "parent": str(label.parent), "name": label.name,
+        "voxels": label.voxels, "box": None if box is None else [list(box.start), list(box.stop)],
+        "attributes": label.attributes,
+    }  # fmt: skip
+
+
+@router.get("/volumes/{name}/labels")
+def list_labels(
+    volume: Served, rev: Rev = None, cls: str | None = None, parent: wire.Label | None = None,
+    named: Annotated[str | None, Query(alias="name_is")] = None, box: str | None = None,
+    after: wire.Label | None = None, limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
+) -> dict[str, Any]:  # fmt: skip
+    """Objects that all of this holds for, ascending, a page at a time: `next` is the `after` of the page after it."""
+    within = None if box is None else wire.box_of(box, volume.shape)
+    found = [label for label in volume.at(rev).labels.where(cls=cls, parent=parent, name=named, box=within)
+             if after is None or label.id > after]  # fmt: skip
+    page = found[:limit]
+    following = str(page[-1].id) if len(found) > limit else None
+    return {"labels": [label_facts(label) for label in page], "next": following}
+
+
+@router.get("/volumes/{name}/labels.csv", response_class=Response)
+def labels_table(volume: Served, rev: Rev = None) -> Response:
+    """All objects as CSV."""
+    return Response(as_csv(volume.at(rev).labels.table_rows()), media_type="text/csv; charset=utf-8",
+                    headers={"Cache-Control": "no-cache"})  # fmt: skip
+
+
+@router.get("/volumes/{name}/labels/{label}")
+def get_label(volume: Served, label: str, rev: Rev = None) -> dict[str, Any]:
+    """One object, with what lies in it and what it is made of."""
+    try:
+        number = wire.label(label)
+    except ValueError as error:
+        raise Problem(422, str(error)) from None
+    found = volume.at(rev).labels[number]
+    whole = found.whole
+    return label_facts(found) | {
+        "children": [str(child) for child in found.children],
+        "fragments": [str(fragment) for fragment in found.fragments],
+        "whole": {"voxels": whole.voxels,
+                  "box": None if whole.box is None else [list(whole.box.start), list(whole.box.stop)]},
+    }  # fmt: skip
+
+
+@router.get("/volumes/{name}/classes")
+def list_classes(volume: Served, rev: Rev = None) -> dict[str, Any]:
+    """The classes that objects may have, and how many have each."""
+    snapshot = volume.at(rev)
+    counts = snapshot.labels.by_class()
+    return {"classes": [
+        {"id": known.id, "name": known.name, "colour": known.colour, "kind_of": known.kind_of,
+         "within": None if known.within is None else list(known.within), "objects": counts.get(known.name, 0)}
+        for known in snapshot.classes.values()
+    ]}  # fmt: skip

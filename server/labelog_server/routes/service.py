@@ -1,0 +1,56 @@
+"""How the server itself is."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.responses import JSONResponse, RedirectResponse
+
+import labelog
+from labelog_server.asked import Shelf
+
+router = APIRouter(tags=["service"])
+
+
+@router.get("/", include_in_schema=False)
+def index() -> RedirectResponse:
+    return RedirectResponse("/docs")
+
+
+@router.get("/healthz")
+def healthz(shelf: Shelf) -> Response:
+    """Whether the server lives, and which volumes can be written."""
+    states: dict[str, str] = {}
+    for name in shelf.names():
+        try:
+            volume = shelf[name]
+            volume.store.journal.refuse_to_write()
+            states[name] = "writable"
+        except labelog.ReadOnly:
+            states[name] = "read only"
+        except labelog.LabelogError as error:
+            states[name] = type(error).__name__
+    fine = all(state in ("writable", "read only") for state in states.values())
+    return JSONResponse({"status": "ok" if fine else "failing", "volumes": states}, 200 if fine else 503)
+
+
+@router.get("/metrics", response_class=Response)
+def metrics(request: Request, shelf: Shelf) -> Response:
+    """Counts for Prometheus."""
+    lines = [generate_latest(request.app.state.registry).decode()]
+    for name, help_text in (("log_pages", "Pages in the journal's write-ahead log"), ("free_bytes", "Free on the disk"),
+                            ("revision", "The newest revision")):  # fmt: skip
+        lines.append(f"# HELP labelog_{name} {help_text}\n# TYPE labelog_{name} gauge\n")
+        lines += [f'labelog_{name}{{volume="{volume}"}} {facts[name]}\n' for volume, facts in _gauges(shelf).items()]
+    return Response("".join(lines), media_type=CONTENT_TYPE_LATEST)
+
+
+def _gauges(shelf: Shelf) -> dict[str, dict[str, Any]]:
+    return {
+        name: {"log_pages": volume.store.journal.log_pages, "free_bytes": shutil.disk_usage(volume.address).free,
+               "revision": volume.revision}
+        for name, volume in shelf.opened().items() if not volume.closed
+    }  # fmt: skip

@@ -1,0 +1,72 @@
+"""Which volumes there are, and what they are."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response, status
+from pydantic import BaseModel, ConfigDict, Field
+
+import labelog
+from labelog_server.asked import Name, Served, Shelf, Writer
+from labelog_server.problems import Problem
+
+router = APIRouter(prefix="/api/v1", tags=["volumes"])
+
+
+class NewVolume(BaseModel):
+    """What `labelog.create` takes."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: str = Field(examples=["cells"])
+    shape: tuple[int, int, int]
+    voxel_size: tuple[float, float, float] = (1, 1, 1)
+    unit: str = "nm"
+    chunks: tuple[int, int, int] | None = None
+    classes: str | None = Field(
+        None, description='the name of a file of classes that comes with labelog: "platelet"', pattern="^[a-z]+$"
+    )
+
+
+def metadata(name: str, volume: labelog.Volume) -> dict[str, Any]:
+    return {
+        "name": name,
+        "id": volume.id,
+        "revision": volume.revision,
+        "shape": list(volume.shape),
+        "chunks": list(volume.chunks),
+        "voxel_size": list(volume.voxel_size),
+        "unit": volume.unit,
+        "dtype": volume.dtype.name,
+        "mode": volume.mode,
+        "views": ["instance", "fragment", "semantic", *volume.classes],
+    }
+
+
+@router.get("/volumes")
+def list_volumes(shelf: Shelf) -> dict[str, Any]:
+    """All volumes, by name."""
+    return {"volumes": [metadata(name, volume) for name, volume in shelf]}
+
+
+@router.post("/volumes", status_code=status.HTTP_201_CREATED)
+def create_volume(new: NewVolume, shelf: Shelf, author: Writer, request: Request, response: Response) -> dict[str, Any]:
+    """Make a volume of zeros in the folder that is served."""
+    given = new.model_dump(exclude={"name", "classes"})
+    volume = shelf.create(new.name, **given, classes=new.classes or (), author=author)
+    response.headers["Location"] = str(request.url_for("get_volume", name=new.name))
+    return metadata(new.name, volume)
+
+
+@router.get("/volumes/{name}")
+def get_volume(name: Name, volume: Served) -> dict[str, Any]:
+    """What a volume is."""
+    return metadata(name, volume)
+
+
+@router.delete("/volumes/{name}", status_code=status.HTTP_204_NO_CONTENT)
+def delete_volume(name: Name, shelf: Shelf, confirm: Annotated[str, Query(description="the name once more")]) -> None:
+    """Remove a volume with its whole history. There is no way back."""
+    if confirm != name:
+        raise Problem(422, f"to delete {name!r} for good, say confirm={name}")
+    shelf.delete(name)

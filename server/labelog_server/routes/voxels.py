@@ -1,0 +1,150 @@
+"""Slices and boxes of labels: read in several media types, written as edits."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Header, Path, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse
+
+import labelog
+from labelog.engine.snapshot import Revision
+from labelog.geometry import Box
+from labelog_server import wire
+from labelog_server.answers import CHANGES, STAYS, answer, etag, matches, not_modified
+from labelog_server.asked import Key, Limits, Seen, Served, Writer
+from labelog_server.problems import Problem, of_error
+from labelog_server.settings import Settings
+from labelog_server.wire import FORMATS, NPY, PNG, SHORT
+
+router = APIRouter(prefix="/api/v1", tags=["voxels"])
+
+Axis = Annotated[Literal["z", "y", "x"], Path(description="the axis that the slice is across")]
+Format = Annotated[Literal["npy", "raw", "png", "indexed", "runs"] | None, Query(description="instead of Accept")]
+Around = Annotated[int, Query(ge=0, le=64, description="so many slices on either side as well")]
+Part = Annotated[str | None, Query(description="half-open, an end left out is the volume's: 0:100,200:300")]
+
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+BODIES: dict[int | str, dict[str, Any]] = {
+    200: {"description": "voxels (z, y, x)", "content": dict.fromkeys(FORMATS, BINARY)},
+    304: {"description": "as it was"},
+}
+
+
+@router.get("/volumes/{name}/slices/{axis}/{index}", responses=BODIES, response_class=Response)
+def get_slice(request: Request, seen: Seen, limits: Limits, axis: Axis, index: int, box: Part = None,
+              around: Around = 0, format: Format = None) -> Response:  # fmt: skip
+    """A slice across an axis, or a part of it, with its neighbours if they are asked for."""
+    whole = slice_box(seen.shape, axis, index, box, around)
+    return voxels(request, seen, whole, limits, format)
+
+
+@router.get("/volumes/{name}/voxels", responses=BODIES, response_class=Response)
+def get_box(request: Request, seen: Seen, limits: Limits, box: Part = None, format: Format = None) -> Response:
+    """A box."""
+    return voxels(request, seen, wire.box_of(box, seen.shape), limits, format)
+
+
+@router.put("/volumes/{name}/slices/{axis}/{index}")
+async def put_slice(request: Request, volume: Served, limits: Limits, author: Writer, axis: Axis, index: int,
+                    box: Part = None, key: Key = None, message: str = "", session: str | None = None,
+                    dtype: str = "uint64", if_match: Annotated[str | None, Header()] = None) -> Response:  # fmt: skip
+    """Write a slice, or a part of it, as one edit."""
+    whole = slice_box(volume.shape, axis, index, box, 0)
+    return await _put(request, volume, limits, whole, dtype, if_match,
+                      {"author": author, "message": message, "session": session, "key": key})  # fmt: skip
+
+
+@router.put("/volumes/{name}/voxels")
+async def put_box(request: Request, volume: Served, limits: Limits, author: Writer, box: Part = None, key: Key = None,
+                  message: str = "", session: str | None = None, dtype: str = "uint64",
+                  if_match: Annotated[str | None, Header()] = None) -> Response:  # fmt: skip
+    """Write a box as one edit."""
+    whole = wire.box_of(box, volume.shape)
+    return await _put(request, volume, limits, whole, dtype, if_match,
+                      {"author": author, "message": message, "session": session, "key": key})  # fmt: skip
+
+
+def slice_box(shape: tuple[int, int, int], axis: str, index: int, part: str | None, around: int) -> Box:
+    """The box of a slice, and of its neighbours as far as the volume goes. Raises OutOfBounds."""
+    number = "zyx".index(axis)
+    if not 0 <= index < shape[number]:
+        raise labelog.OutOfBounds(f"there is no slice {axis} = {index}; they go from 0 to {shape[number] - 1}")
+    bounds = max(0, index - around), min(shape[number], index + around + 1)
+    return wire.box_of(part, shape, "zyx".replace(axis, ""), {number: bounds})
+
+
+def voxels(request: Request, seen: Revision, box: Box, limits: Settings, short: str | None) -> Response:
+    """The values of a box, in the media type that the client likes best."""
+    refuse_many(box, limits)
+    kind = SHORT[short] if short else accepted(request.headers.get("accept", "*/*"), box)
+    if kind == PNG and 1 not in box.shape:
+        raise Problem(406, f"a picture is of one slice; {box} is not")
+    tag = etag(seen.version(box), next(name for name, known in SHORT.items() if known == kind))
+    pinned = "rev" in request.query_params
+    headers = {
+        "Cache-Control": STAYS if pinned else CHANGES, "Vary": "Accept", "Labelog-Revision": str(seen.revision),
+        "Labelog-Box": wire.spelled(box), "Labelog-Shape": ",".join(map(str, box.shape)),
+        "Labelog-Dtype": seen.dtype.name,
+    }  # fmt: skip
+    held = not_modified(request, tag, headers)
+    return held or answer(request, wire.encode(seen.read(box), kind, seen.colours), kind, tag, headers)
+
+
+def refuse_many(box: Box, limits: Settings) -> None:
+    if box.voxels > limits.max_voxels:
+        raise Problem(413, f"a request may be about {limits.max_voxels} voxels; this one is about {box.voxels}")
+
+
+def accepted(header: str, box: Box) -> str:
+    """The media type of `FORMATS` that an Accept likes best. Raises Problem 406."""
+    weights: list[tuple[float, int, str]] = []
+    for item in header.split(","):
+        kind, *parameters = (part.strip().lower() for part in item.split(";"))
+        quality = next((part[2:] for part in parameters if part.startswith("q=")), "1")
+        fits = [known for known in FORMATS if kind in (known, "*/*", known.split("/")[0] + "/*")]
+        try:
+            weights += [(float(quality), -place, known) for place, known in enumerate(fits[:1])]
+        except ValueError:
+            continue
+    best = max(weights, default=(0.0, 0, NPY))
+    if best[0] <= 0:
+        raise Problem(406, f"voxels are sent as {', '.join(FORMATS)}; none of these is accepted by {header!r}")
+    return best[2]
+
+
+async def _put(request: Request, volume: labelog.Volume, limits: Settings, box: Box, dtype: str, if_match: str | None,
+               draft: dict[str, Any]) -> Response:  # fmt: skip
+    refuse_many(box, limits)
+    body = await request.body()
+    array = wire.decode(body, request.headers.get("content-type", ""), box.shape, dtype)
+    return await run_in_threadpool(_write, volume, box, array, if_match, draft)
+
+
+def _write(
+    volume: labelog.Volume, box: Box, array: wire.Voxels, if_match: str | None, draft: dict[str, Any]
+) -> Response:
+    """An edit of a box; only of what was seen, if the client says what that is."""
+    snapshot = volume.at()
+    if if_match is not None and not _holds(if_match, snapshot, box):
+        raise Problem(412, f"the voxels of {box} are no longer what If-Match says; read them again",
+                      headers={"Labelog-Revision": str(snapshot.revision)})  # fmt: skip
+    seen = None if if_match is None else snapshot.revision
+    try:
+        with volume.edit(**draft, seen=seen) as edit:
+            edit[box.slices()] = array
+    except labelog.Conflict as error:
+        if if_match is None or not hasattr(error, "box"):
+            raise
+        answer = of_error(error)
+        answer.status_code = 412
+        return answer
+    revision = volume.revision if edit.revision is None else edit.revision
+    headers = {"ETag": etag(volume.at(revision).version(box), "npy"), "Labelog-Revision": str(revision)}
+    return JSONResponse({"revision": edit.revision, "voxels": edit.voxels, "written": edit.written}, headers=headers)
+
+
+def _holds(if_match: str, snapshot: labelog.Snapshot, box: Box) -> bool:
+    version = snapshot.version(box)
+    return any(matches(if_match, etag(version, name)) for name in SHORT)

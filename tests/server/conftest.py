@@ -1,0 +1,122 @@
+"""A real server: the command in a process of its own, on a port that is free."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+import labelog
+
+
+class Server:
+    """A running `labelog serve`."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.folder = folder
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115  # a pipe would be full some time
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "labelog.cli", "serve", str(folder), "--port", "0", *options],
+            stdout=subprocess.PIPE, stderr=self._log, text=True,
+        )  # fmt: skip
+        assert self.process.stdout is not None
+        self.said = self.process.stdout.readline()
+        found = re.search(r"http://\S+", self.said)
+        if found is None:
+            raise RuntimeError(f"the server did not start: {self.stop()[1]}")
+        self.address = found[0]
+
+    def client(self, **options) -> httpx.Client:
+        return httpx.Client(base_url=self.address + "/api/v1", timeout=30, **options)
+
+    def stop(self, number: int = signal.SIGINT) -> tuple[int, list[str]]:
+        """End it; its exit code and what it wrote to stderr."""
+        self.process.send_signal(number)
+        self.process.communicate(timeout=60)
+        self._log.seek(0)
+        return self.process.returncode, self._log.read().splitlines()
+
+
+@contextmanager
+def serving(folder: Path, *options: str) -> Iterator[Server]:
+    server = Server(folder, *options)
+    try:
+        yield server
+    finally:
+        if server.process.poll() is None:
+            server.process.kill()
+            server.process.communicate()
+
+
+def labels() -> np.ndarray:
+    """20 x 60 x 70 labels: blocks, the highest label there is, and background."""
+    z, y, x = np.indices((20, 60, 70))
+    array = (1 + z // 7 + 10 * (y // 13) + 100 * (x // 17)).astype(np.uint64)
+    array[(y + x) % 31 < 5] = 0
+    array[5:8, 10:20, 30:40] = 2**64 - 1
+    return array
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory) -> Iterator[Server]:
+    """A server that a module's tests only read from."""
+    folder = tmp_path_factory.mktemp("served")
+    labelog.load(folder / "cells.labelog", labels(), chunks=(8, 16, 32), voxel_size=(40, 10, 10),
+                 colours={1: "#ff0000"}, author="lab").close()  # fmt: skip
+    with serving(folder) as server:
+        yield server
+
+
+def make_cells(folder: Path) -> None:
+    """cells.labelog, with classes."""
+    labelog.load(folder / "cells.labelog", labels(), chunks=(8, 16, 32), classes="platelet", author="lab").close()
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory) -> Iterator[Server]:
+    """A server that a module's tests share."""
+    with serving(tmp_path_factory.mktemp("served")) as server:
+        yield server
+
+
+@pytest.fixture
+def server(running) -> Iterator[Server]:
+    """The module's server, with a new cells.labelog and nothing else."""
+    make_cells(running.folder)
+    yield running
+    with running.client() as client:
+        for volume in client.get("/volumes").json()["volumes"]:
+            client.delete(f"/volumes/{volume['name']}", params={"confirm": volume["name"]}).raise_for_status()
+
+
+@pytest.fixture
+def own(tmp_path) -> Iterator[Server]:
+    """A server of a test's own, which may end it; with cells.labelog."""
+    make_cells(tmp_path)
+    with serving(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def client(server) -> Iterator[httpx.Client]:
+    with server.client() as client:
+        yield client
+
+
+@pytest.fixture
+def edit(client):
+    """Posts an edit of some operations and gives the answer."""
+
+    def post(*operations: dict, headers: dict | None = None, **fields) -> httpx.Response:
+        return client.post("/volumes/cells/edits", json={"operations": operations, **fields}, headers=headers)
+
+    return post

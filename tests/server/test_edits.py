@@ -1,0 +1,264 @@
+"""Edits of operations, taken back, told of: the same as the engine's, and nothing lost between clients."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import labelog
+
+from .conftest import labels, serving
+
+MASK = np.random.default_rng(3).random((2, 9, 13)) < 0.4
+BITS = base64.b64encode(np.packbits(MASK).tobytes()).decode()
+
+
+def test_operations_are_the_engines(server, edit, tmp_path):
+    """The same edit by HTTP and in Python gives the same volume."""
+    answer = edit(
+        {"op": "new", "as": "$cell", "cls": "cell", "name": "A"},
+        {"op": "paint", "label": "$cell", "mask": {"at": [3, 4, 5], "shape": [2, 9, 13], "bits": BITS}},
+        {"op": "paint", "label": "$cell", "spans": [[0, 1, 2, 30], [0, 2, 2, 31]], "over": ["0", "1"]},
+        {"op": "box", "label": "12", "box": [[10, 0, 0], [12, 5, 5]]},
+        {"op": "relabel", "labels": {"11": "21", "21": "11"}},
+        {"op": "erase", "label": "202", "within": [[0, 0, 0], [20, 60, 60]]},
+        {"op": "merge", "label": "13", "others": ["23", "33"]},
+        {"op": "cleave", "labels": ["33"]},
+        {"op": "assign", "label": "12", "cls": "mitochondrion", "parent": "$cell", "attributes": {"q": [1, None]}},
+        {"op": "split", "label": "18446744073709551615", "as": "$part", "spans": [[5, 10, 30, 40]]},
+        {"op": "separate", "label": "101"},
+        message="all", session="left", headers={"Labelog-Author": "ana"},
+    )  # fmt: skip
+    assert answer.status_code == 200, answer.text
+    twin = labelog.load(tmp_path / "twin.labelog", labels(), chunks=(8, 16, 32), classes="platelet")
+    with twin, twin.edit("ana", "all", session="left") as same:
+        cell = same.new("cell", name="A")
+        same.paint(cell, MASK, at=(3, 4, 5))
+        same.paint(cell, [[0, 1, 2, 30], [0, 2, 2, 31]], over=[0, 1])
+        same[10:12, 0:5, 0:5] = 12
+        same.relabel({11: 21, 21: 11})
+        same.erase(202, within=((0, 0, 0), (20, 60, 60)))
+        same.merge(13, [23, 33])
+        same.cleave(33)
+        same.assign(12, cls="mitochondrion", parent=cell, q=[1, None])
+        part = same.split(2**64 - 1, [[5, 10, 30, 40]]).labels[0]
+        same.separate(101)
+    with labelog.open(server.folder / "cells.labelog", "r") as volume, labelog.open(twin.address, "r") as twin:
+        assert np.array_equal(volume[:], twin[:])
+        assert volume.labels.to_json() == twin.labels.to_json()
+        assert volume.check().ok
+    told = answer.json()
+    assert told["labels"] == {"$cell": str(cell), "$part": str(part)}
+    assert (told["revision"], told["voxels"], told["written"]) == (1, same.voxels, same.written)
+    assert str(2**64 - 1) in told["changed"]
+
+
+@pytest.mark.parametrize(
+    ("operation", "status", "told"),
+    [({"op": "paint", "label": "7"}, 422, "spans or a mask"), ({"op": "paint", "label": 7, "spans": []}, 422, "label"),
+     ({"op": "paint", "label": "18446744073709551616", "spans": [[0, 0, 0, 1]]}, 422, "2^64"),
+     ({"op": "paint", "label": "7", "spans": [[0, 0, 60, 71]]}, 422, "operation 1 (paint)"),
+     ({"op": "dance"}, 422, "op"), ({"op": "erase", "label": "7", "whole": True}, 422, "whole"),
+     ({"op": "new", "cls": "dog"}, 404, "dog"), ({"op": "erase", "label": "$x"}, 422, "$x"),
+     ({"op": "paint", "label": "7", "mask": {"at": [0, 0, 0], "shape": [9, 9, 9], "bits": "AAAA"}}, 422, "92 bytes"),
+     ({"op": "paint", "label": "7", "mask": {"at": [0, 0, 0], "shape": [1, 1, 1], "bits": "?"}}, 422, "base64"),
+     ({"op": "assign", "label": "1", "parent": "1"}, 422, "ancestor")],
+)  # fmt: skip
+def test_an_edit_that_cannot_be_is_not_done_at_all(client, edit, operation, status, told):
+    answer = edit({"op": "box", "label": "9", "box": [[0, 0, 0], [1, 60, 70]]}, operation)
+    assert answer.status_code == status and told in json.dumps(answer.json()), answer.text
+    assert client.get("/volumes/cells").json()["revision"] == 0
+
+
+def test_a_key_happens_once(client, edit):
+    operations = {"op": "new", "as": "$a"}, {"op": "paint", "label": "$a", "spans": [[0, 0, 0, 4]]}
+    first = edit(*operations, headers={"Idempotency-Key": "k1"})
+    again = edit(*operations, headers={"Idempotency-Key": "k1"})
+    assert again.json() == first.json() and first.json()["revision"] == 1
+    other = edit({"op": "erase", "label": "5"}, headers={"Idempotency-Key": "k1"})
+    assert other.status_code == 409
+    assert client.get("/volumes/cells").json()["revision"] == 1
+
+
+def test_seen_refuses_and_says_where(edit):
+    stroke = {"op": "paint", "label": "7", "spans": [[2, 3, 10, 20]]}
+    assert edit(stroke, seen=0).status_code == 200
+    answer = edit({**stroke, "label": "8"}, seen=0)
+    assert answer.status_code == 409
+    assert (answer.json()["box"], answer.json()["voxels"]) == ([[2, 3, 10], [3, 4, 20]], 10)
+    assert edit({**stroke, "label": "8"}, seen=1).status_code == 200
+
+
+def test_taking_back(client, edit):
+    ana, bo = {"Labelog-Author": "ana"}, {"Labelog-Author": "bo"}
+    edit({"op": "box", "label": "7", "box": [[0, 0, 0], [1, 1, 10]]}, headers=ana)
+    edit({"op": "box", "label": "8", "box": [[0, 0, 5], [1, 1, 10]]}, headers=bo)
+    undone = client.post("/volumes/cells/undo", json={}, headers=ana).json()
+    assert (undone["kind"], undone["targets"], undone["left_alone"]) == ("undo", [1], 5)
+    assert client.post("/volumes/cells/undo", json={}, headers=ana).status_code == 409
+    assert client.post("/volumes/cells/redo", json={}, headers=ana).json()["kind"] == "redo"
+    reverted = client.post("/volumes/cells/revert", json={"author": "bo", "message": "no"}, headers=ana).json()
+    assert (reverted["author"], reverted["targets"], reverted["message"]) == ("ana", [2], "no")
+    assert client.post("/volumes/cells/revert", json={}).status_code == 422
+    page = client.get("/volumes/cells/history", params={"limit": 2}).json()
+    assert [commit["kind"] for commit in page["commits"]] == ["revert", "redo"] and page["next"] == 3
+    rest = client.get("/volumes/cells/history", params={"limit": 9, "until": page["next"]}).json()
+    assert [commit["revision"] for commit in rest["commits"]] == [3, 2, 1, 0] and rest["next"] is None
+    assert [c["revision"] for c in client.get("/volumes/cells/history?author=bo").json()["commits"]] == [2]
+    assert [c["revision"] for c in client.get("/volumes/cells/history?box=0:1,0:1,7:8&since=2").json()["commits"]] == [
+        5
+    ]
+
+
+def test_objects(client, edit):
+    edit({"op": "new", "as": "$a", "cls": "cell", "name": "A"}, {"op": "assign", "label": "1", "parent": "$a"},
+         {"op": "merge", "label": "1", "others": ["2"]})  # fmt: skip
+    cell = client.get("/volumes/cells/labels?cls=cell").json()["labels"][0]
+    assert (cell["name"], cell["voxels"], cell["box"]) == ("A", 0, None)
+    one = client.get("/volumes/cells/labels/2").json()
+    assert (one["label"], one["parent"], one["fragments"]) == ("1", cell["label"], ["1", "2"])
+    assert one["voxels"] == int(np.isin(labels(), [1, 2]).sum())
+    assert client.get(f"/volumes/cells/labels/{cell['label']}").json()["children"] == ["1"]
+    assert client.get("/volumes/cells/labels/18446744073709551615").json()["voxels"] == 300
+    assert client.get("/volumes/cells/labels/1e3").status_code == 422
+    assert client.get("/volumes/cells/labels/999").status_code == 404
+    found, after = [], None
+    while True:
+        page = client.get("/volumes/cells/labels", params={"limit": 7} | ({"after": after} if after else {})).json()
+        found += [int(label["label"]) for label in page["labels"]]
+        if (after := page["next"]) is None:
+            break
+    assert found == sorted({*np.unique(labels()).tolist(), int(cell["label"])} - {0, 2})
+    assert client.get("/volumes/cells/labels.csv").text.splitlines()[0].startswith("label,class,parent")
+    classes = client.get("/volumes/cells/classes").json()["classes"]
+    assert {known["name"]: known["objects"] for known in classes}["cell"] == 1
+
+
+def test_blame_and_a_commit(client, edit):
+    edit({"op": "paint", "label": "7", "spans": [[0, 0, 3, 6]]})
+    blamed = client.get("/volumes/cells/blame?box=0:1,0:1,0:8", headers={"Accept": "application/octet-stream"})
+    assert np.frombuffer(blamed.content, "<u8").tolist() == [0, 0, 0, 1, 1, 1, 0, 0]
+    commit = client.get("/volumes/cells/history/1").json()
+    assert commit["boxes"] == [[[0, 0, 3], [1, 1, 6]]] and "7" in commit["labels"]
+    assert client.get("/volumes/cells/history/2").status_code == 404
+
+
+def test_volumes_come_and_go(server, client):
+    new = {"name": "other", "shape": [4, 5, 6], "voxel_size": [40, 10, 10], "classes": "platelet"}
+    made = client.post("/volumes", json=new)
+    assert made.status_code == 201 and client.get(made.headers["location"]).json()["shape"] == [4, 5, 6]
+    assert client.post("/volumes", json=new).status_code == 409
+    assert [known["name"] for known in client.get("/volumes").json()["volumes"]] == ["cells", "other"]
+    for name in ("../out", "a/b", ".hidden", "", "x" * 101):
+        assert client.post("/volumes", json=new | {"name": name}).status_code == 422
+    assert sorted(path.name for path in server.folder.iterdir()) == ["cells.labelog", "other.labelog"]
+    assert client.delete("/volumes/other").status_code == 422
+    assert client.delete("/volumes/other?confirm=cells").status_code == 422
+    assert client.delete("/volumes/other?confirm=other").status_code == 204
+    assert client.get("/volumes/other").status_code == 404
+    assert not (server.folder / "other.labelog").exists()
+
+
+def test_nothing_is_lost_between_clients(server):
+    """Eight clients and one program paint different voxels of one chunk: all of it is there in the end."""
+    strokes = 25
+
+    def paint(author):
+        with server.client(headers={"Labelog-Author": f"a{author}"}) as client:
+            for number in range(strokes):
+                spans = [[0, author, number, number + 1]]
+                operation = {"op": "paint", "label": str(1000 + author), "spans": spans}
+                answer = client.post("/volumes/cells/edits", json={"operations": [operation]})
+                assert answer.json()["voxels"] == 1
+
+    def beside():
+        with labelog.open(server.folder / "cells.labelog") as volume:
+            for number in range(strokes):
+                with volume.edit("near") as edit:
+                    edit[0, 8, number] = 1008
+
+    with ThreadPoolExecutor(9) as pool:
+        done = [pool.submit(paint, author) for author in range(8)] + [pool.submit(beside)]
+        for each in done:
+            each.result()
+    with labelog.open(server.folder / "cells.labelog", "r") as volume:
+        assert volume.revision == 9 * strokes
+        assert np.array_equal(volume[0, :9, :strokes], np.repeat(1000 + np.arange(9)[:, None], strokes, 1))
+
+
+def events(client, path, count, headers=None):
+    """The first events of a stream."""
+    found = []
+    with client.stream("GET", path, headers=headers) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        fields = {}
+        for line in answer.iter_lines():
+            if not line and "data" in fields:
+                found.append(fields)
+                if len(found) == count:
+                    return found
+            if not line:
+                fields = {}
+            name, _, value = line.partition(": ")
+            fields[name] = value
+    raise AssertionError("the stream ended")
+
+
+def test_events_tell_of_all_commits(server, client, edit):
+    edit({"op": "paint", "label": "7", "spans": [[0, 0, 3, 6]]}, headers={"Labelog-Author": "ana"})
+
+    def later():
+        with labelog.open(server.folder / "cells.labelog") as volume, volume.edit("bo") as other:
+            other.assign(7, name="B")
+
+    beside = threading.Timer(0.5, later)  # another process's commit, as far as the server can tell
+    beside.start()
+    first, second = events(client, "/volumes/cells/events?since=0", 2)
+    beside.join()
+    told = json.loads(first["data"])
+    assert (told["revision"], told["author"], told["boxes"]) == (1, "ana", [[[0, 0, 3], [1, 1, 6]]])
+    assert "7" in told["labels"] and not told["said"]
+    told = json.loads(second["data"])
+    assert (told["revision"], told["boxes"], told["labels"], told["said"]) == (2, [], ["7"], True)
+    (again,) = events(client, "/events", 1, {"Last-Event-ID": first["id"]})
+    assert again["data"] == second["data"] and again["id"] == "cells=2"
+
+
+def test_an_interrupt_loses_nothing_that_was_acknowledged(own):
+    acknowledged = []
+
+    def paint():
+        with own.client() as client:
+            for number in range(10_000):
+                operation = {"op": "paint", "label": str(number + 5000), "spans": [[0, 0, 0, 1]]}
+                try:
+                    answer = client.post("/volumes/cells/edits", json={"operations": [operation]})
+                except Exception:
+                    return
+                if answer.status_code == 200:
+                    acknowledged.append((answer.json()["revision"], number + 5000))
+
+    painter = threading.Thread(target=paint)
+    painter.start()
+    while len(acknowledged) < 20:
+        pass
+    code, _ = own.stop()
+    painter.join()
+    assert code == 0
+    with labelog.open(own.folder / "cells.labelog", "r") as volume:
+        assert volume.revision >= acknowledged[-1][0]
+        assert all(volume.at(revision)[0, 0, 0] == label for revision, label in acknowledged)
+        assert volume.check().ok
+
+
+def test_one_volume_served_by_its_path(tmp_path):
+    labelog.create(tmp_path / "one.labelog", (2, 3, 4)).close()
+    with serving(tmp_path / "one.labelog") as server, server.client() as client:
+        assert "serving one at" in server.said
+        assert client.get("/volumes/one").json()["shape"] == [2, 3, 4]
+        assert client.post("/volumes", json={"name": "two", "shape": [1, 1, 1]}).status_code == 501

@@ -1,0 +1,101 @@
+"""What is refused before a route sees it, what the server says of itself."""
+
+from __future__ import annotations
+
+import http.client
+import json
+
+import pytest
+import zstandard
+
+from .conftest import make_cells, serving
+
+WRITE = '{"operations": [{"op": "box", "label": "9", "box": [[0, 0, 0], [1, 1, 1]]}]}'
+
+
+@pytest.fixture
+def raw(server):
+    """A connection on which headers are sent as they are given."""
+    connection = http.client.HTTPConnection(server.address.removeprefix("http://"), timeout=30)
+
+    def ask(method, path, headers, body=None):
+        connection.request(method, "/api/v1" + path, body, headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read(), dict(answer.getheaders())
+
+    yield ask
+    connection.close()
+
+
+def test_only_names_of_our_own(raw):
+    assert raw("GET", "/volumes", {"Host": "127.0.0.1:1"})[0] == 200
+    assert raw("GET", "/volumes", {"Host": "localhost"})[0] == 200
+    for host in ("evil.example", "127.0.0.1.evil.example", "evil.example:8000", "", "[::1", "localhost@evil.example"):
+        assert raw("GET", "/volumes", {"Host": host})[0] == 421, host
+
+
+def test_pages_from_elsewhere_may_not_write(raw):
+    headers = {"Content-Type": "application/json"}
+    assert raw("POST", "/volumes/cells/edits", headers | {"Origin": "https://evil.example"}, WRITE)[0] == 403
+    assert raw("POST", "/volumes/cells/edits", headers | {"Origin": "null"}, WRITE)[0] == 403
+    for kind in ("text/plain", "application/x-www-form-urlencoded"):
+        assert raw("POST", "/volumes/cells/edits", {"Content-Type": kind}, WRITE)[0] == 415
+    assert json.loads(raw("GET", "/volumes/cells", {})[1])["revision"] == 0
+    assert raw("POST", "/volumes/cells/edits", headers, WRITE)[0] == 200
+
+
+def test_an_origin_that_is_allowed(tmp_path):
+    make_cells(tmp_path)
+    with serving(tmp_path, "--origin", "https://lab.example") as other, other.client() as client:
+        page = {"Origin": "https://lab.example"}
+        asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "if-match,idempotency-key"}
+        allowed = client.options("/volumes/cells/edits", headers=page | asked)
+        assert allowed.headers["access-control-allow-origin"] == "https://lab.example"
+        assert "If-Match" in allowed.headers["access-control-allow-headers"]
+        got = client.get("/volumes/cells/slices/z/1", headers=page)
+        assert "ETag" in got.headers["access-control-expose-headers"]
+        assert client.get("/volumes", headers={"Origin": "https://evil.example"}).status_code == 403
+
+
+def test_large_bodies_are_refused_before_they_are_taken(raw):
+    kind = {"Content-Type": "application/octet-stream"}
+    assert raw("PUT", "/volumes/cells/voxels", kind | {"Content-Length": str(2**40)})[0] == 413
+    bomb = zstandard.compress(bytes(2**30))
+    assert len(bomb) < 2**17
+    status, body, _ = raw("PUT", "/volumes/cells/voxels", kind | {"Content-Encoding": "zstd"}, bomb)
+    assert status == 413 and "decompressed" in json.loads(body)["detail"]
+    assert raw("PUT", "/volumes/cells/voxels", kind | {"Content-Encoding": "br"}, b"x")[0] == 415
+    assert raw("PUT", "/volumes/cells/voxels", kind | {"Content-Encoding": "gzip"}, b"x")[0] == 400
+
+
+def test_a_body_in_pieces_is_counted(raw):
+    def pieces():
+        for _ in range(80):
+            yield bytes(2**20)
+
+    try:
+        status = raw("PUT", "/volumes/cells/voxels", {"Content-Type": "application/octet-stream"}, pieces())[0]
+    except (BrokenPipeError, ConnectionResetError):
+        status = 413  # it did not listen to the end
+    assert status == 413
+
+
+def test_it_says_how_it_is(own):
+    with own.client() as client:
+        client.get("/volumes/cells/slices/z/1")
+        health = client.get(own.address + "/healthz")
+        metrics = client.get(own.address + "/metrics").text
+    assert health.json() == {"status": "ok", "volumes": {"cells": "writable"}}
+    route = "/api/v1/volumes/{name}/slices/{axis}/{index}"
+    assert f'labelog_requests_total{{method="GET",route="{route}",status="200"}} 1.0' in metrics
+    assert 'labelog_revision{volume="cells"} 0' in metrics
+    _, lines = own.stop()
+    told = [json.loads(line) for line in lines]
+    assert {"method": "GET", "path": "/api/v1/volumes/cells/slices/z/1", "status": 200}.items() <= told[0].items()
+
+
+def test_problems_are_of_one_form(client):
+    for answer in (client.get("/nothing"), client.put("/volumes"), client.get("/volumes/cells/labels?limit=0")):
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert {"title", "status", "detail"} <= set(answer.json())
+        assert answer.json()["status"] == answer.status_code >= 400
