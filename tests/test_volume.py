@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import pickle
 import threading
+from contextlib import nullcontext as nothing
 
 import numpy as np
 import pytest
@@ -342,3 +343,59 @@ def test_labels_from_2_to_the_62_on_are_nobodys(volume):
         edit[0, 0, 1] = 2**62 - 1
     with pytest.raises(Invalid, match="handed out up to"), volume.edit("ana") as edit:
         edit.new()
+
+
+def test_change_writes_what_differs(tmp_path):
+    """Voxels that have the label in the instance view are left as they are, fragment and history."""
+    with labelog.create(tmp_path / "v.labelog", (4, 20, 20), chunks=(2, 8, 8)) as volume:
+        with volume.edit("ana") as edit:
+            edit[0:2] = 1
+            edit[2:4] = 2
+            edit.merge(1, [2])
+        wanted = volume[1:3, 3:17]
+        wanted[0, 0, :5] = 9
+        with volume.edit("bo") as edit:
+            edit[3, 19, 19] = 4
+            edit.change(((1, 3, 0), (3, 17, 20)), wanted)
+            with pytest.raises(labelog.Invalid, match="do not fit"):
+                edit.change(((1, 3, 0), (3, 17, 19)), wanted)
+        assert (edit.voxels, edit.written) == (6, 6)
+        assert np.array_equal(volume[1:3, 3:17], wanted)
+        assert volume.view("fragment")[2, 3, 3] == 2
+        with volume.edit("bo") as edit:
+            edit.change(((0, 0, 0), volume.shape), volume[:])
+        assert edit.revision is None
+
+
+def test_expect_refuses_what_changed_near_by(tmp_path):
+    with labelog.create(tmp_path / "v.labelog", (4, 20, 20), chunks=(2, 8, 8)) as volume:
+        with volume.edit("ana") as edit:
+            edit[1, 7, 7] = 1
+        for box, fine in ((((0, 0, 0), (2, 8, 8)), False), (((0, 0, 0), (2, 8, 7)), True)):
+            edit = volume.edit("bo", seen=0)
+            with nothing() if fine else pytest.raises(labelog.Conflict) as caught, edit:
+                edit.expect(box)
+                edit[0, 0, 0] = 2
+            if not fine:
+                assert (caught.value.box, caught.value.voxels) == (labelog.Box((1, 7, 7), (2, 8, 8)), 1)
+        with pytest.raises(labelog.Invalid, match="seen"), volume.edit("bo") as edit:
+            edit.expect(((0, 0, 0), (1, 1, 1)))
+        assert volume.revision == 2
+
+
+def test_changes_of_a_commit(tmp_path):
+    with labelog.create(tmp_path / "v.labelog", (4, 40, 40), chunks=(2, 8, 8)) as volume:
+        with volume.edit("ana") as edit:
+            edit[1, 6:9, 3:7] = 5
+            edit[3, 39, 39] = 2**64 - 1
+        found = volume.changes(1)
+        assert found.boxes == (labelog.Box((1, 6, 3), (2, 8, 7)), labelog.Box((1, 8, 3), (2, 9, 7)),
+                               labelog.Box((3, 39, 39), (4, 40, 40)))  # fmt: skip
+        assert (found.labels, found.said) == ((5, 2**64 - 1), False)
+        with volume.edit("ana") as edit:
+            edit[1, 6:9, 3:7] = 5  # written, and not changed
+            edit.merge(5, [2**64 - 1])
+        assert volume.changes(2) == type(found)((), (5, 2**64 - 1), True)
+        with pytest.raises(labelog.NotFound):
+            volume.changes(3)
+        assert volume.changes(0).boxes == ()

@@ -15,6 +15,9 @@ CHANGES = "private, no-cache"
 STAYS = "private, max-age=3600"
 """Cache-Control of what is asked for at a revision."""
 
+PACKED = "private, no-cache, no-transform"
+"""Cache-Control of what is compressed as it is."""
+
 MOST_RANGES = 16
 
 

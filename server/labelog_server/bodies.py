@@ -130,7 +130,12 @@ class _Answer:
         start["headers"] = headers.raw
         headers.add_vary_header("Accept-Encoding")
         kind = headers.get("content-type", "").split(";")[0]
-        if len(body) < LEAST or start["status"] == 206 or kind in COMPRESSED or "content-encoding" in headers:
+        if (
+            len(body) < LEAST
+            or start["status"] == 206
+            or kind in COMPRESSED
+            or "no-transform" in headers.get("cache-control", "")
+        ):
             return body
         name, compress = preferred(self._request.get("accept-encoding", ""))
         if compress is None or "range" in self._request:

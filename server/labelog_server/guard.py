@@ -2,7 +2,7 @@
 
 Any web page can make a browser send requests to 127.0.0.1: under the page's own name, if that is made to resolve
 there (then the Host is not one of ours), or across origins (then the Origin is not). A page that may not read the
-answer could still write, so that writes need a Content-Type which plain forms cannot send.
+answer could still post, so that a POST needs a Content-Type which plain forms cannot send.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from labelog_server.problems import response
 
 FORMS = ("application/x-www-form-urlencoded", "text/plain")
-WRITES = ("POST", "PUT", "PATCH", "DELETE")
 
 
 class Guard:
@@ -40,11 +39,11 @@ class Guard:
         origin = headers.get("origin")
         if origin and origin not in self._origins and urlsplit(origin).netloc.lower() != host.lower():
             return 403, f"pages of {origin} may not use this server; `labelog serve --origin` allows one"
-        if scope["method"] in WRITES:
+        if scope["method"] == "POST":  # the others browsers send elsewhere only after asking
             kind = headers.get("content-type", "").split(";")[0].strip().lower()
             empty = headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
             if kind in FORMS or (not kind and not empty):
-                return 415, f"a request that writes says what it holds: Content-Type {kind or 'is missing'}"
+                return 415, f"a POST says what it holds, and not as a form would: Content-Type {kind or 'is missing'}"
         return None
 
 

@@ -167,7 +167,7 @@ def refuse_unseen(batch: Batch, patches: Patches, seen: int) -> None:
     voxels, box = measure(batch.store, collisions)
     if box is not None:
         raise Conflict(
-            f"{voxels} of the voxels to be written were changed after revision {seen}, within {box}",
+            f"{voxels} of the voxels in question were changed after revision {seen}, within {box}",
             box=box, voxels=voxels, revision=batch.turn.newest,
         )  # fmt: skip
 

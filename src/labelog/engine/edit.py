@@ -67,6 +67,7 @@ class Edit(Naming):
         self._seen = seen
         self._digest = blake2b(draft.digest, digest_size=16)
         self._staged: dict[int, list[Spans]] = {}
+        self._expected: Patches = {}
         self._thread: int | None = None
         self._over = False
         self._start = 0
@@ -120,6 +121,45 @@ class Edit(Naming):
         self._asked("paint", self._called(label), sorted(map(self._called, chosen or ())), np.asarray(where),
                     None if at is None else tuple(at))  # fmt: skip
         self._stage(drawn, chosen)
+
+    def change(self, box: Box | tuple[Triple, Triple], labels: ArrayLike) -> None:
+        """As `edit[box] = labels`, of the voxels only that have another label now; the others are not written.
+
+        Parameters
+        ----------
+        box : half-open bounds.
+        labels : an integer array of the box's shape.
+
+        So what was read and is written back is no edit at all, and an undo takes back what differs. Raises Invalid or
+        OutOfBounds, and changes nothing.
+        """
+        self._mine()
+        bounds = indexing.within(box, self.shape)
+        array = checked_labels(labels)
+        if array.shape != bounds.shape:
+            raise Invalid(f"labels of shape {array.shape} do not fit the box {bounds} of shape {bounds.shape}")
+        self._asked("change", tuple(bounds), array)
+        staged = {}
+        for chunk, part in self._store.grid.touching(bounds):
+            values, local = array[part.relative(bounds.start).slices()], self._local(chunk, part)
+            differs = np.not_equal(self[part.slices()], values)
+            where = spans.mask_spans(self._store.grid.chunks, local, differs.view(np.uint8), 0)
+            staged[chunk] = spans.intersect(spans.array_spans(self._store.grid.chunks, local, values), where)
+        self._stage(staged)
+
+    def expect(self, box: Box | tuple[Triple, Triple]) -> None:
+        """Let the commit be a Conflict if any voxel of a box got another label after `seen`, written here or not.
+
+        Raises OutOfBounds, Invalid if the edit was begun without `seen`.
+        """
+        self._mine()
+        bounds = indexing.within(box, self.shape)
+        if self._seen is None:
+            raise Invalid("to expect voxels to be as they were, say as of which revision: volume.edit(seen=...)")
+        self._asked("expect", tuple(bounds))
+        for chunk, part in self._store.grid.touching(bounds):
+            here = spans.box_spans(self._store.grid.chunks, self._local(chunk, part), part.shape, 0)
+            self._expected[chunk] = spans.overlay(self._expected.get(chunk, spans.nothing()), here)
 
     def relabel(self, labels: Mapping[int, int], *, within: Box | tuple[Triple, Triple] | None = None) -> None:
         """Give all voxels of some labels other ones, all at once: `{5: 7, 7: 5}` swaps them.
@@ -377,6 +417,7 @@ class Edit(Naming):
                 return Outcome(None, 0, 0)
             if self._seen is not None:
                 refuse_unseen(batch, patches, self._seen)
+                refuse_unseen(batch, self._expected, self._seen)
             return batch.write(Kind.EDIT, draft, patches, facts)
 
         outcome = self._volume.committer.commit(draft, job)

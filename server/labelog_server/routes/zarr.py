@@ -1,0 +1,41 @@
+"""Volumes as Zarr v3 over plain HTTP: any Zarr program reads them, and PUT of a chunk is an edit."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from labelog_server.answers import PACKED, answer, not_modified
+from labelog_server.asked import Shelf, Writer
+from labelog_server.objects import Objects
+
+router = APIRouter(prefix="/zarr", tags=["zarr"])
+
+Condition = Annotated[str | None, Header()]
+
+
+@router.get("/{key:path}", response_class=Response)
+def get_object(request: Request, shelf: Shelf, key: str) -> Response:
+    """A group's or an array's metadata, or a chunk."""
+    found = Objects(shelf).get(key)
+    headers = {"Cache-Control": PACKED}
+    held = not_modified(request, found.tag, headers)
+    return held or answer(request, found.body, found.media_type, found.tag, headers)
+
+
+@router.put("/{key:path}", response_class=Response)
+async def put_object(request: Request, shelf: Shelf, author: Writer, key: str, if_match: Condition = None,
+                     if_none_match: Condition = None) -> Response:  # fmt: skip
+    """Write a chunk of `instance/s0`: an edit of the voxels that differ."""
+    body = await request.body()
+    tag = await run_in_threadpool(Objects(shelf).put, key, body, author, if_match, if_none_match)
+    return Response(status_code=204, headers={"ETag": tag} if tag else None)
+
+
+@router.delete("/{key:path}", response_class=Response, status_code=204)
+def delete_object(shelf: Shelf, author: Writer, key: str, if_match: Condition = None) -> Response:
+    """Make all voxels of a chunk of `instance/s0` 0."""
+    Objects(shelf).delete(key, author, if_match)
+    return Response(status_code=204)

@@ -1,0 +1,203 @@
+"""Volumes through programs that never heard of labelog: zarr-python, tensorstore, ome-zarr's metadata; S3 clients."""
+
+from __future__ import annotations
+
+import threading
+from xml.etree import ElementTree
+
+import httpx
+import numpy as np
+import obstore.store
+import pytest
+import tensorstore as ts
+import zarr
+import zstandard
+from zarr.storage import ObjectStore
+
+import labelog
+
+from .conftest import labels
+
+ARRAY = "cells/instance/s0"
+CHUNK = f"{ARRAY}/c/0/1/1"  # voxels 0:8, 16:32, 32:64
+
+
+@pytest.fixture
+def web(server):
+    with httpx.Client(base_url=server.address, timeout=30) as client:
+        yield client
+
+
+def tensor(server, cache_bytes=0, view="instance"):
+    """The array through tensorstore's s3 driver."""
+    return ts.open(
+        {
+            "driver": "zarr3",
+            "kvstore": {"driver": "s3", "bucket": "labelog", "path": f"cells/{view}/s0/", "endpoint": server.address,
+                        "aws_region": "us-east-1", "aws_credentials": {"type": "anonymous"}},
+            "recheck_cached_data": True,
+        },
+        open=True, context=ts.Context({"cache_pool": {"total_bytes_limit": cache_bytes}}),
+    ).result()  # fmt: skip
+
+
+def decoded(body):
+    return np.frombuffer(zstandard.decompress(body, 8 * 8 * 16 * 32), "<u8").reshape(8, 16, 32)
+
+
+def encoded(values):
+    return zstandard.compress(values.astype("<u8").tobytes())
+
+
+def current(server):
+    with labelog.open(server.folder / "cells.labelog", "r") as volume:
+        return volume[:]
+
+
+def test_zarr_python_reads_over_http_and_s3(server):
+    for store in (
+        obstore.store.HTTPStore(f"{server.address}/zarr/cells/instance", client_options={"allow_http": True}),
+        obstore.store.S3Store("labelog", prefix="cells/instance", endpoint=server.address, region="us-east-1",
+                              skip_signature=True, client_options={"allow_http": True}),
+    ):  # fmt: skip
+        group = zarr.open_group(ObjectStore(store, read_only=True), mode="r")
+        assert np.array_equal(group["s0"][:], labels())
+        assert group["s0"].chunks == (8, 16, 32)
+        ome = group.attrs["ome"]
+        assert ome["multiscales"][0]["datasets"][0]["path"] == "s0" and "image-label" in ome
+
+
+def test_tensorstore_reads_over_http(server):
+    spec = {"driver": "zarr3", "kvstore": f"{server.address}/zarr/{ARRAY}/"}
+    assert np.array_equal(ts.open(spec, read=True).result().read().result(), labels())
+
+
+def test_views(server, edit):
+    edit({"op": "merge", "label": "1", "others": ["11"]}, {"op": "assign", "label": "1", "cls": "cell"})
+    expected = np.where(labels() == 11, 1, labels())
+    assert np.array_equal(tensor(server).read().result(), expected)
+    assert np.array_equal(tensor(server, view="fragment").read().result(), labels())
+    assert np.array_equal(tensor(server, view="semantic").read().result(), expected == 1)
+    assert np.array_equal(tensor(server, view="cell").read().result(), np.where(expected == 1, 1, 0))
+
+
+def test_a_chunk_written_is_an_edit_of_what_differs(server, web, client, edit):
+    edit({"op": "merge", "label": "1", "others": ["112"]})
+    got = web.get(f"/zarr/{CHUNK}")
+    values = decoded(got.content).copy()
+    assert (
+        web.put(f"/zarr/{CHUNK}", content=got.content, headers={"Content-Type": "application/octet-stream"}).status_code
+        == 204
+    )
+    assert client.get("/volumes/cells").json()["revision"] == 1  # what was read and written back is no edit
+    values[2, 3, 4:9] = 777
+    done = web.put(
+        f"/zarr/{CHUNK}", content=encoded(values),
+        headers={"Content-Type": "application/octet-stream", "If-Match": got.headers["etag"], "Labelog-Author": "ana"},
+    )  # fmt: skip
+    assert done.status_code == 204
+    assert web.get(f"/zarr/{CHUNK}", headers={"If-None-Match": done.headers["etag"]}).status_code == 304
+    commit = client.get("/volumes/cells/history/2").json()
+    assert (commit["author"], commit["voxels"], commit["written"]) == ("ana", 5, 5)
+    with labelog.open(server.folder / "cells.labelog", "r") as volume:
+        expected = labels()
+        expected[2, 19, 36:41] = 777
+        assert np.array_equal(volume.view("fragment")[:], expected)  # the others kept their fragment
+
+
+def test_conditions_guard_a_chunk(web, client, edit):
+    kind = {"Content-Type": "application/octet-stream"}
+    got = web.get(f"/zarr/{CHUNK}")
+    values = decoded(got.content).copy()
+    values[0, 0, 0] = 9
+    edit({"op": "paint", "label": "5", "spans": [[7, 31, 63, 64]]})  # another voxel of the chunk
+    for header in ({"If-Match": got.headers["etag"]}, {"If-None-Match": "*"}):
+        for path in (f"/zarr/{CHUNK}", f"/labelog/{CHUNK}"):
+            assert web.put(path, content=encoded(values), headers=kind | header).status_code == 412
+    assert web.delete(f"/zarr/{CHUNK}", headers={"If-Match": got.headers["etag"]}).status_code == 412
+    assert web.head(f"/labelog/{CHUNK}", headers={"If-Match": got.headers["etag"]}).status_code == 412
+    assert client.get("/volumes/cells").json()["revision"] == 1
+    merged = web.put(f"/zarr/{CHUNK}", content=encoded(values), headers=kind)  # no condition: who writes later wins
+    assert merged.status_code == 204
+    assert web.delete(f"/zarr/{CHUNK}").status_code == 204
+    assert web.get(f"/zarr/{CHUNK}").status_code == 404
+    assert web.put(f"/zarr/{CHUNK}", content=encoded(values), headers=kind | {"If-None-Match": "*"}).status_code == 204
+    assert np.array_equal(decoded(web.get(f"/zarr/{CHUNK}").content), values)
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "status"),
+    [
+        ("cells/semantic/s0/c/0/0/0", b"", 405),
+        ("cells/instance/s0/zarr.json", b"{}", 405),
+        ("cells/instance/s0/c/0/0/99", b"", 405),
+        ("cells/dog/s0/c/0/0/0", b"", 404),
+        (CHUNK, b"no zstd", 422),
+        (CHUNK, zstandard.compress(bytes(8)), 422),
+        (CHUNK, zstandard.compress(bytes(2**28)), 422),
+        ("cells/instance/s0/c/2/0/0", zstandard.compress(np.ones(4096, "<u8").tobytes()), 422),  # beyond the last slice
+    ],
+)
+def test_what_cannot_be_written(web, client, path, content, status):
+    answer = web.put(f"/zarr/{path}", content=content, headers={"Content-Type": "application/octet-stream"})
+    assert answer.status_code == status, answer.text
+    s3 = web.put(f"/labelog/{path}", content=content, headers={"Content-Type": "application/octet-stream"})
+    assert s3.status_code == (400 if status == 422 else status)
+    assert ElementTree.fromstring(s3.content).find("Code").text
+    assert client.get("/volumes/cells").json()["revision"] == 0
+
+
+@pytest.mark.parametrize("cache", [0, 10**8])
+def test_two_writers_who_interleave_rows_lose_nothing(server, cache):
+    """Both write their own rows of the same chunks; without conditions each would write back the other's old rows."""
+    stores = [tensor(server, cache), tensor(server, cache)]
+
+    def write(number):
+        for row in range(number, 32, 2):
+            stores[number][0:4, row, :] = np.full((4, 70), 1000 + row, np.uint64)
+
+    writers = [threading.Thread(target=write, args=[number]) for number in range(2)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    expected = labels()
+    expected[0:4, :32] = 1000 + np.arange(32)[None, :, None]
+    assert np.array_equal(current(server), expected)
+
+
+def test_obstore_writes_with_zarr_python(server):
+    store = obstore.store.S3Store("labelog", prefix="cells/instance", endpoint=server.address, region="us-east-1",
+                                  skip_signature=True, client_options={"allow_http": True})  # fmt: skip
+    array = zarr.open_group(ObjectStore(store), mode="r+")["s0"]
+    array[3:9, 10:40, 5:60] = 4321
+    array[0:8, 0:16, 0:32] = 0  # a chunk that becomes all zero is deleted
+    expected = labels()
+    expected[3:9, 10:40, 5:60] = 4321
+    expected[0:8, 0:16, 0:32] = 0
+    assert np.array_equal(current(server), expected)
+    with labelog.open(server.folder / "cells.labelog", "r") as volume:
+        assert volume.check().ok
+
+
+def test_listing(server, web):
+    def listed(**parameters):
+        answer = web.get("/labelog", params={"list-type": "2", **parameters})
+        root = ElementTree.fromstring(answer.content)
+        names = [element.text for element in root.iter() if element.tag.endswith(("}Key",))]
+        prefixes = [e.text for group in root if group.tag.endswith("}CommonPrefixes") for e in group]
+        token = next((e.text for e in root if e.tag.endswith("}NextContinuationToken")), None)
+        return names, prefixes, token
+
+    assert listed(delimiter="/") == ([], ["cells/"], None)
+    names, prefixes, _ = listed(prefix="cells/instance/", delimiter="/")
+    assert (names, prefixes) == (["cells/instance/zarr.json"], ["cells/instance/s0/"])
+    whole, _, token = listed(prefix="cells/instance/")
+    assert token is None and CHUNK in whole and whole == sorted(whole) and len(whole) == 3 * 4 * 3 + 2
+    found, token = [], ""
+    while token is not None:
+        names, _, token = listed(
+            prefix="cells/instance/", **{"max-keys": "7"} | ({"continuation-token": token} if token else {})
+        )
+        found += names
+    assert found == whole
