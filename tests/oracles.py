@@ -159,3 +159,66 @@ def downsample(array, factors):
         window = array[tuple(slice(i * f, i * f + f) for i, f in zip(at, factors, strict=True))].ravel().tolist()
         out[at] = min(set(window), key=lambda label: (-window.count(label), label == 0, label < 0, label))
     return out
+
+
+def ball(distance, spacing, most=12):
+    """The offsets (dz, dy, dx) within a distance of a voxel, in lengths of `spacing`; up to so many along each axis."""
+    steps = [range(-most, most + 1) if distance > most * length else
+             range(-int(distance / length) - 1, int(distance / length) + 2) for length in spacing]  # fmt: skip
+    offsets = np.array(list(itertools.product(*steps)))
+    return offsets[((offsets * spacing) ** 2).sum(axis=1) <= distance**2 * (1 + 1e-9)].tolist()
+
+
+def moved(mask, step):
+    """A mask moved by a step; what comes in from outside is False."""
+    out = np.zeros_like(mask)
+    there = tuple(slice(max(0, d), max(0, n + min(0, d))) for d, n in zip(step, mask.shape, strict=True))
+    here = tuple(slice(max(0, -d), max(0, n + min(0, -d))) for d, n in zip(step, mask.shape, strict=True))
+    out[there] = mask[here]
+    return out
+
+
+def dilated(mask, offsets):
+    """Where a voxel of a mask is at one of these offsets."""
+    return np.logical_or.reduce([moved(mask, step) for step in offsets])
+
+
+def squared_distances(mask, spacing):
+    """Of each voxel of a mask (y, x) the squared distance to each other one, and the least."""
+    there = np.argwhere(mask) * spacing
+    points = np.stack(np.indices(mask.shape), axis=-1).reshape(-1, 2) * spacing
+    if not len(there):
+        return np.full(mask.shape, np.inf)
+    return ((points[:, None] - there[None]) ** 2).sum(axis=2).min(axis=1).reshape(mask.shape)
+
+
+def by_slice(function, mask, axis):
+    """What a function makes of a mask, or of each slice along an axis by itself."""
+    if axis is None:
+        return function(mask)
+    return np.moveaxis(np.stack([function(plane) for plane in np.moveaxis(mask, axis, 0)]), 0, axis)
+
+
+def holes(mask, reach, below=np.inf):
+    """Components of what is not the mask, by the other connectivity, that the surroundings are not one of."""
+    around = np.pad(~mask, 1, constant_values=True)
+    numbers = components(around.astype(int), mask.ndim if reach == 1 else 1)
+    found = (numbers > 1) & (np.bincount(numbers.ravel())[numbers] < below)
+    return found[(slice(1, -1),) * mask.ndim]
+
+
+def islands(mask, reach, below):
+    """Components of fewer voxels than `below`, but for the largest."""
+    numbers = components(mask.astype(int), reach)
+    return (largest_stays(numbers) > 0) & (np.bincount(numbers.ravel())[numbers] < below)
+
+
+def between(mask, slices, axis, spacing):
+    """The slices between those given, by signed distances."""
+    planes, out = np.moveaxis(mask, axis, 0), np.zeros(np.moveaxis(mask, axis, 0).shape, bool)
+    for a, b in itertools.pairwise(slices):
+        low, high = (np.sqrt(squared_distances(~planes[k], spacing)) - np.sqrt(squared_distances(planes[k], spacing))
+                     for k in (a, b))  # fmt: skip
+        for k in range(a + 1, b):
+            out[k] = low * (b - k) + high * (k - a) >= -1e-6
+    return np.moveaxis(out, 0, axis)

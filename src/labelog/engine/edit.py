@@ -14,8 +14,9 @@ from numpy.typing import ArrayLike
 from labelog import indexing
 from labelog.engine import drawing
 from labelog.engine.commit import Batch, Draft, Outcome, Patches, refuse_unseen
-from labelog.engine.naming import MADE, Naming
+from labelog.engine.naming import MADE
 from labelog.engine.occupancy import owned
+from labelog.engine.shaping import Shaping
 from labelog.engine.splitting import Extent, Parts, Split, by_components, by_seeds, checked_seeds
 from labelog.engine.store import Store, layered
 from labelog.engine.table import Staged, Table
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 UINT64 = np.dtype(np.uint64)
 
 
-class Edit(Naming):
+class Edit(Shaping):
     """Changes to a volume that become one revision when the `with` block ends, or none if it raises.
 
     Voxels are chosen and labels fixed when a method is called, as the volume was when the edit began with what is

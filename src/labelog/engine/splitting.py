@@ -86,6 +86,11 @@ class Extent:
         runs = self._chunk_runs(chunk)
         return kernel.relabelled(runs, np.isin(self._bodies(runs), self._all).astype(np.uint64))
 
+    def spans(self, chunk: int) -> Spans:
+        """Its voxels."""
+        runs = self.runs(chunk)
+        return spans.select(runs, runs.palette == 1, runs.palette)
+
     def of(self, chunk: int, bodies: set[int]) -> Spans:
         """The voxels of some bodies."""
         runs = self._chunk_runs(chunk)
@@ -111,8 +116,7 @@ class Extent:
         return box, mask
 
     def _bounds(self, chunk: int) -> Box | None:
-        runs = self.runs(chunk)
-        bounds = spans.select(runs, runs.palette == 1, runs.palette).bounds(runs.shape)
+        bounds = self.spans(chunk).bounds(self.grid.chunks)
         if bounds is None:
             return None
         z0, z1, y0, y1, x0, x1 = bounds

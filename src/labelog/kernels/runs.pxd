@@ -1,6 +1,6 @@
 from libc.stdint cimport uint32_t, uint64_t
 
-from labelog.kernels.labels cimport Table
+from labelog.kernels.labels cimport Buffer, Table
 
 
 cdef class Runs:
@@ -22,3 +22,5 @@ cdef Runs make(Py_ssize_t nz, Py_ssize_t ny, Py_ssize_t nx,
 cdef size_t run_at(const uint32_t *stops, size_t first, size_t last, uint32_t x) noexcept nogil
 
 cdef keys_in_order(Table *table)
+
+cdef taken(Buffer *buffer)

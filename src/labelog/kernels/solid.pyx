@@ -1,0 +1,303 @@
+"""Solids: the shape of an object as one box of runs, put together from chunks, turned, and cut into chunks again.
+
+A solid has the label 1 where the object is and 0 elsewhere. Boxes are turned so that slices along any axis are planes:
+
+    axis 0    planes (y, x)     as it is
+    axis 1    planes (z, x)     rows change places: `swapped`
+    axis 2    planes (z, y)     runs along y instead of x: `transposed`, then `swapped`
+"""
+
+from libc.stdint cimport uint32_t, uint64_t
+from libc.stdlib cimport free
+from libc.string cimport memcpy
+
+from labelog.kernels.labels cimport Buffer, reserve
+from labelog.kernels.runs cimport Runs, make, run_at, taken
+from labelog.kernels.spans cimport Pieces, push, release, spans_of
+
+import numpy as np
+
+from labelog.errors import Invalid
+
+
+# Together
+
+def gathered(shape, parts, starts):
+    """Boxes of runs put together in one box: 1 where any of them is not 0.
+
+    Parameters
+    ----------
+    shape : (nz, ny, nx) of the box.
+    parts : Runs, none over another; of those in one row, that with the lower x comes first.
+    starts : where each one's first voxel is in the box, (z, y, x). They may reach over it, and are cut there.
+
+    Raises Invalid if that would be 2^31 runs or more.
+    """
+    cdef Py_ssize_t nz, ny, nx, r, z, y, x
+    cdef uint64_t total = 0
+    cdef size_t i, begin
+    cdef Runs part
+    cdef Buffer stops = [NULL, 0, 0], picks = [NULL, 0, 0]
+    nz, ny, nx = shape
+    check_shape(nz, ny, nx)
+    cdef uint64_t[::1] first = np.zeros(nz * ny + 1, np.uint64)
+    cdef uint32_t[::1] found = np.zeros(nz * ny, np.uint32)      # how many intervals a row has so far
+    for part, (z, y, x) in zip(parts, starts):
+        with nogil:
+            append_rows(part, z, y, x, nz, ny, nx, &found[0], NULL, NULL, NULL)
+    with nogil:
+        for r in range(nz * ny):
+            total += found[r]
+            first[r + 1] = total
+            found[r] = 0
+    if total >= 2**31:
+        raise Invalid(f"expected an object of fewer than 2^31 runs, found {total}")
+    cdef uint32_t[::1] begins = np.empty(total + 1, np.uint32), ends = np.empty(total + 1, np.uint32)
+    for part, (z, y, x) in zip(parts, starts):
+        with nogil:
+            append_rows(part, z, y, x, nz, ny, nx, &found[0], &first[0], &begins[0], &ends[0])
+    rows_array = np.zeros(nz * ny + 1, np.uint32)
+    cdef uint32_t[::1] rows = rows_array
+    try:
+        with nogil:
+            for r in range(nz * ny):
+                begin = stops.size
+                for i in range(first[r], first[r] + found[r]):
+                    add_interval(&stops, &picks, begin, begins[i], ends[i])
+                end_row(&stops, &picks, begin, <uint32_t> nx)
+                rows[r + 1] = <uint32_t> stops.size
+        return solid_of(nz, ny, nx, rows_array, &stops, &picks)
+    finally:
+        free(stops.at)
+        free(picks.at)
+
+
+cdef int check_shape(Py_ssize_t nz, Py_ssize_t ny, Py_ssize_t nx) except -1:
+    if nz < 1 or ny < 1 or nx < 1 or nx > 0xFFFFFFFF:
+        raise Invalid(f"the shape of a box must be three numbers of at least 1, not {(nz, ny, nx)}")
+    return 0
+
+
+cdef void append_rows(Runs part, Py_ssize_t z0, Py_ssize_t y0, Py_ssize_t x0,
+                      Py_ssize_t nz, Py_ssize_t ny, Py_ssize_t nx, uint32_t *found,
+                      const uint64_t *first, uint32_t *begins, uint32_t *ends) noexcept nogil:
+    """Append what a part has to the rows of a box; only count it if there is nowhere to."""
+    cdef Py_ssize_t z, y, row, r, start, stop
+    cdef size_t i, at
+    for z in range(max(0, z0), min(nz, z0 + part.nz)):
+        for y in range(max(0, y0), min(ny, y0 + part.ny)):
+            row, r = (z - z0) * part.ny + y - y0, z * ny + y
+            stop = x0
+            for i in range(part.rows[row], part.rows[row + 1]):
+                start, stop = max(0, stop), x0 + <Py_ssize_t> part.stops[i]
+                if part.labels[part.picks[i]] == 0 or start >= min(nx, stop):
+                    continue
+                if begins != NULL:
+                    at = first[r] + found[r]
+                    begins[at], ends[at] = <uint32_t> start, <uint32_t> min(nx, stop)
+                found[r] += 1
+
+
+cdef int add_interval(Buffer *stops, Buffer *picks, size_t first, uint32_t start, uint32_t stop) except -1 nogil:
+    """Append start:stop to a row whose runs begin at `first`; it begins at the end of the one before, or after it."""
+    cdef uint32_t before = 0
+    if stops.size > first:
+        before = stops.at[stops.size - 1]
+        if before == start:
+            stops.at[stops.size - 1] = stop
+            return 0
+    reserve(stops, 2)
+    reserve(picks, 2)
+    if start > before:
+        stops.at[stops.size], picks.at[picks.size] = start, 0
+        stops.size += 1
+        picks.size += 1
+    stops.at[stops.size], picks.at[picks.size] = stop, 1
+    stops.size += 1
+    picks.size += 1
+    return 0
+
+
+cdef int end_row(Buffer *stops, Buffer *picks, size_t first, uint32_t nx) except -1 nogil:
+    """Append what is left of a row: 0."""
+    if stops.size > first and stops.at[stops.size - 1] == nx:
+        return 0
+    reserve(stops, 1)
+    reserve(picks, 1)
+    stops.at[stops.size], picks.at[picks.size] = nx, 0
+    stops.size += 1
+    picks.size += 1
+    if stops.size > 0xFFFFFFFFU:
+        with gil:
+            raise Invalid("expected a box of fewer than 2^32 runs, found more")
+    return 0
+
+
+cdef Runs solid_of(Py_ssize_t nz, Py_ssize_t ny, Py_ssize_t nx, rows, Buffer *stops, Buffer *picks):
+    """The solid that was made of all rows; `rows` is where each begins."""
+    return make(nz, ny, nx, np.array([0, 1], np.uint64), rows, taken(stops), taken(picks))
+
+
+# Turned
+
+def swapped(Runs runs):
+    """The box with z and y exchanged: (ny, nz, nx)."""
+    cdef Py_ssize_t z, y, r
+    cdef size_t n, size = 0
+    cdef uint32_t[::1] rows = np.zeros(runs.rows.shape[0], np.uint32)
+    cdef uint32_t[::1] stops = np.empty(runs.stops.shape[0], np.uint32)
+    cdef uint32_t[::1] picks = np.empty(runs.stops.shape[0], np.uint32)
+    with nogil:
+        for y in range(runs.ny):
+            for z in range(runs.nz):
+                r = z * runs.ny + y
+                n = runs.rows[r + 1] - runs.rows[r]
+                memcpy(&stops[size], &runs.stops[runs.rows[r]], n * sizeof(uint32_t))
+                memcpy(&picks[size], &runs.picks[runs.rows[r]], n * sizeof(uint32_t))
+                size += n
+                rows[y * runs.nz + z + 1] = <uint32_t> size
+    return make(runs.ny, runs.nz, runs.nx, runs.labels, rows, stops, picks)
+
+
+def transposed(Runs runs):
+    """The box with y and x exchanged: (nz, nx, ny).
+
+    A run along y ends where a row differs from the next one; so rows are compared twice, first to count how many runs
+    each column has, then to write them. Raises Invalid if there would be 2^32 or more.
+    """
+    cdef Py_ssize_t nz = runs.nz, ny = runs.ny, nx = runs.nx, z, y, r
+    cdef uint64_t total = 0
+    cdef uint32_t[::1] rows = np.zeros(nz * nx + 1, np.uint32)
+    cdef uint32_t[::1] at = np.zeros(nx, np.uint32)              # of each column: its runs; then, where the next goes
+    cdef uint32_t[::1] stops, picks
+    with nogil:
+        for z in range(nz):
+            at[:] = 1
+            for y in range(1, ny):
+                differing(runs, z * ny + y, &at[0], NULL, NULL, 0)
+            for r in range(nx):
+                total += at[r]
+                rows[z * nx + r + 1] = <uint32_t> total
+            if total > 0xFFFFFFFFU:
+                with gil:
+                    raise Invalid("expected a box of fewer than 2^32 runs, found more")
+    stops, picks = np.empty(total, np.uint32), np.empty(total, np.uint32)
+    with nogil:
+        for z in range(nz):
+            for r in range(nx):
+                at[r] = rows[z * nx + r]
+            for y in range(1, ny):
+                differing(runs, z * ny + y, &at[0], &stops[0], &picks[0], <uint32_t> y)
+            last_row(runs, z * ny + ny - 1, &at[0], &stops[0], &picks[0])
+    return make(nz, nx, ny, runs.labels, rows, stops, picks)
+
+
+cdef void differing(Runs runs, Py_ssize_t r, uint32_t *at, uint32_t *stops, uint32_t *picks,
+                    uint32_t y) noexcept nogil:
+    """Where row r, at y, differs from the one before, runs of columns end; they are only counted if `stops` is NULL."""
+    cdef size_t i = runs.rows[r], j = runs.rows[r - 1], last = runs.rows[r + 1]
+    cdef uint32_t x = 0, stop, a, b
+    while i < last:
+        a, b = runs.stops[i], runs.stops[j]
+        stop = min(a, b)
+        if runs.picks[i] != runs.picks[j]:
+            while x < stop:
+                if stops != NULL:
+                    stops[at[x]] = y
+                    picks[at[x]] = runs.picks[j]
+                at[x] += 1
+                x += 1
+        x = stop
+        i += a == stop
+        j += b == stop
+
+
+cdef void last_row(Runs runs, Py_ssize_t r, const uint32_t *at, uint32_t *stops, uint32_t *picks) noexcept nogil:
+    """At the end of the last row all columns' last runs end."""
+    cdef size_t i
+    cdef uint32_t x = 0
+    for i in range(runs.rows[r], runs.rows[r + 1]):
+        while x < runs.stops[i]:
+            stops[at[x]] = <uint32_t> runs.ny
+            picks[at[x]] = runs.picks[i]
+            x += 1
+
+
+def reshaped(Runs runs, Py_ssize_t nz, Py_ssize_t ny):
+    """The same rows in the same order as a box of nz planes of ny rows each."""
+    if nz < 1 or ny < 1 or nz * ny != runs.nz * runs.ny:
+        raise Invalid(f"the rows of a box {runs.shape} are no {nz} planes of {ny} rows")
+    return make(nz, ny, runs.nx, runs.labels, runs.rows, runs.stops, runs.picks)
+
+
+# Apart
+
+def cropped(Runs runs, start, size):
+    """The box of `size` (dz, dy, dx) at `start` (z, y, x), with the same palette."""
+    cdef Py_ssize_t z0, y0, x0, dz, dy, dx, z, y, r, n = 0
+    cdef size_t i, m = 0
+    cdef uint32_t stop
+    (z0, y0, x0), (dz, dy, dx) = start, size
+    if min(z0, y0, x0) < 0 or min(dz, dy, dx) < 1 or z0 + dz > runs.nz or y0 + dy > runs.ny or x0 + dx > runs.nx:
+        raise Invalid(f"a box of {tuple(size)} at {tuple(start)} is not within {runs.shape}")
+    for z in range(z0, z0 + dz):
+        m += runs.rows[z * runs.ny + y0 + dy] - runs.rows[z * runs.ny + y0]
+    cdef uint32_t[::1] rows = np.zeros(dz * dy + 1, np.uint32)
+    cdef uint32_t[::1] stops = np.empty(m, np.uint32), picks = np.empty(m, np.uint32)
+    m = 0
+    with nogil:
+        for z in range(z0, z0 + dz):
+            for y in range(y0, y0 + dy):
+                r = z * runs.ny + y
+                i = run_at(&runs.stops[0], runs.rows[r], runs.rows[r + 1], <uint32_t> x0)
+                stop = 0
+                while stop < dx:
+                    stop = <uint32_t> min(dx, <Py_ssize_t> runs.stops[i] - x0)
+                    stops[m], picks[m] = stop, runs.picks[i]
+                    m += 1
+                    i += 1
+                n += 1
+                rows[n] = <uint32_t> m
+    return make(dz, dy, dx, runs.labels, rows, np.asarray(stops)[:m].copy(), np.asarray(picks)[:m].copy())
+
+
+def spans_in(Runs runs, start, shape):
+    """What a chunk has of these runs.
+
+    Parameters
+    ----------
+    runs : labels; those that are not 0 are taken.
+    start : where the chunk's first voxel is in these runs (z, y, x); it may lie outside.
+    shape : of the chunk.
+
+    Returns
+    -------
+    Spans in the chunk, with their labels.
+    """
+    cdef Py_ssize_t z0, y0, x0, cz, cy, cx, z, y, r, first, stop
+    cdef size_t i
+    cdef uint64_t base
+    cdef Pieces pieces = [NULL, NULL, NULL, NULL, 0, 0]
+    (z0, y0, x0), (cz, cy, cx) = start, shape
+    if min(cz, cy, cx) < 1 or cz * cy * cx > 0xFFFFFFFF:
+        raise Invalid(f"a chunk may have 1 to 2^32 - 1 voxels, not {tuple(shape)}")
+    try:
+        with nogil:
+            for z in range(max(0, z0), min(runs.nz, z0 + cz)):
+                for y in range(max(0, y0), min(runs.ny, y0 + cy)):
+                    r = z * runs.ny + y
+                    base = <uint64_t> (((z - z0) * cy + y - y0) * cx)
+                    first = max(0, x0)
+                    if first >= min(runs.nx, x0 + cx):
+                        break
+                    i = run_at(&runs.stops[0], runs.rows[r], runs.rows[r + 1], <uint32_t> first)
+                    while first < min(runs.nx, x0 + cx):
+                        stop = min(<Py_ssize_t> runs.stops[i], x0 + cx)
+                        if runs.labels[runs.picks[i]] != 0:
+                            push(&pieces, <uint32_t> (base + first - x0), <uint32_t> (base + stop - x0),
+                                 runs.labels[runs.picks[i]], 0)
+                        first = stop
+                        i += 1
+        return spans_of(&pieces)
+    finally:
+        release(&pieces)
