@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from benchmarks.datasets import Stroke
 
-PACKAGES = ("tensorstore", "icechunk", "zarr", "numcodecs", "connected-components-3d")
+PACKAGES = ("tensorstore", "icechunk", "zarr", "numcodecs", "connected-components-3d", "crackle-codec")
 
 Shape = tuple[int, int, int]
 Labels = NDArray[np.uint64]
@@ -40,6 +40,10 @@ if find_spec("zarr"):
 cc3d: Any = None
 if find_spec("cc3d"):
     import cc3d  # noqa: F401
+
+crackle: Any = None
+if find_spec("crackle"):
+    import crackle  # noqa: F401
 
 SLABS = 64  # slices written at a time
 

@@ -11,12 +11,12 @@ each compressed by Blosc2 (Zstandard).
 """
 
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free, malloc, realloc
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
-from labelog.kernels.labels cimport Table, table_add, table_close, table_open
+from labelog.kernels.labels cimport Table, grow, table_add, table_close, table_open
 from labelog.kernels.runs cimport Runs, keys_in_order, make
 from labelog.kernels.spans cimport Delta, Pieces, delta_of, push, release
 
@@ -71,17 +71,7 @@ cdef struct Bytes:
 
 
 cdef inline int room(Bytes *b, size_t more) except -1 nogil:
-    cdef size_t wanted = b.size + more
-    cdef uint8_t *moved
-    if wanted > b.capacity:
-        wanted = max(wanted, 2 * b.capacity)
-        moved = <uint8_t *> realloc(b.at, wanted)
-        if moved == NULL:
-            with gil:
-                raise MemoryError(f"no memory for {wanted} bytes")
-        b.at = moved
-        b.capacity = wanted
-    return 0
+    return grow(<void **> &b.at, &b.capacity, b.size + more, 1)
 
 
 cdef inline int put(Bytes *b, uint8_t byte) except -1 nogil:

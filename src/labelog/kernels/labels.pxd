@@ -100,16 +100,19 @@ cdef struct Buffer:
 
 cdef inline int reserve(Buffer *b, size_t more) except -1 nogil:
     """Room for `more` items beyond b.size."""
-    cdef size_t wanted = b.size + more
-    cdef uint32_t *moved
-    if wanted <= b.capacity:
+    return grow(<void **> &b.at, &b.capacity, b.size + more, sizeof(uint32_t))
+
+
+cdef inline int grow(void **at, size_t *capacity, size_t wanted, size_t item) except -1 nogil:
+    """Room for `wanted` items of so many bytes: nothing is done if there is, and at least twice as much else."""
+    cdef void *moved
+    if wanted <= capacity[0]:
         return 0
-    if wanted < 2 * b.capacity:
-        wanted = 2 * b.capacity
-    moved = <uint32_t *> realloc(b.at, wanted * sizeof(uint32_t))
+    wanted = max(wanted, 2 * capacity[0])
+    moved = realloc(at[0], wanted * item)
     if moved == NULL:
         with gil:
-            raise MemoryError(f"no memory for {wanted} runs")
-    b.at = moved
-    b.capacity = wanted
+            raise MemoryError(f"no memory for {wanted} items of {item} bytes")
+    at[0] = moved
+    capacity[0] = wanted
     return 0

@@ -12,9 +12,9 @@ Runs are maximal (neighbours in a row differ) and immutable. A palette lists no 
 that no run uses any more.
 """
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy
 
 from labelog.kernels.labels cimport Buffer, Label, Table, reserve, table_add, table_close, table_open
 
@@ -200,14 +200,19 @@ cdef class Runs:
 
     def compacted(self):
         """The same voxels with a palette of only the labels in use, ascending."""
-        used = np.zeros(self.labels.shape[0], bool)
-        used[self.index] = True
+        cdef Py_ssize_t n = self.picks.shape[0], i
+        cdef uint8_t[::1] used = np.zeros(self.labels.shape[0], np.uint8)
+        with nogil:
+            for i in range(n):
+                used[self.picks[i]] = True
         kept = np.flatnonzero(used)
         kept = kept[np.argsort(self.palette[kept])]
-        place = np.zeros(self.labels.shape[0], np.uint32)
-        place[kept] = np.arange(kept.size, dtype=np.uint32)
-        return make(self.nz, self.ny, self.nx, self.palette[kept], self.offsets.copy(), self.ends.copy(),
-                    place[self.index])
+        cdef uint32_t[::1] place = np.empty(self.labels.shape[0], np.uint32), picks = np.empty(n, np.uint32)
+        np.asarray(place)[kept] = np.arange(kept.size, dtype=np.uint32)
+        with nogil:
+            for i in range(n):
+                picks[i] = place[self.picks[i]]
+        return make(self.nz, self.ny, self.nx, self.palette[kept], self.rows, self.stops, picks)
 
     @staticmethod
     def full(shape, label):
@@ -323,11 +328,13 @@ cdef inline void fill_row_strided(char *out, Py_ssize_t step, Py_ssize_t x0, Py_
 
 
 def from_dense(const Label[:, :, :] array):
-    cdef Py_ssize_t nz = array.shape[0], ny = array.shape[1], nx = array.shape[2], z, y, x, step
+    cdef Py_ssize_t nz = array.shape[0], ny = array.shape[1], nx = array.shape[2], z, y, step
     cdef Buffer stops = [NULL, 0, 0], picks = [NULL, 0, 0]
     cdef Table table = [NULL, NULL, 0, 0]
     cdef const char *row
-    cdef Label value, next_value
+    cdef const char *before = NULL
+    cdef size_t first, n, i, r = 0
+    cdef Label value = 0
     cdef bint negative = False
     if nz < 1 or ny < 1 or nx < 1:
         raise Invalid(f"an array of labels must have voxels, not shape {(nz, ny, nx)}")
@@ -340,30 +347,32 @@ def from_dense(const Label[:, :, :] array):
             table_open(&table, 64)
             for z in range(nz):
                 for y in range(ny):
+                    row = <const char *> &array[z, y, 0]
+                    first = stops.size
                     reserve(&stops, nx)
                     reserve(&picks, nx)
-                    row = <const char *> &array[z, y, 0]
-                    value = (<const Label *> row)[0]
-                    next_value = value
-                    x = 0
-                    while x < nx:
-                        x += 1
-                        while x < nx:
-                            next_value = (<const Label *> (row + x * step))[0]
-                            if next_value != value:
+                    if before != NULL and step == sizeof(Label) and memcmp(row, before, nx * sizeof(Label)) == 0:
+                        n = first - rows[r - 1]
+                        memcpy(stops.at + first, stops.at + first - n, n * sizeof(uint32_t))
+                        memcpy(picks.at + first, picks.at + first - n, n * sizeof(uint32_t))
+                    else:
+                        if step == sizeof(Label):
+                            n = find_stops(<const Label *> row, sizeof(Label), nx, stops.at + first)
+                        else:
+                            n = find_stops(<const Label *> row, step, nx, stops.at + first)
+                        for i in range(first, first + n):
+                            value = (<const Label *> (row + (stops.at[i] - 1) * step))[0]
+                            if value < 0:
+                                negative = True
                                 break
-                            x += 1
-                        if value < 0:
-                            negative = True
-                            break
-                        stops.at[stops.size] = <uint32_t> x
-                        stops.size += 1
-                        picks.at[picks.size] = <uint32_t> table_add(&table, <uint64_t> value)
-                        picks.size += 1
-                        value = next_value
+                            picks.at[i] = <uint32_t> table_add(&table, <uint64_t> value)
                     if negative:
                         break
-                    rows[z * ny + y + 1] = <uint32_t> stops.size
+                    before = row
+                    r += 1
+                    stops.size += n
+                    picks.size += n
+                    rows[r] = <uint32_t> stops.size
                 if negative:
                     break
         if negative:
@@ -373,6 +382,20 @@ def from_dense(const Label[:, :, :] array):
         table_close(&table)
         free(stops.at)
         free(picks.at)
+
+
+cdef inline size_t find_stops(const Label *row, Py_ssize_t step, Py_ssize_t nx, uint32_t *stops) noexcept nogil:
+    """Where the runs of a row end. No branch depends on labels: each voxel writes its place, and few go on to the next.
+    """
+    cdef const char *at = <const char *> row
+    cdef size_t n = 0
+    cdef Py_ssize_t x
+    for x in range(1, nx):
+        stops[n] = <uint32_t> x
+        n += (<const Label *> (at + step))[0] != (<const Label *> at)[0]
+        at += step
+    stops[n] = <uint32_t> nx
+    return n + 1
 
 
 cdef keys_in_order(Table *table):

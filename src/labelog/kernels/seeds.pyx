@@ -1,7 +1,9 @@
 """A mask divided among seeds: each voxel goes to the seed that is nearest along ways inside the mask."""
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
-from libc.stdlib cimport free, realloc
+from libc.stdlib cimport free
+
+from labelog.kernels.labels cimport grow
 
 import numpy as np
 
@@ -54,7 +56,7 @@ def nearest_seed(const uint8_t[:, :, ::1] mask, int32_t[:, :, ::1] seeds):
                     elif number[i]:
                         append(&front, i)
                 while front.size:
-                    grow(&front, &beyond, inside, number, nz, ny, nx)
+                    advance(&front, &beyond, inside, number, nz, ny, nx)
                     front, beyond = beyond, front
     finally:
         free(front.at)
@@ -64,8 +66,8 @@ def nearest_seed(const uint8_t[:, :, ::1] mask, int32_t[:, :, ::1] seeds):
                       f"{tuple(map(int, np.unravel_index(wrong, (nz, ny, nx))))}")
 
 
-cdef int grow(Front *front, Front *beyond, const uint8_t *inside, int32_t *number,
-              Py_ssize_t nz, Py_ssize_t ny, Py_ssize_t nx) except -1 nogil:
+cdef int advance(Front *front, Front *beyond, const uint8_t *inside, int32_t *number,
+                 Py_ssize_t nz, Py_ssize_t ny, Py_ssize_t nx) except -1 nogil:
     """Give the voxels one step further to the least of the seeds that reach them.
 
     A voxel that was reached in this step has a number below 0 until the step is over: only such a one can still go to
@@ -107,16 +109,8 @@ cdef inline int reach(Front *beyond, const uint8_t *inside, int32_t *number, int
 
 
 cdef inline int append(Front *front, int64_t i) except -1 nogil:
-    cdef size_t wanted
-    cdef int64_t *moved
     if front.size == front.capacity:
-        wanted = max(<size_t> 1024, 2 * front.capacity)
-        moved = <int64_t *> realloc(front.at, wanted * sizeof(int64_t))
-        if moved == NULL:
-            with gil:
-                raise MemoryError(f"no memory for a front of {wanted} voxels")
-        front.at = moved
-        front.capacity = wanted
+        grow(<void **> &front.at, &front.capacity, front.size + 1024, sizeof(int64_t))
     front.at[front.size] = i
     front.size += 1
     return 0
