@@ -16,7 +16,7 @@ from labelog_server.catalog import Catalog
 from labelog_server.guard import Guard
 from labelog_server.news import News
 from labelog_server.requests import Requests
-from labelog_server.routes import edits, events, history, labels, s3, service, volumes, voxels, zarr
+from labelog_server.routes import edits, events, history, image, labels, s3, service, volumes, voxels, zarr
 from labelog_server.settings import Settings
 
 EXPOSED = ["ETag", "Content-Range", "Labelog-Revision", "Labelog-Box", "Labelog-Shape", "Labelog-Dtype", "Location"]
@@ -43,7 +43,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings, app.state.catalog, app.state.news = settings, catalog, news
     app.state.registry = registry = CollectorRegistry()
     problems.install(app)
-    for topic in (volumes, voxels, edits, history, labels, events, zarr, s3, service):
+    for topic in (volumes, voxels, image, edits, history, labels, events, zarr, s3, service):
         app.include_router(topic.router)
     app.add_middleware(Bodies, settings.max_body, settings.max_decoded)
     if settings.origins:

@@ -81,7 +81,7 @@ HEADER = struct.Struct("<4s7I")
 
 
 def encode(voxels: Voxels, media_type: str, colours: Mapping[int, str]) -> bytes:
-    """An array (z, y, x) in a media type of `FORMATS`; pictures are of one slice."""
+    """An array (z, y, x) in a media type of `FORMATS`; a picture is of an array (y, x)."""
     return FORMATS[media_type](voxels, colours)
 
 
@@ -98,10 +98,9 @@ def _npy(voxels: Voxels, _: Mapping[int, str]) -> bytes:
 def _png(voxels: Voxels, colours: Mapping[int, str]) -> bytes:
     from PIL import Image
 
-    axis = voxels.shape.index(1)
     out = io.BytesIO()
     shades = {value: colour(shade) for value, shade in colours.items()}
-    Image.fromarray(colour_slice(voxels.squeeze(axis), shades)).save(out, "PNG", compress_level=1)
+    Image.fromarray(colour_slice(voxels, shades)).save(out, "PNG", compress_level=1)
     return out.getvalue()
 
 

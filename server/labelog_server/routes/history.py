@@ -11,6 +11,7 @@ from labelog_server import wire
 from labelog_server.asked import Limits, Name, Served
 from labelog_server.news import event
 from labelog_server.routes.voxels import accepted, refuse_many
+from labelog_server.wire import FORMATS, PNG
 
 router = APIRouter(prefix="/api/v1", tags=["history"])
 
@@ -52,5 +53,5 @@ def get_blame(request: Request, volume: Served, limits: Limits, box: str | None 
     """For each voxel of a box the revision of the live edit that wrote it last: uint64 (z, y, x); 0 where none has."""
     bounds = wire.box_of(box, volume.shape)
     refuse_many(bounds, limits)
-    kind = accepted(request.headers.get("accept", "*/*"), bounds)
+    kind = accepted(request.headers.get("accept", "*/*"), [kind for kind in FORMATS if kind != PNG])
     return Response(wire.encode(volume.blame(bounds), kind, {}), media_type=kind, headers={"Cache-Control": "no-cache"})

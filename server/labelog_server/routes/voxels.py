@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
@@ -78,9 +79,7 @@ def slice_box(shape: tuple[int, int, int], axis: str, index: int, part: str | No
 def voxels(request: Request, seen: Revision, box: Box, limits: Settings, short: str | None) -> Response:
     """The values of a box, in the media type that the client likes best."""
     refuse_many(box, limits)
-    kind = SHORT[short] if short else accepted(request.headers.get("accept", "*/*"), box)
-    if kind == PNG and 1 not in box.shape:
-        raise Problem(406, f"a picture is of one slice; {box} is not")
+    kind = SHORT[short] if short else accepted(request.headers.get("accept", "*/*"), FORMATS)
     tag = etag(seen.version(box), next(name for name, known in SHORT.items() if known == kind))
     pinned = "rev" in request.query_params
     headers = {
@@ -89,7 +88,18 @@ def voxels(request: Request, seen: Revision, box: Box, limits: Settings, short: 
         "Labelog-Dtype": seen.dtype.name,
     }  # fmt: skip
     held = not_modified(request, tag, headers)
-    return held or answer(request, wire.encode(seen.read(box), kind, seen.colours), kind, tag, headers)
+    if held:
+        return held
+    values = seen.read(box)
+    return answer(request, wire.encode(pictured(values, box) if kind == PNG else values, kind, seen.colours), kind, tag,
+                  headers)  # fmt: skip
+
+
+def pictured(values: wire.Voxels, box: Box) -> wire.Voxels:
+    """A slice without the axis that it is across. Raises Problem 406 for more than one slice."""
+    if 1 not in box.shape:
+        raise Problem(406, f"a picture is of one slice; {box} is not")
+    return values.squeeze(box.shape.index(1))
 
 
 def refuse_many(box: Box, limits: Settings) -> None:
@@ -97,20 +107,20 @@ def refuse_many(box: Box, limits: Settings) -> None:
         raise Problem(413, f"a request may be about {limits.max_voxels} voxels; this one is about {box.voxels}")
 
 
-def accepted(header: str, box: Box) -> str:
-    """The media type of `FORMATS` that an Accept likes best. Raises Problem 406."""
+def accepted(header: str, formats: Iterable[str]) -> str:
+    """The media type, of some, that an Accept likes best. Raises Problem 406."""
     weights: list[tuple[float, int, str]] = []
     for item in header.split(","):
         kind, *parameters = (part.strip().lower() for part in item.split(";"))
         quality = next((part[2:] for part in parameters if part.startswith("q=")), "1")
-        fits = [known for known in FORMATS if kind in (known, "*/*", known.split("/")[0] + "/*")]
+        fits = [known for known in formats if kind in (known, "*/*", known.split("/")[0] + "/*")]
         try:
             weights += [(float(quality), -place, known) for place, known in enumerate(fits[:1])]
         except ValueError:
             continue
     best = max(weights, default=(0.0, 0, NPY))
     if best[0] <= 0:
-        raise Problem(406, f"voxels are sent as {', '.join(FORMATS)}; none of these is accepted by {header!r}")
+        raise Problem(406, f"voxels are sent as {', '.join(formats)}; none of these is accepted by {header!r}")
     return best[2]
 
 
