@@ -28,8 +28,9 @@ from labelog.formats.picture import colour_slice
 LABELOG = [sys.executable, "-m", "labelog.cli"]
 SHAPE = (6, 40, 50)
 TOP = 2**64 - 1
-COMMANDS = ["create", "import", "info", "show", "history", "labels", "merge", "cleave", "assign", "split", "classes",
-            "regions", "undo", "redo", "revert", "export", "check", "compact"]  # fmt: skip
+COMMANDS = ["create", "import", "info", "show", "history", "labels", "merge", "cleave", "assign", "split", "holes",
+            "islands", "dilate", "erode", "gaps", "classes", "regions", "undo", "redo", "revert", "export",
+            "check", "compact", "serve"]  # fmt: skip
 SOURCE = str(Path(labelog.__file__).parents[1])  # so that a command is of this labelog wherever it is run
 ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "LABELOG_DEBUG"} | {
     "COLUMNS": "90", "PYTHONPATH": SOURCE,
@@ -149,7 +150,9 @@ def test_version():
     ("cleave", "a"), ("assign", "a", "cell"), ("classes", "a", "--toml", "--add", "b"),
     ("classes", "a", "--rename", "b"), ("regions", "a", "--set", "b", "gold"), ("revert", "a", "x"),
     ("split", "a", "7"), ("split", "a", "7", "--components", "8"), ("split", "a", "7", "--seeds", "1,2"),
-    ("split", "a", "0", "--components"),
+    ("split", "a", "0", "--components"), ("holes", "a", "0"), ("holes", "a", "7", "--over", "some"),
+    ("islands", "a", "7"), ("islands", "a", "7", "--below", "-1"), ("dilate", "a", "7"), ("dilate", "a", "7", "far"),
+    ("erode", "a", "7", "1", "--unit", "mile"), ("gaps", "a", "7", "--axis", "w"),
     ("check", "a", "--objects", "--connectivity", "7"),
     ("export", "a", "b", "--box", ":,:,:", "--region", "c"), ("export", "a", "b", "--dtype", "float32"),
 ])  # fmt: skip
@@ -190,7 +193,7 @@ def test_what_should_not_happen_is_one_line_too(volume, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    "command", ["info", "show", "history", "labels", "classes", "regions", "undo", "redo", "check", "compact"]
+    "command", ["info", "show", "history", "labels", "classes", "regions", "undo", "redo", "check", "compact", "serve"]
 )
 def test_what_is_not_a_volume(command, tmp_path):
     assert "does not exist" in refused(command, tmp_path / "none")
@@ -702,6 +705,54 @@ def test_split_refuses(cells, tmp_path):
     assert "is not in label 7" in refused("split", cells, 7, "--seeds", "1,22,10", "0,0,0")
     assert "there is no label 9" in refused("split", cells, 9, "--components")
     assert "--at is for --mask" in refused("split", cells, 7, "--components", "--at", "0,0,0", code=2)
+    assert facts("info", cells)["revision"] == 1
+
+
+def test_shapes(cells):
+    """Holes, islands, growth and gaps: what is printed, and that each is one edit that can be undone."""
+    with labelog.open(cells) as volume, volume.edit("maker") as edit:
+        edit[2, 10, 10:12] = edit[2, 12, 10] = 0
+        edit[0, 0, 0] = 1
+    before = read(cells)
+    assert fine("holes", cells, 1, "--author", "bo", "--message", "by slice", "--axis", "z") == (
+        "revision 3: object 1: 2 holes filled, 3 voxels in 2:3,10:13,10:12\n"
+    )
+    assert fine("holes", cells, 1) == "object 1 stays as it is: no hole is to be filled\n"
+    assert facts("holes", cells, 1, "--over", "any")["revision"] is None
+    fine("undo", cells, "--author", "bo")
+    assert fine("holes", cells, 1, "--below", 2, "--box", "2:3,:,:") == (
+        "revision 5: object 1: 1 hole filled, 1 voxel in 2:3,12:13,10:11\n"
+    )
+    fine("undo", cells)
+    assert "2 islands removed, 3 voxels" not in fine("islands", cells, 1, "--below", 1)
+    assert fine("islands", cells, 1, "--below", 2).startswith("revision 7: object 1: 1 island removed, 1 voxel in")
+    fine("undo", cells)
+    said = facts("dilate", cells, 1, 10, "--unit", "nm", "--message", "wider")
+    assert (said["revision"], said["message"], said["label"], said["pieces"]) == (9, "wider", "1", 1)
+    assert said["box"] == [[0, 0, 0], [6, 40, 50]]
+    fine("undo", cells)
+    assert fine("erode", cells, 1, 0) == "object 1 stays as it is: nothing outside is within reach\n"
+    assert fine("erode", cells, 1, 1, "--axis", "z", "--box", "0,:,:").startswith("revision 11: object 1: shrunk, ")
+    fine("undo", cells)
+    with labelog.open(cells) as volume, volume.edit("bo") as edit:
+        edit[1:5, 5:20, 5:25] = 0
+    assert fine("gaps", cells, 1, "--slices", 0, 5) == (
+        "revision 14: object 1: 4 slices filled, 1,200 voxels in 1:5,5:20,5:25\n"
+    )
+    assert fine("gaps", cells, 1) == "object 1 stays as it is: no gap is to be filled\n"
+    fine("undo", cells)
+    fine("undo", cells, "--author", "bo")
+    np.testing.assert_array_equal(read(cells), before)
+
+
+def test_shapes_refuse(cells):
+    assert "there is no label 9" in refused("holes", cells, 9)
+    assert "label 5 has no voxels" in refused("dilate", cells, 5, 1)
+    assert "must be 4 or 8, not 6" in refused("islands", cells, 1, "--below", 2, "--axis", "z", "--connectivity", 6)
+    assert "a distance is a number, 0 or more, not -1.0" in refused("erode", cells, 1, "--", -1)
+    assert "--over takes labels, or 'any' alone" in refused("dilate", cells, 1, 1, "--over", "any", 3)
+    assert "label 1 has no voxels in slice 2" in refused("gaps", cells, 1, "--axis", "x", "--slices", 2, 25)
+    assert "no slice lies between the slices [3]" in refused("gaps", cells, 1, "--slices", 3, 3)
     assert facts("info", cells)["revision"] == 1
 
 

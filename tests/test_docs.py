@@ -62,8 +62,9 @@ def test_the_readmes_python_prints_what_it_says(tmp_path):
     assert run([sys.executable, "-c", example], tmp_path) == printed
 
 
-def test_the_page_on_labels_prints_what_it_says(tmp_path):
-    page = (ROOT / "docs" / "labels.md").read_text()
+@pytest.mark.parametrize("name", ["labels", "tools"])
+def test_pages_in_python_print_what_they_say(tmp_path, name):
+    page = (ROOT / "docs" / f"{name}.md").read_text()
     assert run([sys.executable, "-c", "".join(blocks(page, "python"))], tmp_path) == "".join(blocks(page, "text"))
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy import ndimage
 
 import labelog
 import oracles
-from conftest import SOAK
-from labelog import Invalid, NotFound, OutOfBounds
+from conftest import DATA, SOAK
+from labelog import Invalid, NotFound, OutOfBounds, formats
 from labelog.geometry import REACHES, Box
 
 CELL, PART, GRAIN, OTHER = 5, 6, 2**64 - 1, 8
@@ -387,3 +391,124 @@ def test_as_the_twin(empties, data):
     assert (there == expected).all(), (method, more)
     assert found[:2] == as_found(region, array)
     assert (found.pieces > 0) == region.any()
+
+
+# Beside scipy, on real data
+
+SPACING = (20, 10, 10)
+
+
+@pytest.fixture(scope="module")
+def neurons(tmp_path_factory):
+    """A part of fib25 as bodies, in voxels that are called 20 x 10 x 10."""
+    with h5py.File(DATA / "fib25" / "groundtruth.h5") as file:
+        fragments, (old, new) = file["stack"][60:96, 20:130, 30:140], file["transforms"][:].T
+    table = np.zeros(int(max(old.max(), fragments.max())) + 1, np.uint64)
+    table[old] = new
+    path = tmp_path_factory.mktemp("fib25") / "v.labelog"
+    with labelog.load(path, table[fragments], chunks=(16, 64, 64), voxel_size=SPACING) as volume:
+        yield volume
+
+
+@pytest.fixture(scope="module")
+def platelet(tmp_path_factory):
+    """The organelles of the platelet slice, each colour a label."""
+    stack = formats.read(DATA / "platelet" / "instance-organelle.png")
+    path = tmp_path_factory.mktemp("platelet") / "v.labelog"
+    with labelog.load(path, np.concatenate(list(stack.slabs())), chunks=(1, 256, 256), voxel_size=SPACING) as volume:
+        yield volume
+
+
+def tried(volume, method, label, *arguments, before=None, **more):
+    """The array as an edit would leave it; `before` is staged first."""
+    try:
+        with volume.edit("ana") as edit:
+            if before is not None:
+                edit[...] = before
+            getattr(edit, method)(label, *arguments, **more)
+            there = edit[...]
+            raise _Enough
+    except _Enough:
+        return there
+
+
+def largest(array, count):
+    labels, voxels = np.unique(array[array > 0], return_counts=True)
+    return labels[np.argsort(-voxels)[:count]].tolist()
+
+
+def punched(array, seed):
+    """An array with voxels of it lost, one by one and in blocks."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.random([-(-n // 3) for n in array.shape]) < 0.02
+    lost = coarse.repeat(3, 0).repeat(3, 1).repeat(3, 2)[tuple(map(slice, array.shape))] | (
+        rng.random(array.shape) < 0.02
+    )
+    return np.where(lost, 0, array)
+
+
+@pytest.mark.parametrize("which", ["neurons", "platelet"])
+def test_holes_and_islands_beside_scipy(which, request):
+    volume = request.getfixturevalue(which)
+    array = punched(volume[...], 1)
+    for label in largest(array, 2):
+        mask = array == label
+        for connectivity, around in ((6, 3), (18, 1), (26, 1)):
+            filled = ndimage.binary_fill_holes(mask, ndimage.generate_binary_structure(3, around))
+            there = tried(volume, "fill_holes", label, before=array, connectivity=connectivity)
+            assert (there == np.where(filled & (array == 0), label, array)).all()
+        for axis in range(3):
+            flat = ndimage.generate_binary_structure(2, 1)
+            filled = oracles.by_slice(lambda plane, flat=flat: ndimage.binary_fill_holes(plane, flat), mask, axis)
+            there = tried(volume, "fill_holes", label, before=array, axis=axis, connectivity=8, over=None)
+            assert (there == np.where(filled, label, array)).all()
+        for connectivity, near in ((6, 1), (26, 3)):
+            pieces, _ = ndimage.label(mask, ndimage.generate_binary_structure(3, near))
+            sizes = np.bincount(pieces.ravel())
+            sizes[[0, 1 + np.argmax(sizes[1:])]] = mask.size
+            there = tried(volume, "remove_islands", label, before=array, below=10, connectivity=connectivity)
+            assert (there == np.where(sizes[pieces] < 10, 0, array)).all()
+
+
+@pytest.mark.parametrize("which", ["neurons", "platelet"])
+def test_growth_beside_scipy(which, request):
+    volume = request.getfixturevalue(which)
+    array = volume[...]
+    for label in largest(array, 2):
+        mask = array == label
+        for distance, unit, spacing in ((2, "voxel", (1, 1, 1)), (5.5, "voxel", (1, 1, 1)),
+                                        (45, "nm", volume.voxel_size)):  # fmt: skip
+            away = ndimage.distance_transform_edt(~mask, sampling=spacing)
+            there = tried(volume, "dilate", label, distance, unit=unit)
+            assert (there == np.where((away <= distance) & (array == 0), label, array)).all()
+            there = tried(volume, "dilate", label, distance, unit=unit, over=None)
+            assert ((there == label) == (away <= distance)).all()
+            inside = ndimage.distance_transform_edt(mask, sampling=spacing)
+            there = tried(volume, "erode", label, distance, unit=unit)
+            assert (there == np.where(mask & (inside <= distance), 0, array)).all()
+        z, y, x = np.ogrid[-1:2, -3:4, -3:4]
+        ball = (2 * z) ** 2 + y**2 + x**2 <= 9
+        there = tried(volume, "dilate", label, 30, unit="nm", over=None)
+        assert ((there == label) == ndimage.binary_dilation(mask, ball)).all()
+        there = tried(volume, "erode", label, 30, unit="nm")
+        assert ((there == label) == ndimage.binary_erosion(mask, ball, border_value=1)).all()
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_slices_beside_scipy(neurons, axis):
+    array = neurons[...]
+    spacing = [length for k, length in enumerate(SPACING) if k != axis]
+    for label in largest(array, 2):
+        planes = np.moveaxis(array == label, axis, 0)
+        there = np.flatnonzero(planes.any(axis=(1, 2)))
+        slices = [there[0], there[len(there) // 2], there[-1]]
+        kept, expected = np.zeros_like(planes), np.zeros_like(planes)
+        kept[slices] = planes[slices]
+        for a, b in itertools.pairwise(slices):
+            low, high = (ndimage.distance_transform_edt(planes[k], sampling=spacing)
+                         - ndimage.distance_transform_edt(~planes[k], sampling=spacing) for k in (a, b))  # fmt: skip
+            for k in range(a, b + 1):
+                expected[k] = low * (b - k) + high * (k - a) >= -1e-6
+        before = np.moveaxis(np.where(kept, np.uint64(label), np.uint64(0)), 0, axis)
+        found = tried(neurons, "interpolate", label, before=before, axis=axis)
+        assert ((np.moveaxis(found, axis, 0) == label) == expected).all()

@@ -19,7 +19,7 @@ from types import FrameType
 from typing import NoReturn
 
 from labelog import __version__
-from labelog.cli import care, classes, correct, files, layers, look, serve, split, table
+from labelog.cli import care, classes, correct, files, layers, look, serve, shape, split, table
 from labelog.errors import LabelogError
 
 FINE, PROBLEM, USAGE, INTERRUPTED, PIPE = 0, 1, 2, 130, 141
@@ -38,7 +38,7 @@ where to begin:
   labelog COMMAND --help                     every command has examples
 
 A volume is a folder; by custom its name ends in .labelog. Axes are z, y, x.
-Objects are merged, split and named here; voxels are painted in Python:
+Objects are merged, split, shaped and named here; voxels are painted in Python:
 labelog.open, Volume.edit.
 
 exit codes:
@@ -142,6 +142,7 @@ def _parser() -> argparse.ArgumentParser:
     look.add(commands)
     table.add(commands)
     split.add(commands)
+    shape.add(commands)
     classes.add(commands)
     correct.add(commands)
     files.add_out(commands)

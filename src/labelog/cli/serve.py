@@ -19,8 +19,7 @@ def add(commands: Commands) -> None:
         "this machine reach it: who can, may do everything. Ctrl-C ends it, once running\n"
         "requests are answered.",
         "  labelog serve cells.labelog\n"
-        "  labelog serve volumes/ --port 8080 --author lab\n"
-        "  curl http://127.0.0.1:8000/api/v1/volumes/cells/slices/z/10 -H 'Accept: image/png' -o slice.png",
+        "  labelog serve volumes/ --port 8080 --author lab",
     )  # fmt: skip
     serve.add_argument("paths", metavar="PATH", nargs="+", type=Path, help="a volume, or a folder of volumes")
     serve.add_argument("--host", metavar="ADDRESS", default="127.0.0.1", type=loopback,
