@@ -98,6 +98,21 @@ def components(array, reach):
     return out
 
 
+def flood(inside, seed, reach):
+    """The voxels of a mask that hang together with one of them, voxel by voxel."""
+    steps = [s for s in itertools.product((-1, 0, 1), repeat=inside.ndim) if 0 < np.count_nonzero(s) <= reach]
+    left = set(zip(*(axis.tolist() for axis in np.nonzero(inside)), strict=True))
+    out = np.zeros(inside.shape, bool)
+    waiting = [seed] if seed in left else []
+    while waiting:
+        voxel = waiting.pop()
+        out[voxel] = True
+        near = left.intersection(tuple(map(operator.add, voxel, step)) for step in steps)
+        left -= near
+        waiting += near
+    return out
+
+
 def nearest_seed(mask, seeds):
     """Distances of each seed on its own, then the least; of equal ones the lower number."""
     best = np.full(mask.shape, np.inf)

@@ -11,7 +11,7 @@ map. A `Label` is an object, with a `LabelClass`, and a `Region` a part that was
 bounds. Axes are always z, y, x; labels are uint64, 0 is background.
 """
 
-from labelog.arrays import connected_components, downsample
+from labelog.arrays import connected_components, downsample, flood, flood_fill
 from labelog.engine.check import Report
 from labelog.engine.classes import LabelClass, read_classes, write_classes
 from labelog.engine.edit import Edit
@@ -63,6 +63,8 @@ __all__ = [
     "connected_components",
     "create",
     "downsample",
+    "flood",
+    "flood_fill",
     "load",
     "open",
     "read_classes",

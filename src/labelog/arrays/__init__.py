@@ -2,5 +2,6 @@
 
 from labelog.arrays.components import connected_components
 from labelog.arrays.downsample import downsample
+from labelog.arrays.flood import flood, flood_fill
 
-__all__ = ["connected_components", "downsample"]
+__all__ = ["connected_components", "downsample", "flood", "flood_fill"]

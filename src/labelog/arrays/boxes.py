@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from labelog.errors import Invalid
+from labelog.geometry import Triple
 
 SLAB = 2**22  # voxels that a thread takes at a time
 
@@ -17,14 +18,17 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def checked(array: ArrayLike) -> NDArray[Any]:
-    """Integers in the machine's byte order, in 1 to 3 dimensions; bool as uint8. Copied only where bytes are swapped.
-
-    Raises Invalid for anything else.
-    """
+def integers(array: ArrayLike) -> NDArray[Any]:
+    """An array of integers or bool in 1 to 3 dimensions, or Invalid."""
     values = np.asarray(array)
     if values.dtype.kind not in "biu" or not 1 <= values.ndim <= 3:
         raise Invalid(f"expected integers or bool in 1 to 3 dimensions, found {values.dtype} in {values.ndim}")
+    return values
+
+
+def checked(array: ArrayLike) -> NDArray[Any]:
+    """As `integers`, in the machine's byte order, bool as uint8. Copied only where bytes are swapped."""
+    values = integers(array)
     if values.dtype == bool:
         return values.view(np.uint8)
     return values.astype(values.dtype.newbyteorder("="), copy=False)
@@ -64,3 +68,9 @@ class Turn(NamedTuple):
     def box(self, array: NDArray[Any]) -> NDArray[Any]:
         turned = array.transpose(self.axes)
         return turned[:, None, :] if array.ndim == 2 else turned[(None,) * (3 - array.ndim)]
+
+    def voxel(self, index: Sequence[int]) -> Triple:
+        """Where a voxel of the array is in the box."""
+        turned = [index[axis] for axis in self.axes]
+        z, y, x = {1: [0, 0, *turned], 2: [turned[0], 0, turned[-1]], 3: turned}[len(turned)]
+        return z, y, x
