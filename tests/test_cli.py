@@ -30,7 +30,7 @@ SHAPE = (6, 40, 50)
 TOP = 2**64 - 1
 COMMANDS = ["create", "import", "info", "show", "history", "labels", "merge", "cleave", "assign", "split", "holes",
             "islands", "dilate", "erode", "gaps", "classes", "regions", "undo", "redo", "revert", "export",
-            "check", "compact", "serve"]  # fmt: skip
+            "check", "compact", "serve", "token"]  # fmt: skip
 SOURCE = str(Path(labelog.__file__).parents[1])  # so that a command is of this labelog wherever it is run
 ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "LABELOG_DEBUG"} | {
     "COLUMNS": "90", "PYTHONPATH": SOURCE,

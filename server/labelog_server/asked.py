@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, Header, Path, Query, Request
 
@@ -13,7 +13,6 @@ from labelog_server.settings import Settings
 
 Name = Annotated[str, Path(description="the volume's name", examples=["cells"])]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", description="sent twice, the edit happens once")]
-Author = Annotated[str | None, Header(alias="Labelog-Author", description="who does it, such as vendor-b/ana")]
 
 
 def settings(request: Request) -> Settings:
@@ -52,13 +51,3 @@ def seen(
 
 
 Seen = Annotated[Revision, Depends(seen)]
-
-
-def writer(limits: Limits, author: Author = None) -> str | None:
-    """Whose an edit is: as the request says, else as the server was told, else the operating system's user."""
-    return author or limits.author
-
-
-Writer = Annotated[str | None, Depends(writer)]
-
-JsonObject = dict[str, Any]

@@ -16,6 +16,7 @@ class Settings:
     ----------
     paths : volumes, or folders of volumes; in the first folder new ones are made.
     author : who edits that are sent without a name are by; the operating system's user by default.
+    tokens : the file of tokens that requests are asked for; none is asked for if None.
     hosts : the names that the server answers to, in a request's Host, without ports. Any web page can send requests
         to 127.0.0.1 under a name of its own; those are refused.
     origins : the origins, such as `https://annotate.example.org`, of pages that may use the server from elsewhere.
@@ -27,6 +28,7 @@ class Settings:
 
     paths: tuple[Path, ...]
     author: str | None = None
+    tokens: Path | None = None
     hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "::1")
     origins: tuple[str, ...] = ()
     max_body: int = 64 * MB

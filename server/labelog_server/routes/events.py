@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
 import labelog
+from labelog_server.access import Reads, Sent
 from labelog_server.asked import Name, Shelf
 from labelog_server.news import News, event
 
@@ -22,19 +23,21 @@ HEARTBEAT = 15.0
 Last = Annotated[str | None, Header(alias="Last-Event-ID", description="the last event that was received")]
 
 
-@router.get("/volumes/{name}/events", response_class=StreamingResponse)
+@router.get("/volumes/{name}/events", response_class=StreamingResponse, dependencies=[Reads])
 def volume_events(request: Request, name: Name, shelf: Shelf, last: Last = None,
                   since: Annotated[int | None, Query(ge=0)] = None) -> StreamingResponse:  # fmt: skip
     """Every commit of a volume after a revision (the newest now, if left out), as it is made."""
     return _stream(request, shelf, {name: since}, last)
 
 
-@router.get("/events", response_class=StreamingResponse)
-def all_events(request: Request, shelf: Shelf, last: Last = None,
+@router.get("/events", response_class=StreamingResponse, dependencies=[Reads])
+def all_events(request: Request, shelf: Shelf, token: Sent, last: Last = None,
                volumes: Annotated[str | None, Query(description="names, comma-separated; all if left out")] = None,
                ) -> StreamingResponse:  # fmt: skip
     """Every commit of several volumes, as it is made, in one stream."""
     names = shelf.names() if volumes is None else volumes.split(",")
+    if token is not None:
+        names = [name for name in names if token.good_for(name)]
     return _stream(request, shelf, dict.fromkeys(names), last)
 
 

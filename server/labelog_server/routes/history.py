@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from labelog.storage.journal import Commit
 from labelog_server import wire
+from labelog_server.access import Reads
 from labelog_server.asked import Limits, Name, Served
 from labelog_server.news import event
 from labelog_server.routes.voxels import accepted, refuse_many
@@ -25,7 +26,7 @@ def commit_facts(commit: Commit) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@router.get("/volumes/{name}/history")
+@router.get("/volumes/{name}/history", dependencies=[Reads])
 def get_history(
     volume: Served, author: str | None = None, session: str | None = None, label: wire.Label | None = None,
     box: str | None = None, since: Annotated[int | None, Query(ge=0)] = None,
@@ -40,7 +41,7 @@ def get_history(
     return {"commits": [commit_facts(commit) for commit in found[:limit]], "next": following}
 
 
-@router.get("/volumes/{name}/history/{revision}")
+@router.get("/volumes/{name}/history/{revision}", dependencies=[Reads])
 def get_commit(name: Name, volume: Served, revision: int) -> dict[str, Any]:
     """One commit: who, when, why, and where it changed which labels."""
     commit = volume.commit(revision)
@@ -48,7 +49,7 @@ def get_commit(name: Name, volume: Served, revision: int) -> dict[str, Any]:
     return commit_facts(commit) | {"boxes": told["boxes"], "labels": told["labels"]}
 
 
-@router.get("/volumes/{name}/blame", response_class=Response)
+@router.get("/volumes/{name}/blame", response_class=Response, dependencies=[Reads])
 def get_blame(request: Request, volume: Served, limits: Limits, box: str | None = None) -> Response:
     """For each voxel of a box the revision of the live edit that wrote it last: uint64 (z, y, x); 0 where none has."""
     bounds = wire.box_of(box, volume.shape)

@@ -14,6 +14,7 @@ import labelog
 from labelog.geometry import Box
 from labelog.image import Image
 from labelog_server import wire
+from labelog_server.access import Reads
 from labelog_server.answers import CHANGES, answer, etag, not_modified
 from labelog_server.asked import Limits, Served
 from labelog_server.problems import Problem
@@ -38,7 +39,7 @@ def pictures(
 Picture = Annotated[Image, Depends(pictures)]
 
 
-@router.get("/volumes/{name}/image")
+@router.get("/volumes/{name}/image", dependencies=[Reads])
 def get_image(served: Served, rev: Annotated[int | None, Query(ge=0)] = None) -> dict[str, Any]:
     """What the image is: its dtype, and the shape of each scale. 404 if the volume has none."""
     image = served.at(rev).image
@@ -46,14 +47,14 @@ def get_image(served: Served, rev: Annotated[int | None, Query(ge=0)] = None) ->
     return {"dtype": image.dtype.name, "kind": image.kind, "scales": scales}
 
 
-@router.get("/volumes/{name}/image/slices/{axis}/{index}", response_class=Response)
+@router.get("/volumes/{name}/image/slices/{axis}/{index}", response_class=Response, dependencies=[Reads])
 def get_image_slice(request: Request, image: Picture, limits: Limits, axis: Axis, index: int, box: Part = None,
                     around: Around = 0, window: Window = None, format: Format = None) -> Response:  # fmt: skip
     """A slice, or a part of it, in voxels of the scale."""
     return pixels(request, image, slice_box(image.shape, axis, index, box, around), limits, window, format)
 
 
-@router.get("/volumes/{name}/image/voxels", response_class=Response)
+@router.get("/volumes/{name}/image/voxels", response_class=Response, dependencies=[Reads])
 def get_image_box(request: Request, image: Picture, limits: Limits, box: Part = None, window: Window = None,
                   format: Format = None) -> Response:  # fmt: skip
     """A box, in voxels of the scale."""

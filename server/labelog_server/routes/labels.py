@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Response
 import labelog
 from labelog.engine.objects import as_csv
 from labelog_server import wire
+from labelog_server.access import Reads
 from labelog_server.asked import Served
 from labelog_server.problems import Problem
 
@@ -27,7 +28,7 @@ def label_facts(label: labelog.Label) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@router.get("/volumes/{name}/labels")
+@router.get("/volumes/{name}/labels", dependencies=[Reads])
 def list_labels(
     volume: Served, rev: Rev = None, cls: str | None = None, parent: wire.Label | None = None,
     named: Annotated[str | None, Query(alias="name_is")] = None, box: str | None = None,
@@ -42,14 +43,14 @@ def list_labels(
     return {"labels": [label_facts(label) for label in page], "next": following}
 
 
-@router.get("/volumes/{name}/labels.csv", response_class=Response)
+@router.get("/volumes/{name}/labels.csv", response_class=Response, dependencies=[Reads])
 def labels_table(volume: Served, rev: Rev = None) -> Response:
     """All objects as CSV."""
     return Response(as_csv(volume.at(rev).labels.table_rows()), media_type="text/csv; charset=utf-8",
                     headers={"Cache-Control": "no-cache"})  # fmt: skip
 
 
-@router.get("/volumes/{name}/labels/{label}")
+@router.get("/volumes/{name}/labels/{label}", dependencies=[Reads])
 def get_label(volume: Served, label: str, rev: Rev = None) -> dict[str, Any]:
     """One object, with what lies in it and what it is made of."""
     try:
@@ -66,7 +67,7 @@ def get_label(volume: Served, label: str, rev: Rev = None) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@router.get("/volumes/{name}/classes")
+@router.get("/volumes/{name}/classes", dependencies=[Reads])
 def list_classes(volume: Served, rev: Rev = None) -> dict[str, Any]:
     """The classes that objects may have, and how many have each."""
     snapshot = volume.at(rev)

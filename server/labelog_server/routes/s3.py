@@ -6,6 +6,7 @@ are taken unsigned; what a signature says is not looked at.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Annotated
 from xml.etree import ElementTree
@@ -14,10 +15,12 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 import labelog
+from labelog_server.access import Annotates, Reads, Sent, Writer
 from labelog_server.answers import PACKED, answer, matches, not_modified
-from labelog_server.asked import Shelf, Writer
+from labelog_server.asked import Shelf
 from labelog_server.objects import Objects
 from labelog_server.problems import Problem, status_of
+from labelog_server.tokens import Token
 
 BUCKET = "labelog"  # S3 wants three letters or more
 router = APIRouter(prefix=f"/{BUCKET}", tags=["s3"])
@@ -31,16 +34,17 @@ SPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 Condition = Annotated[str | None, Header()]
 
 
-@router.get("", response_class=Response)
-@router.get("/", response_class=Response)
+@router.get("", response_class=Response, dependencies=[Reads])
+@router.get("/", response_class=Response, dependencies=[Reads])
 def list_objects(
-    shelf: Shelf, prefix: str = "", delimiter: str = "", start_after: Annotated[str, Query(alias="start-after")] = "",
-    token: Annotated[str, Query(alias="continuation-token")] = "",
+    shelf: Shelf, token: Sent, prefix: str = "", delimiter: str = "",
+    start_after: Annotated[str, Query(alias="start-after")] = "",
+    on_from: Annotated[str, Query(alias="continuation-token")] = "",
     most: Annotated[int, Query(alias="max-keys", ge=1, le=MOST_KEYS)] = MOST_KEYS,
 ) -> Response:  # fmt: skip
     """ListObjectsV2."""
-    after = max(token, start_after)
-    found = list(islice(_rolled(Objects(shelf), prefix, delimiter, after), most + 1))
+    after = max(on_from, start_after)
+    found = list(islice(_rolled(_seen(Objects(shelf), prefix, token), prefix, delimiter, after), most + 1))
     root = ElementTree.Element("ListBucketResult", xmlns=SPACE)
     facts = {"Name": BUCKET, "Prefix": prefix, "Delimiter": delimiter, "MaxKeys": most, "KeyCount": len(found[:most]),
              "IsTruncated": str(len(found) > most).lower()}  # fmt: skip
@@ -56,10 +60,15 @@ def list_objects(
     return Response(ElementTree.tostring(root, xml_declaration=True, encoding="UTF-8"), media_type=XML)
 
 
-def _rolled(objects: Objects, prefix: str, delimiter: str, after: str):  # type: ignore[no-untyped-def]
+def _seen(objects: Objects, prefix: str, token: Token | None) -> list[str]:
+    """The keys of what a token is good for, ascending."""
+    return sorted(key for key in objects.keys(prefix) if token is None or token.good_for(key.split("/")[0]))
+
+
+def _rolled(keys: Iterable[str], prefix: str, delimiter: str, after: str) -> Iterator[str]:
     """Keys after one, ascending; those that share what comes up to a delimiter as one, which ends in it."""
     last = ""
-    for key in sorted(objects.keys(prefix)):
+    for key in keys:
         cut = key.find(delimiter, len(prefix)) if delimiter else -1
         shown = key if cut < 0 else key[: cut + len(delimiter)]
         if shown > after and shown != last:
@@ -67,7 +76,7 @@ def _rolled(objects: Objects, prefix: str, delimiter: str, after: str):  # type:
             yield shown
 
 
-@router.get("/{key:path}", response_class=Response)
+@router.get("/{key:path}", response_class=Response, dependencies=[Reads])
 def get_object(request: Request, shelf: Shelf, key: str) -> Response:
     """GetObject, HeadObject."""
     try:
@@ -81,7 +90,7 @@ def get_object(request: Request, shelf: Shelf, key: str) -> Response:
     return held or answer(request, found.body, found.media_type, found.tag, headers)
 
 
-@router.put("/{key:path}", response_class=Response)
+@router.put("/{key:path}", response_class=Response, dependencies=[Annotates])
 async def put_object(request: Request, shelf: Shelf, author: Writer, key: str, if_match: Condition = None,
                      if_none_match: Condition = None) -> Response:  # fmt: skip
     """PutObject."""
@@ -93,7 +102,7 @@ async def put_object(request: Request, shelf: Shelf, author: Writer, key: str, i
     return Response(status_code=200, headers={"ETag": tag} if tag else None)
 
 
-@router.delete("/{key:path}", response_class=Response)
+@router.delete("/{key:path}", response_class=Response, dependencies=[Annotates])
 def delete_object(shelf: Shelf, author: Writer, key: str, if_match: Condition = None) -> Response:
     """DeleteObject."""
     try:
@@ -105,9 +114,9 @@ def delete_object(shelf: Shelf, author: Writer, key: str, if_match: Condition = 
     return Response(status_code=204)
 
 
-@router.post("", response_class=Response)
-@router.post("/", response_class=Response)
-async def delete_objects(request: Request, shelf: Shelf, author: Writer) -> Response:
+@router.post("", response_class=Response, dependencies=[Annotates])
+@router.post("/", response_class=Response, dependencies=[Annotates])
+async def delete_objects(request: Request, shelf: Shelf, author: Writer, token: Sent) -> Response:
     """DeleteObjects: each key is an edit of its own, and may fail alone."""
     if "delete" not in request.query_params:
         return failed(Problem(501, "of a bucket's POST requests only DeleteObjects is taken"))
@@ -118,13 +127,15 @@ async def delete_objects(request: Request, shelf: Shelf, author: Writer) -> Resp
     keys = [element.text or "" for element in asked.iter() if element.tag.split("}")[-1] == "Key"]
     if not 1 <= len(keys) <= MOST_KEYS:
         return failed(Problem(400, f"DeleteObjects takes 1 to {MOST_KEYS} keys, not {len(keys)}"))
-    return await run_in_threadpool(_delete_all, Objects(shelf), keys, author)
+    return await run_in_threadpool(_delete_all, Objects(shelf), keys, author, token)
 
 
-def _delete_all(objects: Objects, keys: list[str], author: str | None) -> Response:
+def _delete_all(objects: Objects, keys: list[str], author: str | None, token: Token | None) -> Response:
     root = ElementTree.Element("DeleteResult", xmlns=SPACE)
     for key in keys:
         try:
+            if token is not None and not token.good_for(key.split("/")[0]):
+                raise Problem(403, f"the token is not good for {key}")
             objects.delete(key, author, None)
             entry = ElementTree.SubElement(root, "Deleted")
         except (labelog.LabelogError, Problem) as error:

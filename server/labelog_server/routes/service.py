@@ -10,6 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import JSONResponse, RedirectResponse
 
 import labelog
+from labelog_server.access import Reads
 from labelog_server.asked import Shelf
 
 router = APIRouter(tags=["service"])
@@ -21,8 +22,8 @@ def index() -> RedirectResponse:
 
 
 @router.get("/healthz")
-def healthz(shelf: Shelf) -> Response:
-    """Whether the server lives, and which volumes can be written."""
+def healthz(request: Request, shelf: Shelf) -> Response:
+    """Whether the server lives, and, where no token is asked for, which volumes can be written."""
     states: dict[str, str] = {}
     for name in shelf.names():
         try:
@@ -34,10 +35,11 @@ def healthz(shelf: Shelf) -> Response:
         except labelog.LabelogError as error:
             states[name] = type(error).__name__
     fine = all(state in ("writable", "read only") for state in states.values())
-    return JSONResponse({"status": "ok" if fine else "failing", "volumes": states}, 200 if fine else 503)
+    told = {"volumes": states} if request.app.state.tokens is None else {}
+    return JSONResponse({"status": "ok" if fine else "failing", **told}, 200 if fine else 503)
 
 
-@router.get("/metrics", response_class=Response)
+@router.get("/metrics", response_class=Response, dependencies=[Reads])
 def metrics(request: Request, shelf: Shelf) -> Response:
     """Counts for Prometheus."""
     lines = [generate_latest(request.app.state.registry).decode()]

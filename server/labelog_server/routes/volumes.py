@@ -8,7 +8,8 @@ from fastapi import APIRouter, Query, Request, Response, status
 from pydantic import BaseModel, ConfigDict, Field
 
 import labelog
-from labelog_server.asked import Name, Served, Shelf, Writer
+from labelog_server.access import Administers, Reads, Sent, Writer
+from labelog_server.asked import Name, Served, Shelf
 from labelog_server.problems import Problem
 
 router = APIRouter(prefix="/api/v1", tags=["volumes"])
@@ -43,13 +44,14 @@ def metadata(name: str, volume: labelog.Volume) -> dict[str, Any]:
     }
 
 
-@router.get("/volumes")
-def list_volumes(shelf: Shelf) -> dict[str, Any]:
-    """All volumes, by name."""
-    return {"volumes": [metadata(name, volume) for name, volume in shelf]}
+@router.get("/volumes", dependencies=[Reads])
+def list_volumes(shelf: Shelf, token: Sent) -> dict[str, Any]:
+    """All volumes that the token is good for, by name."""
+    names = [name for name in shelf.names() if token is None or token.good_for(name)]
+    return {"volumes": [metadata(name, shelf[name]) for name in names]}
 
 
-@router.post("/volumes", status_code=status.HTTP_201_CREATED)
+@router.post("/volumes", status_code=status.HTTP_201_CREATED, dependencies=[Administers])
 def create_volume(new: NewVolume, shelf: Shelf, author: Writer, request: Request, response: Response) -> dict[str, Any]:
     """Make a volume of zeros in the folder that is served."""
     given = new.model_dump(exclude={"name", "classes"})
@@ -58,13 +60,13 @@ def create_volume(new: NewVolume, shelf: Shelf, author: Writer, request: Request
     return metadata(new.name, volume)
 
 
-@router.get("/volumes/{name}")
+@router.get("/volumes/{name}", dependencies=[Reads])
 def get_volume(name: Name, volume: Served) -> dict[str, Any]:
     """What a volume is."""
     return metadata(name, volume)
 
 
-@router.delete("/volumes/{name}", status_code=status.HTTP_204_NO_CONTENT)
+@router.delete("/volumes/{name}", status_code=status.HTTP_204_NO_CONTENT, dependencies=[Administers])
 def delete_volume(name: Name, shelf: Shelf, confirm: Annotated[str, Query(description="the name once more")]) -> None:
     """Remove a volume with its whole history. There is no way back."""
     if confirm != name:

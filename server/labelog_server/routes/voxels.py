@@ -13,8 +13,9 @@ import labelog
 from labelog.engine.snapshot import Revision
 from labelog.geometry import Box
 from labelog_server import wire
+from labelog_server.access import Annotates, Reads, Writer
 from labelog_server.answers import CHANGES, STAYS, answer, etag, matches, not_modified
-from labelog_server.asked import Key, Limits, Seen, Served, Writer
+from labelog_server.asked import Key, Limits, Seen, Served
 from labelog_server.problems import Problem, of_error
 from labelog_server.settings import Settings
 from labelog_server.wire import FORMATS, NPY, PNG, SHORT
@@ -33,7 +34,7 @@ BODIES: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("/volumes/{name}/slices/{axis}/{index}", responses=BODIES, response_class=Response)
+@router.get("/volumes/{name}/slices/{axis}/{index}", responses=BODIES, response_class=Response, dependencies=[Reads])
 def get_slice(request: Request, seen: Seen, limits: Limits, axis: Axis, index: int, box: Part = None,
               around: Around = 0, format: Format = None) -> Response:  # fmt: skip
     """A slice across an axis, or a part of it, with its neighbours if they are asked for."""
@@ -41,13 +42,13 @@ def get_slice(request: Request, seen: Seen, limits: Limits, axis: Axis, index: i
     return voxels(request, seen, whole, limits, format)
 
 
-@router.get("/volumes/{name}/voxels", responses=BODIES, response_class=Response)
+@router.get("/volumes/{name}/voxels", responses=BODIES, response_class=Response, dependencies=[Reads])
 def get_box(request: Request, seen: Seen, limits: Limits, box: Part = None, format: Format = None) -> Response:
     """A box."""
     return voxels(request, seen, wire.box_of(box, seen.shape), limits, format)
 
 
-@router.put("/volumes/{name}/slices/{axis}/{index}")
+@router.put("/volumes/{name}/slices/{axis}/{index}", dependencies=[Annotates])
 async def put_slice(request: Request, volume: Served, limits: Limits, author: Writer, axis: Axis, index: int,
                     box: Part = None, key: Key = None, message: str = "", session: str | None = None,
                     dtype: str = "uint64", if_match: Annotated[str | None, Header()] = None) -> Response:  # fmt: skip
@@ -57,7 +58,7 @@ async def put_slice(request: Request, volume: Served, limits: Limits, author: Wr
                       {"author": author, "message": message, "session": session, "key": key})  # fmt: skip
 
 
-@router.put("/volumes/{name}/voxels")
+@router.put("/volumes/{name}/voxels", dependencies=[Annotates])
 async def put_box(request: Request, volume: Served, limits: Limits, author: Writer, box: Part = None, key: Key = None,
                   message: str = "", session: str | None = None, dtype: str = "uint64",
                   if_match: Annotated[str | None, Header()] = None) -> Response:  # fmt: skip

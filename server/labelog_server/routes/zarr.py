@@ -7,8 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from labelog_server.access import Annotates, Reads, Writer
 from labelog_server.answers import PACKED, answer, not_modified
-from labelog_server.asked import Shelf, Writer
+from labelog_server.asked import Shelf
 from labelog_server.objects import Objects
 
 router = APIRouter(prefix="/zarr", tags=["zarr"])
@@ -16,7 +17,7 @@ router = APIRouter(prefix="/zarr", tags=["zarr"])
 Condition = Annotated[str | None, Header()]
 
 
-@router.get("/{key:path}", response_class=Response)
+@router.get("/{key:path}", response_class=Response, dependencies=[Reads])
 def get_object(request: Request, shelf: Shelf, key: str) -> Response:
     """A group's or an array's metadata, or a chunk."""
     found = Objects(shelf).get(key)
@@ -25,7 +26,7 @@ def get_object(request: Request, shelf: Shelf, key: str) -> Response:
     return held or answer(request, found.body, found.media_type, found.tag, headers)
 
 
-@router.put("/{key:path}", response_class=Response)
+@router.put("/{key:path}", response_class=Response, dependencies=[Annotates])
 async def put_object(request: Request, shelf: Shelf, author: Writer, key: str, if_match: Condition = None,
                      if_none_match: Condition = None) -> Response:  # fmt: skip
     """Write a chunk of `instance/s0`: an edit of the voxels that differ."""
@@ -34,7 +35,7 @@ async def put_object(request: Request, shelf: Shelf, author: Writer, key: str, i
     return Response(status_code=204, headers={"ETag": tag} if tag else None)
 
 
-@router.delete("/{key:path}", response_class=Response, status_code=204)
+@router.delete("/{key:path}", response_class=Response, status_code=204, dependencies=[Annotates])
 def delete_object(shelf: Shelf, author: Writer, key: str, if_match: Condition = None) -> Response:
     """Make all voxels of a chunk of `instance/s0` 0."""
     Objects(shelf).delete(key, author, if_match)

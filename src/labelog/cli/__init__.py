@@ -19,7 +19,7 @@ from types import FrameType
 from typing import NoReturn
 
 from labelog import __version__
-from labelog.cli import care, classes, correct, files, layers, look, serve, shape, split, table
+from labelog.cli import care, classes, correct, files, layers, look, serve, shape, split, table, token
 from labelog.errors import LabelogError
 
 FINE, PROBLEM, USAGE, INTERRUPTED, PIPE = 0, 1, 2, 130, 141
@@ -148,4 +148,5 @@ def _parser() -> argparse.ArgumentParser:
     files.add_out(commands)
     care.add(commands)
     serve.add(commands)
+    token.add(commands)
     return parser

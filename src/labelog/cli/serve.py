@@ -8,45 +8,52 @@ import sys
 from pathlib import Path
 
 from labelog.cli.arguments import Commands, add_command, natural
-from labelog.errors import Unsupported
+from labelog.errors import Invalid, Unsupported
 
 
 def add(commands: Commands) -> None:
     serve = add_command(
         commands, "serve", run_serve, "let programs read and edit volumes over HTTP",
         "Any number of clients at once; other processes may edit the same volumes\n"
-        "meanwhile. All routes are described at /docs and in docs/http.md. Only programs on\n"
-        "this machine reach it: who can, may do everything. Ctrl-C ends it, once running\n"
-        "requests are answered.",
+        "meanwhile. All routes are described at /docs and in docs/http.md. Without --tokens\n"
+        "only programs on this machine reach it, and may do everything; with it, every\n"
+        "request needs a token (labelog token). It speaks plain HTTP: towards a network, put\n"
+        "a proxy with TLS before it. Ctrl-C ends it, once running requests are answered.",
         "  labelog serve cells.labelog\n"
-        "  labelog serve volumes/ --port 8080 --author lab",
+        "  labelog serve volumes/ --port 8080 --author lab\n"
+        "  labelog serve volumes/ --tokens tokens.json --host 0.0.0.0 --host-name lab.example",
     )  # fmt: skip
     serve.add_argument("paths", metavar="PATH", nargs="+", type=Path, help="a volume, or a folder of volumes")
-    serve.add_argument("--host", metavar="ADDRESS", default="127.0.0.1", type=loopback,
-                       help="where to listen: 127.0.0.1 or ::1")  # fmt: skip
+    serve.add_argument("--host", metavar="ADDRESS", default="127.0.0.1", type=address,
+                       help="where to listen: 127.0.0.1, or with --tokens any address of this machine")  # fmt: skip
     serve.add_argument("--port", metavar="N", default=8000, type=natural, help="by default 8000; 0 is any that is free")
     serve.add_argument("--author", metavar="NAME", help="who edits are by that are sent without a name")
+    serve.add_argument("--tokens", metavar="FILE", type=Path, help="ask every request for a token of this file")
+    serve.add_argument("--host-name", metavar="NAME", action="append", default=[],
+                       help="a name, beside localhost, that the server answers to; repeatable")  # fmt: skip
     serve.add_argument("--origin", metavar="URL", action="append", default=[],
                        help="pages of this origin, such as http://localhost:3000, may use it; repeatable")  # fmt: skip
 
 
-def loopback(text: str) -> str:
-    """An address that only this machine reaches."""
+def address(text: str) -> str:
+    """An address to listen on."""
     try:
-        address = ipaddress.ip_address("127.0.0.1" if text == "localhost" else text)
+        return str(ipaddress.ip_address("127.0.0.1" if text == "localhost" else text))
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no address such as 127.0.0.1") from None
-    if not address.is_loopback:
-        raise argparse.ArgumentTypeError(f"{text} is reached by others, and there is no way yet to tell who may do "
-                                         "what; a tunnel, such as ssh -L, reaches 127.0.0.1")  # fmt: skip
-    return str(address)
 
 
 def run_serve(arguments: argparse.Namespace) -> None:
     try:
         from labelog_server.serve import serve
         from labelog_server.settings import Settings
+        from labelog_server.tokens import Tokens
     except ImportError as error:
         raise Unsupported(f"serving needs the extra 'server': pip install 'labelog[server]' ({error})") from error
-    settings = Settings(tuple(arguments.paths), author=arguments.author, origins=tuple(arguments.origin))
+    if arguments.tokens is not None and not Tokens(arguments.tokens).all():
+        raise Invalid(f"{arguments.tokens} has no token; labelog token add --tokens {arguments.tokens} makes one")
+    if arguments.tokens is None and not ipaddress.ip_address(arguments.host).is_loopback:
+        raise Invalid(f"{arguments.host} is reached by others: say who may do what, with --tokens")
+    hosts = (*Settings.hosts, *arguments.host_name)
+    settings = Settings(tuple(arguments.paths), arguments.author, arguments.tokens, hosts, tuple(arguments.origin))
     serve(settings, arguments.host, arguments.port, sys.stdout)

@@ -1,0 +1,67 @@
+"""What a route asks of whoever sends a request: a role, and whose edits they are.
+
+Without a file of tokens everybody who reaches the server, on this machine only, may do everything, and says who they
+are. With one, a token says both: as `Authorization: Bearer ...`, or in the cookie that `POST /session` gives to a
+browser.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import Depends, Header, Request
+
+from labelog_server.problems import Problem
+from labelog_server.settings import Settings
+from labelog_server.tokens import Role, Token
+
+COOKIE = "labelog_token"
+
+Author = Annotated[str | None, Header(alias="Labelog-Author", description="who does it, such as vendor-b/ana")]
+
+
+def presented(request: Request) -> Token | None:
+    """The token of a request; None where none is asked for. Raises Problem 401."""
+    tokens = request.app.state.tokens
+    if tokens is None:
+        return None
+    scheme, _, text = request.headers.get("authorization", "").partition(" ")
+    text = text.strip() if scheme.lower() == "bearer" else request.cookies.get(COOKIE, "")
+    found: Token | None = tokens.find(text)
+    if found is None:
+        what = "the token is not, or no longer, good" if text else "this server asks for a token"
+        raise Problem(401, f"{what}; send it as Authorization: Bearer ...", headers={"WWW-Authenticate": "Bearer"})
+    return found
+
+
+def may(role: Role) -> Callable[..., None]:
+    """A dependency: whoever sends the request has this role in the volume that it is about."""
+
+    def check(request: Request, token: Annotated[Token | None, Depends(presented)]) -> None:
+        volume = request.path_params.get("name") or request.path_params.get("key", "").split("/")[0] or None
+        if token is not None and not (token.level >= role and token.good_for(volume)):
+            where = "" if volume is None else f" in {volume}"
+            has = f"{token.role} in {', '.join(token.volumes)}"
+            raise Problem(403, f"this takes the role {role.name.lower()}{where}; the token of {token.name} has {has}")
+
+    check.role = role  # type: ignore[attr-defined]
+    return check
+
+
+Reads, Annotates, Reviews, Administers = (Depends(may(role)) for role in Role)
+
+
+def writer(request: Request, token: Annotated[Token | None, Depends(presented)], author: Author = None) -> str | None:
+    """Whose an edit is: the token's, or of somebody below that name; without tokens as the request says, else as the
+    server was told, else the operating system's user."""
+    settings: Settings = request.app.state.settings
+    if token is None:
+        return author or settings.author
+    if author is not None and author != token.name and not author.startswith(token.name + "/"):
+        raise Problem(403, f"edits with this token are by {token.name}, or by {token.name}/..., not by {author}")
+    return author or token.name
+
+
+Sent = Annotated[Token | None, Depends(presented)]
+Writer = Annotated[str | None, Depends(writer)]

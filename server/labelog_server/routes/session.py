@@ -1,0 +1,48 @@
+"""Logging in from a browser: a token becomes a cookie that no script can read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict
+
+from labelog_server.access import COOKIE, Sent
+from labelog_server.problems import Problem
+
+router = APIRouter(tags=["session"])
+
+MONTH = 30 * 24 * 3600
+
+
+class Login(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    token: str
+
+
+@router.post("/session")
+def log_in(login: Login, request: Request, response: Response) -> dict[str, Any]:
+    """Take a token, and give it back as a cookie: HttpOnly, and not sent along from other sites."""
+    tokens = request.app.state.tokens
+    if tokens is None:
+        raise Problem(409, "this server asks for no token")
+    found = tokens.find(login.token)
+    if found is None:
+        raise Problem(401, "the token is not, or no longer, good", headers={"WWW-Authenticate": "Bearer"})
+    response.set_cookie(COOKIE, login.token, max_age=MONTH, httponly=True, samesite="strict",
+                        secure=request.url.scheme == "https")  # fmt: skip
+    return {"name": found.name, "role": found.role, "volumes": list(found.volumes), "expires": found.expires}
+
+
+@router.get("/session")
+def who(token: Sent) -> dict[str, Any]:
+    """Who the request is from."""
+    if token is None:
+        return {"name": None, "role": "admin", "volumes": ["*"], "expires": None}
+    return {"name": token.name, "role": token.role, "volumes": list(token.volumes), "expires": token.expires}
+
+
+@router.delete("/session", status_code=204)
+def log_out(response: Response) -> None:
+    """Forget the cookie."""
+    response.delete_cookie(COOKIE, httponly=True, samesite="strict")

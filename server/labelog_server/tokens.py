@@ -1,0 +1,162 @@
+"""Who may do what: tokens in a file, of which only hashes are kept.
+
+A token is `labelog_{id}_{secret}`, the secret 32 random bytes: so many that a plain hash of it cannot be guessed back.
+Whoever has one acts under its name, in some volumes or all, as far as its role goes.
+"""
+
+from __future__ import annotations
+
+import enum
+import hmac
+import json
+import os
+import re
+import secrets
+import threading
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+
+from labelog.engine.commit import draft
+from labelog.errors import Corrupt, Exists, Invalid, NotFound
+from labelog.storage.disk import write_file
+
+
+class Role(enum.IntEnum):
+    """What somebody may do; each may also do what those before it may."""
+
+    READ = 1  # everything that changes nothing
+    ANNOTATE = 2  # edit, and take back one's own edits
+    REVIEW = 3  # take out anybody's
+    ADMIN = 4  # make and delete volumes
+
+
+NAMES = {role.name.lower(): role for role in Role}
+ALL = ("*",)
+FORMAT = re.compile(r"labelog_([0-9a-f]{8})_([A-Za-z0-9_-]{43})")
+
+
+@dataclass(frozen=True)
+class Token:
+    """What is known of a token.
+
+    Attributes
+    ----------
+    id : 8 hex digits.
+    name : the author of what is done with it, such as `vendor-b/ana`.
+    hash : SHA-256 of the whole token, in hex.
+    role : read, annotate, review or admin.
+    volumes : the names of those that it is good for; `*` is all.
+    made, expires : ISO 8601, UTC; `expires` is None if it never does.
+    """
+
+    id: str
+    name: str
+    hash: str
+    role: str
+    volumes: tuple[str, ...]
+    made: str
+    expires: str | None
+
+    @property
+    def level(self) -> Role:
+        return NAMES[self.role]
+
+    def expired(self, now: datetime) -> bool:
+        return self.expires is not None and datetime.fromisoformat(self.expires) <= now
+
+    def good_for(self, volume: str | None) -> bool:
+        """Whether it says anything of a volume; of no one in particular, always."""
+        return volume is None or self.volumes == ALL or volume in self.volumes
+
+
+class Tokens:
+    """The tokens of a file; read again when the file has changed. Safe for several threads."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._seen: tuple[int, int, int] | None = None
+        self._known: dict[str, Token] = {}
+
+    def all(self) -> list[Token]:
+        """All of them, oldest first; none if there is no file. Raises Corrupt."""
+        with self._lock:
+            self._refresh()
+            return list(self._known.values())
+
+    def find(self, text: str) -> Token | None:
+        """The token that a text is, if it is one that holds today."""
+        match = FORMAT.fullmatch(text)
+        with self._lock:
+            self._refresh()
+            known = self._known.get(match[1]) if match else None
+        good = hmac.compare_digest(_hash(text), known.hash if known else "0" * 64)
+        return known if known and good and not known.expired(datetime.now(UTC)) else None
+
+    def add(self, name: str, role: str, volumes: Iterable[str] = ALL, days: float | None = None) -> str:
+        """Make a token; its text, which is nowhere to be had again. Raises Invalid."""
+        draft(name, None, "", None)  # an author's name
+        if role not in NAMES:
+            raise Invalid(f"a role is one of {', '.join(NAMES)}, not {role!r}")
+        if days is not None and not 0 < days < 36_500:
+            raise Invalid(f"a token holds for some days, not {days}")
+        number, now = secrets.token_hex(4), datetime.now(UTC)
+        text = f"labelog_{number}_{secrets.token_urlsafe(32)}"
+        expires = None if days is None else (now + timedelta(days=days)).isoformat(timespec="seconds")
+        made = Token(number, name, _hash(text), role, tuple(volumes) or ALL, now.isoformat(timespec="seconds"), expires)
+        with self._lock:
+            self._refresh()
+            if number in self._known:
+                raise Exists(f"there is a token {number} already; try again")
+            self._write({**self._known, number: made})
+        return text
+
+    def revoke(self, number: str) -> Token:
+        """Let a token be good for nothing from now on. Raises NotFound."""
+        with self._lock:
+            self._refresh()
+            if number not in self._known:
+                raise NotFound(f"there is no token {number!r} in {self.path}")
+            gone = self._known[number]
+            self._write({known: token for known, token in self._known.items() if known != number})
+        return gone
+
+    def _refresh(self) -> None:
+        try:
+            found = os.stat(self.path)
+            state = found.st_mtime_ns, found.st_size, found.st_ino
+            if state == self._seen:
+                return
+            entries = json.loads(self.path.read_text())["tokens"]
+            tokens = [replace(token, volumes=tuple(token.volumes)) for token in (Token(**entry) for entry in entries)]
+            if any(token.role not in NAMES for token in tokens):
+                raise ValueError("a role that is none")
+        except FileNotFoundError:
+            self._seen, self._known = None, {}
+            return
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise Corrupt(f"{self.path} is no file of tokens: {error}", path=str(self.path)) from None
+        self._seen, self._known = state, {token.id: token for token in tokens}
+
+    def _write(self, tokens: dict[str, Token]) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        before = os.umask(0o077)
+        try:
+            text = json.dumps({"tokens": [asdict(token) for token in tokens.values()]}, indent=1)
+            write_file(self.path, text.encode() + b"\n")
+        finally:
+            os.umask(before)
+        self._seen, self._known = None, tokens
+
+
+def _hash(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
+
+
+def default_path() -> Path:
+    """Where tokens are kept unless another file is named."""
+    home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(home) / "labelog" / "tokens.json"

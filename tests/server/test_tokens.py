@@ -1,0 +1,175 @@
+"""Who may do what: roles, names, expiry, logging in; every route asks for a role."""
+
+from __future__ import annotations
+
+import json
+import stat
+import subprocess
+import sys
+from importlib import import_module
+from pkgutil import iter_modules
+
+import httpx
+import pytest
+import tensorstore as ts
+
+import labelog
+from labelog_server import routes
+from labelog_server.tokens import Tokens
+
+from .conftest import labels, make_cells, serving
+
+EDIT = {"operations": [{"op": "box", "label": "9", "box": [[0, 0, 0], [1, 1, 1]]}]}
+OPEN = {"/session", "/healthz", "/"}  # they ask for nothing, or for the token itself
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory):
+    """A server that asks for tokens, and one of each role."""
+    folder = tmp_path_factory.mktemp("served")
+    make_cells(folder)
+    labelog.create(folder / "other.labelog", (2, 3, 4)).close()
+    path = tmp_path_factory.mktemp("secrets") / "tokens.json"
+    tokens = Tokens(path)
+    texts = {role: tokens.add(f"{role}-er", role) for role in ("read", "annotate", "review", "admin")}
+    texts["cells only"] = tokens.add("vendor-b", "annotate", ["cells"])
+    with serving(folder, "--tokens", str(path), "--host-name", "lab.example") as server:
+        server.tokens, server.texts = tokens, texts
+        yield server
+
+
+def as_(server, role):
+    return server.client(headers={"Authorization": f"Bearer {server.texts[role]}"})
+
+
+def test_without_a_token_nothing(guarded):
+    with guarded.client() as client:
+        for path in ("/volumes", "/volumes/cells", "/volumes/cells/slices/z/1", "/volumes/cells/events", "/events"):
+            answer = client.get(path)
+            assert answer.status_code == 401 and answer.headers["www-authenticate"] == "Bearer"
+        assert client.post("/volumes/cells/edits", json=EDIT).status_code == 401
+        for path in ("/zarr/cells/instance/zarr.json", "/labelog", "/labelog/cells/instance/zarr.json", "/metrics"):
+            assert client.get(guarded.address + path).status_code == 401
+        health = client.get(guarded.address + "/healthz")
+        assert health.status_code == 200 and "volumes" not in health.json()
+        for text in (
+            "x",
+            guarded.texts["admin"][:-1] + "A",
+            guarded.texts["admin"] + "A",
+            "labelog_00000000_" + "A" * 43,
+        ):
+            assert client.get("/volumes", headers={"Authorization": f"Bearer {text}"}).status_code == 401
+
+
+def test_roles(guarded):
+    asked = [
+        ("read", "GET", "/volumes/cells/slices/z/1", None),
+        ("read", "GET", "/volumes/cells/history", None),
+        ("annotate", "POST", "/volumes/cells/edits", EDIT),
+        ("annotate", "POST", "/volumes/cells/undo", {}),
+        ("review", "POST", "/volumes/cells/revert", {"author": "nobody"}),
+        ("admin", "POST", "/volumes", {"name": "new", "shape": [1, 1, 1]}),
+        ("admin", "DELETE", "/volumes/new", None),
+    ]
+    order = ["read", "annotate", "review", "admin"]
+    for needed, method, path, body in asked:
+        for role in order:
+            with as_(guarded, role) as client:
+                status = client.request(method, path, json=body).status_code
+            assert (status == 403) == (order.index(role) < order.index(needed)), (role, method, path, status)
+
+
+def test_every_route_declares_a_role():
+    found = 0
+    for module in iter_modules(routes.__path__):
+        for route in import_module(f"labelog_server.routes.{module.name}").router.routes:
+            roles = [call.role for each in route.dependant.dependencies if hasattr(call := each.call, "role")]
+            assert len(roles) == (0 if route.path in OPEN else 1), route.path
+            found += len(roles)
+    assert found > 25
+
+
+def test_edits_are_by_the_tokens_name(guarded):
+    with as_(guarded, "cells only") as client:
+        assert client.post("/volumes/cells/edits", json=EDIT).status_code == 200
+        below = client.post("/volumes/cells/edits", json=EDIT, headers={"Labelog-Author": "vendor-b/ana"})
+        assert below.status_code == 200
+        for author in ("ana", "vendor-bb", "vendor-a/ana"):
+            refused = client.post("/volumes/cells/edits", json=EDIT, headers={"Labelog-Author": author})
+            assert refused.status_code == 403
+        commits = client.get("/volumes/cells/history?limit=2").json()["commits"]
+    assert [commit["author"] for commit in commits] == ["vendor-b/ana", "vendor-b"]
+
+
+def test_a_token_for_one_volume(guarded):
+    with as_(guarded, "cells only") as client:
+        assert [volume["name"] for volume in client.get("/volumes").json()["volumes"]] == ["cells"]
+        assert client.get("/volumes/other").status_code == 403
+        assert client.get(guarded.address + "/zarr/other/instance/zarr.json").status_code == 403
+        listed = client.get(guarded.address + "/labelog").text
+        assert "cells/instance" in listed and "other" not in listed
+        gone = b"<Delete><Object><Key>other/instance/s0/c/0/0/0</Key></Object></Delete>"
+        answer = client.post(guarded.address + "/labelog?delete", content=gone, headers={"Content-Type": "text/xml"})
+        assert "<Error>" in answer.text and "not good for" in answer.text
+
+
+def test_programs_send_tokens_too(guarded):
+    headers = [f"Authorization: Bearer {guarded.texts['read']}"]
+    store = {"driver": "http", "base_url": guarded.address, "path": "/zarr/cells/semantic/s0/", "headers": headers}
+    assert ts.open({"driver": "zarr3", "kvstore": store}, read=True).result().read().result().shape == labels().shape
+
+
+def test_revoked_and_expired(guarded):
+    text, short = guarded.tokens.add("guest", "read"), guarded.tokens.add("brief", "read", days=1e-9)
+    with guarded.client() as client:
+        assert client.get("/volumes", headers={"Authorization": f"bearer {text}"}).status_code == 200
+        assert client.get("/volumes", headers={"Authorization": f"Bearer {short}"}).status_code == 401
+        guarded.tokens.revoke(text.split("_")[1])
+        assert client.get("/volumes", headers={"Authorization": f"Bearer {text}"}).status_code == 401
+
+
+def test_a_browser_logs_in(guarded):
+    with httpx.Client(base_url=guarded.address) as browser:
+        assert browser.post("/session", json={"token": "labelog_no"}).status_code == 401
+        answer = browser.post("/session", json={"token": guarded.texts["annotate"]})
+        assert (answer.json()["name"], answer.json()["role"]) == ("annotate-er", "annotate")
+        cookie = answer.headers["set-cookie"].lower()
+        assert "httponly" in cookie and "samesite=strict" in cookie
+        assert browser.get("/session").json()["name"] == "annotate-er"
+        assert browser.post("/api/v1/volumes/cells/edits", json=EDIT).status_code == 200
+        forged = browser.post("/api/v1/volumes/cells/edits", json=EDIT, headers={"Origin": "https://evil.example"})
+        assert forged.status_code == 403
+        browser.delete("/session")
+        assert browser.get("/session").status_code == 401
+
+
+def test_only_hashes_are_kept(guarded):
+    path = guarded.tokens.path
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    kept = path.read_text()
+    assert not any(text.split("_", 2)[2] in kept for text in guarded.texts.values())
+    assert {entry["role"] for entry in json.loads(kept)["tokens"]} == {"read", "annotate", "review", "admin"}
+
+
+def test_on_the_command_line(tmp_path):
+    def run(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "labelog.cli", *arguments], capture_output=True, text=True, check=False
+        )
+
+    path = ["--tokens", str(tmp_path / "t.json")]
+    labelog.create(tmp_path / "v.labelog", (1, 2, 3)).close()
+    refused = run("serve", str(tmp_path), *path)
+    assert refused.returncode == 1 and "has no token" in refused.stderr
+    outside = run("serve", str(tmp_path), "--host", "0.0.0.0")
+    assert outside.returncode == 1 and "--tokens" in outside.stderr
+    text = run("token", "add", "vendor-b/ana", "--volume", "v", "--days", "30", *path).stdout.strip()
+    assert Tokens(tmp_path / "t.json").find(text).name == "vendor-b/ana"
+    (entry,) = json.loads(run("token", "list", "--json", *path).stdout)
+    assert (entry["role"], entry["volumes"]) == ("annotate", ["v"]) and "hash" not in entry
+    assert entry["id"] in run("token", "list", *path).stdout
+    assert run("token", "revoke", entry["id"], *path).returncode == 0
+    assert run("token", "revoke", entry["id"], *path).returncode == 1
+    (tmp_path / "t.json").write_text("{}")
+    assert "no file of tokens" in run("token", "list", *path).stderr
+    assert run("token", "add", "a//b", *path).returncode == 1
