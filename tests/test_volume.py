@@ -378,6 +378,7 @@ def test_expect_refuses_what_changed_near_by(tmp_path):
                 edit[0, 0, 0] = 2
             if not fine:
                 assert (caught.value.box, caught.value.voxels) == (labelog.Box((1, 7, 7), (2, 8, 8)), 1)
+                assert "1 of the voxels to be as they were" in str(caught.value)
         with pytest.raises(labelog.Invalid, match="seen"), volume.edit("bo") as edit:
             edit.expect(((0, 0, 0), (1, 1, 1)))
         assert volume.revision == 2

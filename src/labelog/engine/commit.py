@@ -161,13 +161,13 @@ def keeping_fragments(delta: Delta, table: Table) -> Spans:
     return Spans(new.start, new.stop, np.where(same, old.value, new.value))
 
 
-def refuse_unseen(batch: Batch, patches: Patches, seen: int) -> None:
+def refuse_unseen(batch: Batch, patches: Patches, seen: int, what: str) -> None:
     """Raise Conflict if any voxel of the patches got another label after revision `seen`."""
     collisions = {chunk: spans.intersect(patch, batch.since(chunk, seen)) for chunk, patch in patches.items()}
     voxels, box = measure(batch.store, collisions)
     if box is not None:
         raise Conflict(
-            f"{voxels} of the voxels in question were changed after revision {seen}, within {box}",
+            f"{voxels} of the voxels {what} were changed after revision {seen}, within {box}",
             box=box, voxels=voxels, revision=batch.turn.newest,
         )  # fmt: skip
 

@@ -417,8 +417,8 @@ class Edit(Shaping):
             if not (patches or facts):
                 return Outcome(None, 0, 0)
             if self._seen is not None:
-                refuse_unseen(batch, patches, self._seen)
-                refuse_unseen(batch, self._expected, self._seen)
+                refuse_unseen(batch, patches, self._seen, "to be written")
+                refuse_unseen(batch, self._expected, self._seen, "to be as they were")
             return batch.write(Kind.EDIT, draft, patches, facts)
 
         outcome = self._volume.committer.commit(draft, job)
