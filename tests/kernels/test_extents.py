@@ -1,28 +1,33 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import boxes, patches
 
 import oracles
+from labelog.errors import Corrupt
 from labelog.kernels import spans
-from labelog.kernels.extents import exchanged, extents
+from labelog.kernels.extents import Extents, changed, counted, decode, encode, entered, look_up
 from labelog.kernels.runs import Runs
 
 
-def found(runs):
-    """Label -> voxels and bounds, of those that have any; an entry of the palette without voxels has no bounds."""
-    voxels, bounds = extents(runs, np.ones(len(runs.palette), np.uint8))
-    assert (voxels.dtype, bounds.dtype, bounds.shape) == (np.uint64, np.uint32, (len(runs.palette), 6))
-    assert not bounds[voxels == 0].any()
-    rows = zip(runs.palette.tolist(), voxels.tolist(), bounds.tolist(), strict=True)
-    return {label: (count, *box) for label, count, box in rows if count}
+def told(extents):
+    """Label -> voxels and bounds."""
+    assert (extents.labels.dtype, extents.voxels.dtype, extents.bounds.dtype) == (np.uint64, np.uint64, np.uint32)
+    assert extents.bounds.shape == (len(extents), 6) and (np.diff(extents.labels.astype(object)) > 0).all()
+    rows = zip(extents.labels.tolist(), extents.voxels.tolist(), extents.bounds.tolist(), strict=True)
+    return {label: (count, *box) for label, count, box in rows}
+
+
+def expected(array):
+    return {label: found for label, found in oracles.extents(array).items() if label}
 
 
 @given(boxes())
 def test_each_label_is_counted_where_it_is(array):
-    assert found(Runs.from_dense(array)) == oracles.extents(array)
+    assert told(counted(Runs.from_dense(array))) == expected(array)
 
 
 @given(st.data())
@@ -31,40 +36,97 @@ def test_after_a_patch_palettes_may_hold_labels_that_are_gone(data):
     runs = Runs.from_dense(array)
     for _ in range(3):
         runs = spans.apply(runs, data.draw(patches(array.shape)))
-    assert found(runs) == oracles.extents(runs.dense())
+    assert told(counted(runs)) == expected(runs.dense())
 
 
 def test_a_whole_chunk_of_one_label():
-    voxels, bounds = extents(Runs.full((16, 256, 256), 7), np.ones(1, np.uint8))
-    assert (voxels.tolist(), bounds.tolist()) == ([2**20], [[0, 0, 0, 16, 256, 256]])
-
-
-@given(boxes(), st.data())
-def test_only_what_is_chosen_is_counted(array, data):
-    runs = Runs.from_dense(array)
-    chosen = np.array([data.draw(st.booleans()) for _ in runs.palette], np.uint8)
-    voxels, bounds = extents(runs, chosen)
-    whole, around = extents(runs, np.ones(len(chosen), np.uint8))
-    assert (voxels == whole * chosen).all() and (bounds == around * chosen[:, None]).all()
+    assert told(counted(Runs.full((16, 256, 256), 7))) == {7: (2**20, 0, 0, 0, 16, 256, 256)}
 
 
 @given(st.data())
-def test_what_a_delta_takes_and_gives(data):
-    """Gained and lost voxels of each label are counted; their bounds hold them, and are exact if rows do."""
+def test_what_a_delta_changes(data):
+    """Of each label that lost or gained voxels what is there after; of one that is gone, nothing."""
     array = data.draw(boxes())
     runs = Runs.from_dense(array)
     delta = spans.diff(runs, data.draw(patches(array.shape)))
-    after = spans.apply(runs, delta.new).dense()
-    expected = set(np.union1d(array[array != after], after[array != after]).tolist()) - {0}
-    told = exchanged(delta, array.shape)
-    assert set(told) == expected
-    for label, (gained, more, lost, less) in told.items():
-        for count, box, mask in ((gained, more, (after == label) & (array != label)),
-                                 (lost, less, (array == label) & (after != label))):  # fmt: skip
-            assert count == mask.sum()
-            if count:
-                inside = np.zeros(array.shape, bool)
-                inside[tuple(slice(a, b) for a, b in zip(box[:3], box[3:], strict=True))] = True
-                assert not (mask & ~inside).any()
-                starts = [int(found.min()) for found in np.nonzero(mask)]
-                assert list(box[:2]) == starts[:2] and all(a <= b for a, b in zip(box[:3], starts, strict=True))
+    after = spans.apply(runs, delta.new)
+    dense = after.dense()
+    touched = set(np.union1d(array[array != dense], dense[array != dense]).tolist()) - {0}
+    there = expected(dense)
+    assert told(changed(delta, after)) == {label: there.get(label, (0,) * 7) for label in touched}
+
+
+@given(st.data())
+def test_labels_that_enter(data):
+    """Those written that the chunk's palette did not have: all that were not there, and none that were."""
+    array = data.draw(boxes())
+    runs = Runs.from_dense(array)
+    delta = spans.diff(runs, data.draw(patches(array.shape)))
+    assert entered(delta, runs) == sorted({*delta.new.value.tolist()} - {0, *array.ravel().tolist()})
+
+
+numbers = st.integers(0, 2**64 - 1) | st.sampled_from([255, 256, 2**16 - 1, 2**16, 2**32 - 1, 2**32, 2**63])
+
+
+@given(st.data())
+def test_bytes_give_back_what_they_were_made_of(data):
+    labels = sorted(data.draw(st.sets(numbers.filter(bool), max_size=20)))
+    shape = data.draw(st.sampled_from([(1, 1, 1), (16, 256, 256), (1, 2, 70_000), (256, 257, 3)]))
+    voxels, bounds = [], []
+    for _ in labels:
+        low = [data.draw(st.integers(0, n - 1)) for n in shape]
+        high = [data.draw(st.integers(a + 1, n)) for a, n in zip(low, shape, strict=True)]
+        most = int(np.prod([b - a for a, b in zip(low, high, strict=True)]))
+        voxels.append(data.draw(st.integers(0, most)))
+        bounds.append([*low, *high] if voxels[-1] else [0] * 6)
+    extents = Extents(np.array(labels, np.uint64), np.array(voxels, np.uint64),
+                      np.array(bounds, np.uint32).reshape(-1, 6))  # fmt: skip
+    coded = encode(extents)
+    assert decode(coded, shape) == extents
+    for label, count, box in zip(labels, voxels, bounds, strict=True):
+        assert look_up(coded, label) == (count, tuple(box))
+    for label in {1, 2, 2**64 - 1} - set(labels):
+        assert look_up(coded, label) is None
+
+
+def test_the_bytes_of_an_example():
+    """Widths of 2, 1 and 1 bytes; two labels, the first of which is gone."""
+    extents = Extents(np.array([7, 300], np.uint64), np.array([0, 6], np.uint64),
+                      np.array([[0] * 6, [1, 2, 3, 2, 4, 6]], np.uint32))  # fmt: skip
+    assert encode(extents).hex(" ") == "01 07 00 2c 01 00 06 00 00 00 00 00 00 01 02 03 01 03 05"
+    assert encode(extents[:0]) == b"" and decode(b"", (1, 1, 1)) == extents[:0]
+
+
+@pytest.mark.parametrize(
+    ("coded", "what"),
+    [
+        ("01", "no counts"),
+        ("01 07", "no counts"),
+        ("03 07 00 2c 01 00 06 00 00 00 00 00 00 01 02 03 01 03 05", "no counts"),
+        ("c1 07 00 2c 01 00 06 00 00 00 00 00 00 01 02 03 01 03 05", "no counts"),
+        ("00 07 07 01 01 01 02 03 01 02 03 01 02 03 01 02 03", "label 7 is damaged"),
+        ("00 00 01 01 02 03 01 02 03", "label 0 is damaged"),
+        ("00 07 01 01 02 03 01 02 09", "label 7 is damaged"),
+        ("00 07 01 01 02 03 00 02 03", "label 7 is damaged"),
+        ("00 07 02 01 02 03 01 02 03", "label 7 is damaged"),
+        ("00 07 00 00 00 00 00 00 01", "label 7 is damaged"),
+    ],
+)
+def test_other_bytes_are_corrupt(coded, what):
+    with pytest.raises(Corrupt, match=what):
+        decode(bytes.fromhex(coded), (4, 8, 9))
+
+
+@given(st.binary(max_size=60), numbers)
+def test_any_bytes_are_extents_or_corrupt(data, label):
+    try:
+        extents = decode(data, (16, 256, 256))
+    except Corrupt:
+        extents = None
+    try:
+        found = look_up(data, label)
+    except Corrupt:
+        assert extents is None
+        return
+    if extents is not None:
+        assert found == ({k: (v[0], v[1:]) for k, v in told(extents).items()}.get(label))

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import chain as joined
 
-from labelog.engine.check_table import check_facts, check_numbers, occupancy_by_chunk
-from labelog.engine.occupancy import counted, recounted
+from labelog.engine.check_table import check_facts, haunted
 from labelog.engine.store import Store
 from labelog.errors import LabelogError
 from labelog.kernels import spans
-from labelog.storage.facts import Occupied
+from labelog.kernels.extents import changed, counted, encode
+from labelog.storage.facts import Pieces, pieces
 from labelog.storage.journal import link
 from labelog.storage.meta import Meta
 from labelog.storage.sqlite import Reader
@@ -59,25 +59,18 @@ def check(store: Store, progress: Callable[[int, int], None] | None = None) -> R
     with report.noting("head"):
         _check_head(store, report)
     with report.noting("journal"):
+        with store.journal.reading() as journal:
+            noted = haunted(journal)
         chunks = _check_journal(store, report, upto)
         for path in store.base.stray():
             report.problems.append(f"{path} does not belong to the volume")
-        with store.journal.reading() as journal:
-            by_chunk = occupancy_by_chunk(journal, upto)
-            ahead = next(by_chunk, None)
-            for done, chunk in enumerate(chunks):
-                while ahead is not None and ahead[0] < chunk:
-                    report.problems.append(f"labels are counted in chunk {ahead[0]}, which was never written")
-                    ahead = next(by_chunk, None)
-                entries = {}
-                if ahead is not None and ahead[0] == chunk:
-                    entries, ahead = ahead[1], next(by_chunk, None)
-                with report.noting(f"chunk {store.grid.index(chunk)}"):
-                    _check_chunk(store, report, chunk, upto, entries)
-                if progress:
-                    progress(done + 1, len(chunks))
-            for number, _ in joined([ahead] if ahead else [], by_chunk):
-                report.problems.append(f"labels are counted in chunk {number}, which was never written")
+        for done, chunk in enumerate(chunks):
+            with report.noting(f"chunk {store.grid.index(chunk)}"):
+                _check_chunk(store, report, chunk, upto, noted.pop(chunk, set()))
+            if progress:
+                progress(done + 1, len(chunks))
+        for chunk in noted:
+            report.problems.append(f"labels are noted to have been in chunk {chunk}, which was never written")
     return report
 
 
@@ -114,15 +107,18 @@ def _check_journal(store: Store, report: Report, upto: int) -> list[int]:
         with journal.still():
             _check_live(journal, report)
             check_facts(journal, upto, report.problems.append)
-            check_numbers(journal, report.problems.append)
         for chunk, revision in journal.rows("SELECT chunk, revision FROM deltas WHERE revision NOT IN "
                                             "(SELECT revision FROM edits)"):  # fmt: skip
             report.problems.append(f"a delta of chunk {chunk} belongs to no commit ({revision})")
-        for table, known in (("facts", "edits"), ("bodies", "facts"), ("occupancy", "edits")):
+        for table, known in (("facts", "edits"), ("bodies", "facts"), ("extents", "edits")):
             for (revision,) in journal.rows(f"SELECT DISTINCT revision FROM {table} WHERE revision NOT IN "
                                             f"(SELECT revision FROM {known})"):  # fmt: skip
                 report.problems.append(f"rows of {table} belong to no commit that can have made them ({revision})")
+        counted_in = journal.chunks_of("extents")
         present = set(journal.chunks()) | set(store.base.present())
+        for chunk in counted_in:
+            if chunk not in present:
+                report.problems.append(f"labels are counted in chunk {chunk}, which was never written")
         return sorted(present)
 
 
@@ -136,9 +132,9 @@ def _check_live(journal: Reader, report: Report) -> None:
             report.problems.append(f"revision {revision} {'should' if revision not in dead else 'must not'} be live")
 
 
-def _check_chunk(store: Store, report: Report, chunk: int, upto: int, counts: dict[int, list[Occupied]]) -> None:
+def _check_chunk(store: Store, report: Report, chunk: int, upto: int, noted: set[int]) -> None:
     """The chunk's deltas follow from one another; base and keepsakes are what they lead to; so is the live set; and
-    the labels counted in it are there."""
+    the extents of labels are as the voxels say. `noted` are the labels that were in it ever."""
     with store.journal.reading() as journal:
         manifest = journal.manifest(chunk)
         stored = store.stored(chunk)
@@ -148,22 +144,31 @@ def _check_chunk(store: Store, report: Report, chunk: int, upto: int, counts: di
         kept = journal.rows("SELECT revision, data FROM kept WHERE chunk = ?", chunk)
         whole = {revision: store.kept(chunk, revision, data).runs for revision, data in kept}
         whole[stored.revision] = stored.runs
+        tables = _tables(journal, chunk)
         ground = store.runs(chunk, 0)
         runs = replayed = ground
         edits = {}
-        _check_counts(store, chunk, 0, counted(chunk, 0, ground), counts)
+        loaded = counted(ground)
+        met = {*loaded.labels.tolist()}
+        _check_extents(store, chunk, 0, pieces(loaded) if len(loaded) else None, tables.pop(0, None))
         for revision, data in journal.deltas(chunk, 0, upto):
             delta = store.delta(chunk, revision, data)
             if spans.diff(runs, delta.new) != delta:
                 raise store.damaged(chunk, f"its delta at revision {revision} does not follow from what was before")
             runs = spans.apply(runs, delta.new)
             edits[revision] = delta
-            _check_counts(store, chunk, revision, recounted(chunk, revision, delta, runs), counts)
+            met.update(delta.new.value.tolist())
+            told = journal.changed_extents(chunk, revision)
+            _check_extents(store, chunk, revision, encode(changed(delta, runs)), told)
+            if revision in tables:
+                _check_extents(store, chunk, revision, pieces(counted(runs)), tables.pop(revision))
             if revision in whole and whole[revision] != runs:
                 raise store.damaged(chunk, f"what is stored of revision {revision} is not what the deltas lead to")
             report.deltas += 1
-        for revision in sorted(made for made in counts if made not in edits and 0 < made <= upto):
-            _check_counts(store, chunk, revision, [], counts)
+        for revision in sorted(made for made in tables if made <= upto):
+            _check_extents(store, chunk, revision, None, tables[revision])
+        if met - {0} != noted and journal.head() == upto:
+            raise store.damaged(chunk, "the labels noted to have been in it are not those that were")
         for revision in sorted(revision for revision, _ in journal.live_edits(chunk, 1)):
             if revision in edits:
                 replayed = spans.apply(replayed, edits[revision].new)
@@ -172,7 +177,16 @@ def _check_chunk(store: Store, report: Report, chunk: int, upto: int, counts: di
         report.chunks += 1
 
 
-def _check_counts(store: Store, chunk: int, revision: int, expected: list[Occupied],
-                  counts: dict[int, list[Occupied]]) -> None:  # fmt: skip
-    if expected != sorted(counts.get(revision, [])):
+def _check_extents(store: Store, chunk: int, revision: int, expected: bytes | Pieces | None,
+                   found: bytes | Pieces | None) -> None:  # fmt: skip
+    if expected != found:
         raise store.damaged(chunk, f"the labels counted in it at revision {revision} are not those that are there")
+
+
+def _tables(journal: Reader, chunk: int) -> dict[int, Pieces]:
+    """The extents of all labels of a chunk, where they were written, by revision."""
+    found: dict[int, Pieces] = defaultdict(list)
+    query = "SELECT revision, first, data FROM extents WHERE chunk = ? ORDER BY revision, first"
+    for revision, first, data in journal.rows(query, chunk):
+        found[revision].append((first, data))
+    return dict(found)

@@ -1,16 +1,15 @@
-"""Verifies the label table: that facts, bodies and occupancy are what the edits make them."""
+"""Verifies the label table: that facts and bodies are what the edits make them."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from itertools import groupby
+from collections.abc import Callable
 
 from labelog.engine.bodies import Pair, Place, edges, regrouped, replayed
 from labelog.engine.table import Table
 from labelog.errors import LabelogError
-from labelog.storage.facts import OWN_IDS, Facts, Occupied, unsigned
-from labelog.storage.journal import UNSAID, Fact, Key, Kind, Space
+from labelog.storage.facts import Facts, unsigned
+from labelog.storage.journal import UNSAID, Fact, Key, Kind
 from labelog.storage.sqlite import Reader
 
 Note = Callable[[str], None]
@@ -53,24 +52,9 @@ def _bodies(journal: Facts, upto: int) -> dict[int, int]:
     return {label: journal.body(label, upto) for label in journal.rebodied(-1, upto)}
 
 
-def occupancy_by_chunk(journal: Facts, upto: int) -> Iterator[tuple[int, dict[int, list[Occupied]]]]:
-    """What is written of occupancy up to a revision: chunk, then revision -> entries."""
-    for chunk, entries in groupby(journal.occupied_ever(upto), key=lambda entry: entry.chunk):
-        by_revision: dict[int, list[Occupied]] = defaultdict(list)
-        for entry in entries:
-            by_revision[entry.revision].append(entry)
-        yield chunk, dict(by_revision)
-
-
-def check_numbers(journal: Facts, note: Note) -> None:
-    """No label in use will be handed out, and each is found in the chunks that it ever was in."""
-    free = journal.next_label()
-    used = {subject for subject, _, _ in journal.facts_in(Space.LABEL, 2**62)}
-    haunts = set(journal.rows("SELECT label, chunk FROM haunts"))
-    counted = set(journal.rows("SELECT DISTINCT label, chunk FROM occupancy"))
-    used |= {unsigned(label) for label, _ in counted}
-    for label in used:
-        if free <= label < OWN_IDS:
-            note(f"label {label} is in use, and {free} would be handed out next")
-    for label, chunk in counted ^ haunts:
-        note(f"label {unsigned(label)} is not both counted in chunk {chunk} and noted to have been there")
+def haunted(journal: Facts) -> dict[int, set[int]]:
+    """Chunk -> the labels that are noted to have been in it."""
+    found: dict[int, set[int]] = defaultdict(set)
+    for label, chunk in journal.rows("SELECT label, chunk FROM haunts"):
+        found[chunk].add(unsigned(label))
+    return found

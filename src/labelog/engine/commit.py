@@ -17,16 +17,14 @@ from hashlib import blake2b
 
 import numpy as np
 
-from labelog.engine.occupancy import occupancy, owned
 from labelog.engine.store import Store
 from labelog.engine.table import Staged, Table
 from labelog.errors import Conflict, Invalid, LabelogError
 from labelog.geometry import Box
-from labelog.kernels import codec, spans
+from labelog.kernels import codec, extents, spans
 from labelog.kernels.runs import Runs
 from labelog.kernels.spans import Delta, Spans
-from labelog.storage.facts import OWN_IDS
-from labelog.storage.journal import Commit, Fact, Kind, Receipt, Record, Space
+from labelog.storage.journal import Commit, Fact, Kind, Receipt, Record
 from labelog.storage.sqlite import Turn
 
 log = logging.getLogger("labelog.commit")
@@ -103,8 +101,8 @@ class Batch:
         revision = self.turn.newest + 1
         table = self._table(facts, conflict=kind is not Kind.EDIT)
         keeping = kind is Kind.EDIT and (table.merged or bool(table.staged.bodies))
-        deltas, fresh, occupied, entered = {}, {}, [], []
-        changed = total = highest = 0
+        deltas, counts, fresh, entered = {}, {}, {}, []
+        changed = total = 0
         for chunk in sorted(patches):
             runs = self.runs(chunk)
             delta = spans.diff(runs, patches[chunk])
@@ -115,22 +113,19 @@ class Batch:
             changed += delta.changed
             total += delta.written
             deltas[chunk] = codec.encode_delta(delta, self.store.grid.chunks[2])
-            fresh[chunk] = revision, spans.apply(runs, delta.new)
-            occupied += occupancy(self.turn, chunk, revision, delta, fresh[chunk][1])
-            entered += [(label, chunk) for label in {*delta.new.value.tolist()} - {0, *runs.palette.tolist()}]
-            highest = max(highest, owned(delta.new.value))
+            after = spans.apply(runs, delta.new)
+            counts[chunk] = extents.encode(extents.changed(delta, after))
+            entered += [(label, chunk) for label in extents.entered(delta, runs)]
+            fresh[chunk] = revision, after
         record = Record(
             revision, kind, draft.author, draft.session, self.now(), draft.message, changed,
             total if written is None else written, left_alone, revision if lowest is None else lowest,
             tuple(deltas), targets,
         )  # fmt: skip
         said = sorted(table.staged.facts.values())
-        self.turn.add(record, deltas, said)
+        self.turn.add(record, deltas, counts, said)
         self.turn.add_bodies(revision, table.staged.bodies)
-        self.turn.add_occupied(occupied)
         self.turn.add_haunts(entered)
-        named = [fact.key.subject for fact in said if fact.key.space is Space.LABEL and fact.key.subject < OWN_IDS]
-        self.turn.note_label(max(highest, *named) if named else highest)
         self.fresh.update(fresh)
         self.said = revision if said else self.said
         return Outcome(revision, changed, record.written, record.commit(live=True))

@@ -15,7 +15,6 @@ from labelog import indexing
 from labelog.engine import drawing
 from labelog.engine.commit import Batch, Draft, Outcome, Patches, refuse_unseen
 from labelog.engine.naming import MADE
-from labelog.engine.occupancy import owned
 from labelog.engine.shaping import Shaping
 from labelog.engine.splitting import Extent, Parts, Split, by_components, by_seeds, checked_seeds
 from labelog.engine.store import Store, layered
@@ -27,6 +26,7 @@ from labelog.geometry import Box, Triple
 from labelog.kernels import spans
 from labelog.kernels.runs import Runs
 from labelog.kernels.spans import Spans
+from labelog.storage.facts import OWN_IDS
 from labelog.storage.journal import CLASS, LISTED, PARENT, Key, Kind, Space
 
 if TYPE_CHECKING:
@@ -308,7 +308,8 @@ class Edit(Shaping):
                 patch = spans.intersect(patch, self._select(chunk, dict.fromkeys(over, 0)))
             if patch:
                 self._staged.setdefault(chunk, []).append(patch)
-                self._highest = max(self._highest, owned(patch.value))
+                highest = patch.value.max(initial=0, where=patch.value < OWN_IDS)
+                self._highest = max(self._highest, int(highest))
 
     def _local(self, chunk: int, part: Box) -> Triple:
         return part.relative(self._store.grid.origin(chunk)).start

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from labelog.errors import LabelogError
+from labelog.kernels.extents import counted
+from labelog.storage.facts import pieces
 from labelog.storage.layout import FOLD_AT, KEEP_AT
 from labelog.storage.sqlite import CHECKPOINT_AT
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("labelog.keeper")
 
 BATCH = 16  # chunks folded in one turn
+MORE = 4  # extents of all labels may take so many times the bytes of those that deltas brought since the last time
 
 
 class Keeper:
@@ -88,18 +91,21 @@ def fold(store: Store, chunks: Iterable[int]) -> int:
     for chunk in chunks:
         state = store.state(chunk, head)
         if state > store.stored(chunk).revision:
-            ready.append((chunk, state, store.base.pack(chunk, state, store.runs(chunk, head))))
+            runs = store.runs(chunk, head)
+            ready.append((chunk, state, store.base.pack(chunk, state, runs), pieces(counted(runs))))
     if not ready:
         return 0
     folded = 0
     with store.journal.turn() as turn:
-        for chunk, state, data in ready:
+        for chunk, state, data, whole in ready:
             if (turn.manifest(chunk) or (-1, 0))[0] >= state:  # another process was first
                 continue
             turn.set_manifest([(chunk, state, store.base.write(chunk, data))])
             kept = turn.kept(chunk, state, before=True)
             if turn.count_deltas(chunk, kept[0] if kept else 0) >= KEEP_AT:
                 turn.keep(chunk, state, data)
+            if MORE * turn.pending(chunk, state) >= sum(len(part) for _, part in whole):
+                turn.add_extents(chunk, state, whole)
             folded += 1
     log.debug("%s: folded %d chunks up to revision %d", store.folder, folded, head)
     return folded

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from getpass import getuser
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +22,15 @@ from numpy.typing import NDArray
 from labelog.engine.bodies import edges, merge_key, replayed
 from labelog.engine.classes import LabelClass, check_classes, listed_classes, read_classes
 from labelog.engine.commit import draft
-from labelog.engine.occupancy import counted
 from labelog.engine.table import class_facts, label_facts
 from labelog.engine.values import checked_labels, checked_object, checked_pairs
 from labelog.errors import Invalid
 from labelog.geometry import Box, Grid
+from labelog.kernels.extents import Extents, counted
 from labelog.kernels.runs import Runs
 from labelog.storage.base import Base
 from labelog.storage.disk import under_construction
-from labelog.storage.facts import OWN_IDS, Occupied
+from labelog.storage.facts import Pieces, pieces
 from labelog.storage.journal import LISTED, PARENT, Fact, Key, Kind, Record, Space, Value
 from labelog.storage.meta import Meta, checked_size
 from labelog.storage.sqlite import SqliteJournal, Turn
@@ -97,7 +96,7 @@ def load(path: str | os.PathLike[str], labels: Any, *, voxel_size: Iterable[floa
         grid = loader.finish()
         meta = Meta(loader.key.hex, grid.shape, grid.chunks, size, unit, dict(colours or {}))
         facts = table_facts(known, table, merges)
-        _complete(folder, meta, who.author, message or "loaded", loader.manifest, facts, loader.occupied)
+        _complete(folder, meta, who.author, message or "loaded", loader.manifest, facts, loader.extents, loader.haunts)
 
 
 def create(path: str | os.PathLike[str], shape: Iterable[int], voxel_size: Iterable[float], unit: str,
@@ -109,7 +108,7 @@ def create(path: str | os.PathLike[str], shape: Iterable[int], voxel_size: Itera
     who = draft(user(author), None, "", None)
     with under_construction(Path(path)) as folder:
         meta = Meta(uuid.uuid4().hex, grid.shape, grid.chunks, size, unit)
-        _complete(folder, meta, who.author, "created", [], table_facts(known, {}, ()), [])
+        _complete(folder, meta, who.author, "created", [], table_facts(known, {}, ()), [], [])
 
 
 def _grid(shape: Any, chunks: Any) -> Grid:
@@ -120,7 +119,7 @@ def _grid(shape: Any, chunks: Any) -> Grid:
 
 
 def _complete(folder: Path, meta: Meta, author: str, message: str, manifest: list[tuple[int, int, int]],
-              facts: list[Fact], occupied: list[Occupied]) -> None:  # fmt: skip
+              facts: list[Fact], extents: list[tuple[int, Pieces]], haunts: list[tuple[int, int]]) -> None:  # fmt: skip
     now = time.time_ns() // 1000
     bodies = replayed(edges(facts))
     refuse_cycles(facts, bodies)
@@ -129,12 +128,10 @@ def _complete(folder: Path, meta: Meta, author: str, message: str, manifest: lis
 
     def fill(turn: Turn) -> None:
         turn.set_manifest(manifest)
-        occupied.sort(key=itemgetter(1, 0))  # as their table is, which makes it quick
-        turn.add_occupied(occupied)
-        turn.add_haunts(sorted((entry.label, entry.chunk) for entry in occupied))
+        for chunk, rows in extents:
+            turn.add_extents(chunk, 0, rows)
+        turn.add_haunts(sorted(haunts))  # as their table is, which makes it quick
         turn.add_bodies(0, {label: body for label, body in bodies.items() if label != body})
-        taken = [*(part.label for part in occupied), *(f.key.subject for f in facts if f.key.space is Space.LABEL)]
-        turn.note_label(max((label for label in taken if label < OWN_IDS), default=0))
 
     SqliteJournal.create(folder, meta.key, record, facts, fill)
     meta.write(folder)
@@ -209,7 +206,8 @@ class _Loader:
         self.key = uuid.uuid4()
         self.depth = 0
         self.manifest: list[tuple[int, int, int]] = []
-        self.occupied: list[Occupied] = []
+        self.extents: list[tuple[int, Pieces]] = []
+        self.haunts: list[tuple[int, int]] = []
         self._chunks = chunks
         self._pool = pool
         self._folder = folder
@@ -260,7 +258,7 @@ class _Loader:
         base = self._base
         assert base is not None
 
-        def write(item: tuple[int, list[Runs]]) -> tuple[tuple[int, int, int], list[Occupied]] | None:
+        def write(item: tuple[int, list[Runs]]) -> tuple[int, int, Extents] | None:
             chunk, parts = item
             missing = base.grid.chunks[0] - sum(part.nz for part in parts)
             if missing:
@@ -268,13 +266,14 @@ class _Loader:
             runs = parts[0] if len(parts) == 1 else Runs.stacked(parts)
             if runs.palette.tolist() == [0]:
                 return None
-            entry = chunk, 0, base.write(chunk, base.pack(chunk, 0, runs))
-            return entry, counted(chunk, 0, runs)
+            return chunk, base.write(chunk, base.pack(chunk, 0, runs)), counted(runs)
 
         for written in self._pool.map(write, self._parts.items()):
             if written:
-                self.manifest.append(written[0])
-                self.occupied += written[1]
+                chunk, crc, found = written
+                self.manifest.append((chunk, 0, crc))
+                self.extents.append((chunk, pieces(found)))
+                self.haunts += [(label, chunk) for label in found.labels.tolist()]
         self._parts.clear()
 
     def finish(self) -> Grid:

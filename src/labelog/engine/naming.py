@@ -112,8 +112,7 @@ class Naming:
             self._spare.clear()  # what the edit itself writes, by a number of its own, is taken
             count = min(max(1, self._taken), MOST_TAKEN)
             with self._store.journal.turn() as turn:
-                turn.note_label(self._highest)
-                first = turn.take_labels(count)
+                first = turn.take_labels(count, above=self._highest)
             self._taken += count
             self._spare = list(range(first + count - 1, first - 1, -1))
         label = self._spare.pop()

@@ -151,7 +151,8 @@ class Labels:
     def _all(self, table: Table) -> list[int]:
         """All bodies, ascending."""
         found = {subject for subject, _, _ in table.known(Space.LABEL)}
-        found |= {part.label for part in table.journal.all_occupied(table.revision)}
+        for _, part in table.journal.all_extents(table.revision, self._store.grid.chunks):
+            found.update(part.labels.tolist())
         return sorted({table.body(label) for label in found} if table.merged else found)
 
     def where(self, *, cls: str | int | None = None, parent: int | None = None, name: str | None = None,
@@ -270,8 +271,11 @@ class Labels:
                 said.setdefault(subject, {})[name] = value
             bodies = cache(table.body) if table.merged else int
             parts: dict[int, list[Occupied]] = {}
-            for part in table.journal.all_occupied(table.revision):
-                parts.setdefault(bodies(part.label), []).append(part)
+            for chunk, found in table.journal.all_extents(table.revision, self._store.grid.chunks):
+                for label, voxels, box in zip(found.labels.tolist(), found.voxels.tolist(), found.bounds.tolist(),
+                                              strict=True):  # fmt: skip
+                    part = Occupied(label, chunk, voxels, Box(tuple(box[:3]), tuple(box[3:])))
+                    parts.setdefault(bodies(label), []).append(part)
             rows = []
             for body in sorted({*parts, *map(bodies, said)}):
                 label = Label(self, table, body, said.get(body, {}))

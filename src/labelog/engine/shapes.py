@@ -28,7 +28,7 @@ from labelog.geometry import Box, Grid, Triple
 from labelog.kernels import components, solid, spans
 from labelog.kernels.dilation import dilated
 from labelog.kernels.distance import squared_distances
-from labelog.kernels.extents import extents
+from labelog.kernels.extents import counted
 from labelog.kernels.runs import Runs
 from labelog.kernels.spans import Spans
 
@@ -280,8 +280,7 @@ def _signed(plane: Runs, spacing: tuple[float, ...]) -> NDArray[np.float64]:
 
 def _bounds(runs: Runs) -> Box | None:
     """The bounds of what is not 0."""
-    voxels, bounds = extents(runs, (runs.palette != 0).astype(np.uint8))
-    there = bounds[voxels > 0].astype(np.int64)
+    there = counted(runs).bounds.astype(np.int64)
     if not len(there):
         return None
     start, stop = there[:, :3].min(axis=0).tolist(), there[:, 3:].max(axis=0).tolist()

@@ -1,101 +1,59 @@
-"""How many voxels labels of a box have, and where they are."""
+"""Extents: how many voxels each label of a chunk has, and within which bounds; and their bytes.
 
+The bytes are a column after the other, so that one label is found without making anything of the rest:
+
+    widths (1 byte) | labels, ascending | voxels | bounds: first z, y, x, last z, y, x of each label
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free, realloc
-from libc.string cimport memset
+from libc.stdlib cimport calloc, free
 
-from labelog.kernels.labels cimport Table, table_add, table_close, table_open
+from labelog.kernels.labels cimport Table, table_add, table_close, table_find, table_open
 from labelog.kernels.runs cimport Runs, keys_in_order
 from labelog.kernels.spans cimport Delta
 
 import numpy as np
 
+from labelog.errors import Corrupt
 
-def extents(Runs runs, const uint8_t[::1] chosen):
-    """Voxels and bounds of some entries of a palette, in one walk over the runs.
+cdef class Extents:
+    """Labels of a chunk, ascending, with their voxels and bounds. Immutable.
 
     Parameters
     ----------
-    chosen : not 0 for each entry of the palette that is to be counted.
-
-    Returns
-    -------
-    voxels : uint64 (labels,); 0 for entries that were not chosen.
-    bounds : uint32 (labels, 6): z0, y0, x0, z1, y1, x1, half-open; of an entry without voxels all 0.
+    labels : uint64 (n,); never 0.
+    voxels : uint64 (n,); 0 for a label that is gone.
+    bounds : uint32 (n, 6): z0, y0, x0, z1, y1, x1 within the chunk, half-open; all 0 for a label that is gone.
     """
-    cdef Py_ssize_t n = runs.labels.shape[0], z, y, row
-    cdef size_t i, label
-    cdef uint32_t start, stop
-    if chosen.shape[0] != n:
-        raise ValueError(f"expected a choice for {n} labels, found {chosen.shape[0]}")
-    voxels_array, bounds_array = np.zeros(n, np.uint64), np.zeros((n, 6), np.uint32)
-    cdef uint64_t[::1] voxels = voxels_array
-    cdef uint32_t[:, ::1] bounds = bounds_array
-    with nogil:
-        for z in range(runs.nz):
-            for y in range(runs.ny):
-                row = z * runs.ny + y
-                for i in range(runs.rows[row], runs.rows[row + 1]):
-                    label = runs.picks[i]
-                    if not chosen[label]:
-                        continue
-                    start = runs.stops[i - 1] if i > runs.rows[row] else 0
-                    stop = runs.stops[i]
-                    if voxels[label] == 0:      # z ascends: the first row sets z0, the last one z1
-                        bounds[label, 0] = <uint32_t> z
-                        bounds[label, 1] = bounds[label, 4] = <uint32_t> y
-                        bounds[label, 2] = start
-                    voxels[label] += stop - start
-                    bounds[label, 3] = <uint32_t> (z + 1)
-                    if y < bounds[label, 1]:
-                        bounds[label, 1] = <uint32_t> y
-                    if y >= bounds[label, 4]:
-                        bounds[label, 4] = <uint32_t> (y + 1)
-                    if start < bounds[label, 2]:
-                        bounds[label, 2] = start
-                    if stop > bounds[label, 5]:
-                        bounds[label, 5] = stop
-    return voxels_array, bounds_array
+
+    cdef readonly object labels, voxels, bounds
+
+    def __init__(self, labels, voxels, bounds):
+        self.labels, self.voxels, self.bounds = labels, voxels, bounds
+
+    def __len__(self):
+        return len(self.labels)
+
+    def __getitem__(self, rows):
+        """Some of them: a slice, or an index array that ascends."""
+        return Extents(self.labels[rows], self.voxels[rows], self.bounds[rows])
+
+    def __eq__(self, other):
+        if not isinstance(other, Extents):
+            return NotImplemented
+        return all(np.array_equal(a, b) for a, b in zip(self.__reduce__()[1], other.__reduce__()[1]))
+
+    __hash__ = None
+
+    def __repr__(self):
+        return f"Extents({len(self)} labels, {self.voxels.sum()} voxels)"
+
+    def __reduce__(self):
+        return Extents, (self.labels, self.voxels, self.bounds)
 
 
-def exchanged(Delta delta, shape):
-    """What labels gain and lose by a delta: a dictionary of label -> (gained, its bounds, lost, its bounds).
-
-    Bounds are (z0, y0, x0, z1, y1, x1), half-open, in a box of `shape` (nz, ny, nx); all 0 of no voxels. Spans that
-    keep their label are not counted, nor is label 0.
-    """
-    cdef Py_ssize_t ny, nx, n = delta.starts.shape[0], i
-    cdef Table table = [NULL, NULL, 0, 0]
-    cdef Tally *tallies = NULL
-    cdef Tally *t
-    cdef size_t capacity = 0, k
-    cdef int side
-    cdef uint64_t label
-    _, ny, nx = shape
-    found = {}
-    try:
-        with nogil:
-            table_open(&table, 16)
-            for i in range(n):
-                if delta.olds[i] == delta.news[i]:
-                    continue
-                for side in range(2):
-                    label = delta.olds[i] if side else delta.news[i]
-                    if label == 0:
-                        continue
-                    k = <size_t> table_add(&table, label)
-                    if k >= capacity:
-                        capacity = grown(&tallies, capacity)
-                    t = &tallies[2 * k + side]
-                    stretch(t, delta.starts[i], delta.stops[i], ny, nx)
-        labels = keys_in_order(&table).tolist()
-        for k in range(table.used):
-            found[labels[k]] = (*shown(&tallies[2 * k]), *shown(&tallies[2 * k + 1]))
-        return found
-    finally:
-        table_close(&table)
-        free(tallies)
-
+# Counting
 
 cdef struct Tally:
     uint64_t voxels
@@ -103,40 +61,249 @@ cdef struct Tally:
     uint32_t high[3]
 
 
-cdef size_t grown(Tally **tallies, size_t capacity) except 0 nogil:
-    """Room for twice as many labels; the new tallies are 0."""
-    cdef size_t wanted = 2 * capacity if capacity else 16
-    cdef Tally *moved = <Tally *> realloc(tallies[0], 2 * wanted * sizeof(Tally))
-    if moved == NULL:
-        with gil:
-            raise MemoryError(f"no memory for the counts of {wanted} labels")
-    memset(&moved[2 * capacity], 0, 2 * (wanted - capacity) * sizeof(Tally))
-    tallies[0] = moved
-    return wanted
+def counted(Runs runs):
+    """The extents of all labels of a chunk but 0."""
+    cdef uint32_t[::1] places = np.arange(1, runs.labels.shape[0] + 1, dtype=np.uint32)
+    cdef Py_ssize_t i
+    for i in range(places.shape[0]):
+        if runs.labels[i] == 0:
+            places[i] = 0
+    return tallied(runs, places, runs.palette, False)
 
 
-cdef inline void stretch(Tally *t, uint32_t start, uint32_t stop, Py_ssize_t ny, Py_ssize_t nx) noexcept nogil:
-    """Count a span. One that goes on into other rows takes up all of x, and of y if it goes on into other planes."""
-    cdef Py_ssize_t row0 = start // nx, row1 = (stop - 1) // nx
-    cdef Py_ssize_t z0 = row0 // ny, z1 = row1 // ny
-    if row0 == row1:
-        widen(t, 2, start - row0 * nx, stop - row0 * nx)
-    else:
-        widen(t, 2, 0, nx)
-    if z0 == z1:
-        widen(t, 1, row0 - z0 * ny, row1 - z0 * ny + 1)
-    else:
-        widen(t, 1, 0, ny)
-    widen(t, 0, z0, z1 + 1)
-    t.voxels += stop - start
+def changed(Delta delta, Runs runs):
+    """The extents, in a chunk after a delta, of the labels but 0 that lost or gained voxels by it."""
+    cdef Table table = [NULL, NULL, 0, 0]
+    cdef Py_ssize_t i
+    cdef uint32_t[::1] places = np.empty(runs.labels.shape[0], np.uint32)
+    try:
+        table_open(&table, 16)
+        with nogil:
+            for i in range(delta.starts.shape[0]):
+                if delta.olds[i] != delta.news[i]:
+                    if delta.olds[i]:
+                        table_add(&table, delta.olds[i])
+                    if delta.news[i]:
+                        table_add(&table, delta.news[i])
+            for i in range(runs.labels.shape[0]):
+                places[i] = <uint32_t> (table_find(&table, runs.labels[i]) + 1)
+        return tallied(runs, places, keys_in_order(&table), True)
+    finally:
+        table_close(&table)
 
 
-cdef inline void widen(Tally *t, int axis, Py_ssize_t low, Py_ssize_t high) noexcept nogil:
-    if t.voxels == 0 or low < <Py_ssize_t> t.low[axis]:
-        t.low[axis] = <uint32_t> low
-    if high > <Py_ssize_t> t.high[axis]:
-        t.high[axis] = <uint32_t> high
+def entered(Delta delta, Runs runs):
+    """The labels but 0 that a delta brings into a chunk, given the chunk before it: a list."""
+    cdef Table table = [NULL, NULL, 0, 0]
+    cdef Py_ssize_t i, n = delta.starts.shape[0]
+    cdef uint64_t last = 0
+    try:
+        table_open(&table, 16)
+        for i in range(n):
+            if delta.news[i] != last:
+                last = delta.news[i]
+                table_add(&table, last)
+        met = {*keys_in_order(&table).tolist()}
+        met.discard(0)
+        for i in range(runs.labels.shape[0]):
+            if table_find(&table, runs.labels[i]) >= 0:
+                met.discard(runs.labels[i])
+        return sorted(met)
+    finally:
+        table_close(&table)
 
 
-cdef shown(Tally *t):
-    return t.voxels, (t.low[0], t.low[1], t.low[2], t.high[0], t.high[1], t.high[2])
+cdef tallied(Runs runs, const uint32_t[::1] places, labels, bint gone):
+    """The extents of some labels, ascending, with or without those that are gone; `places` has for each entry of the
+    palette which of them it is, from 1, or 0."""
+    cdef size_t n = len(labels), i
+    cdef int axis
+    cdef Tally *tallies = <Tally *> calloc(n + 1, sizeof(Tally))
+    cdef Tally *t
+    if tallies == NULL:
+        raise MemoryError(f"no memory for the counts of {n} labels")
+    voxels_array, bounds_array = np.empty(n, np.uint64), np.empty((n, 6), np.uint32)
+    cdef uint64_t[::1] voxels = voxels_array
+    cdef uint32_t[:, ::1] bounds = bounds_array
+    try:
+        with nogil:
+            walk(runs, places, tallies)
+            for i in range(n):
+                t = &tallies[i + 1]
+                voxels[i] = t.voxels
+                for axis in range(3):
+                    bounds[i, axis] = t.low[axis]
+                    bounds[i, 3 + axis] = t.high[axis]
+    finally:
+        free(tallies)
+    order = np.argsort(labels)
+    if not gone:
+        order = order[voxels_array[order] != 0]
+    return Extents(labels[order], voxels_array[order], bounds_array[order])
+
+
+cdef void walk(Runs runs, const uint32_t[::1] places, Tally *tallies) noexcept nogil:
+    """Count the runs of the palette's entries that have a place."""
+    cdef const uint32_t *rows = &runs.rows[0]
+    cdef const uint32_t *stops = &runs.stops[0]
+    cdef const uint32_t *picks = &runs.picks[0]
+    cdef const uint32_t *place = &places[0]
+    cdef uint32_t y, z, i, first, last, start, stop, found
+    cdef Tally *t
+    for z in range(<uint32_t> runs.nz):
+        for y in range(<uint32_t> runs.ny):
+            first, last = rows[0], rows[1]
+            rows += 1
+            for i in range(first, last):
+                found = place[picks[i]]
+                if found == 0:
+                    continue
+                start = stops[i - 1] if i > first else 0
+                stop = stops[i]
+                t = &tallies[found]
+                if t.voxels == 0:      # z ascends: the first row sets the low end, the last one the high
+                    t.low[0], t.low[1], t.low[2] = z, y, start
+                t.voxels += stop - start
+                t.high[0] = z + 1
+                if y < t.low[1]:
+                    t.low[1] = y
+                if y >= t.high[1]:
+                    t.high[1] = y + 1
+                if start < t.low[2]:
+                    t.low[2] = start
+                if stop > t.high[2]:
+                    t.high[2] = stop
+
+
+# Bytes
+
+def encode(Extents extents):
+    """The bytes of extents; none of none."""
+    cdef const uint64_t[::1] labels = extents.labels, voxels = extents.voxels
+    cdef const uint32_t[:, ::1] bounds = extents.bounds
+    cdef size_t n = labels.shape[0], i
+    cdef uint64_t most = 0, furthest = 0
+    cdef int axis, last, w, v, b
+    cdef uint8_t *at
+    if n == 0:
+        return b""
+    for i in range(n):
+        most = max(most, voxels[i])
+        for axis in range(3, 6):
+            furthest = max(furthest, bounds[i, axis])
+    w, v, b = width(labels[n - 1]), width(most), width(furthest - 1 if furthest else 0)
+    data = PyBytes_FromStringAndSize(NULL, 1 + n * ((1 << w) + (1 << v) + (6 << b)))
+    at = <uint8_t *> PyBytes_AS_STRING(data)
+    at[0] = <uint8_t> (w | v << 2 | b << 4)
+    at += 1
+    for i in range(n):
+        at = put(at, labels[i], w)
+    for i in range(n):
+        at = put(at, voxels[i], v)
+    for i in range(n):
+        for axis in range(6):
+            last = voxels[i] != 0 and axis >= 3
+            at = put(at, bounds[i, axis] - last, b)
+    return data
+
+
+def decode(const uint8_t[::1] data, shape):
+    """The extents of these bytes in a chunk of `shape`. Raises Corrupt for any others."""
+    cdef Columns columns
+    cdef size_t i
+    cdef int axis
+    cdef bint sound
+    cdef uint32_t[3] sides = shape
+    cdef uint64_t volume, before = 0
+    read_columns(&columns, data)
+    labels_array, voxels_array = np.empty(columns.n, np.uint64), np.empty(columns.n, np.uint64)
+    bounds_array = np.empty((columns.n, 6), np.uint32)
+    cdef uint64_t[::1] labels = labels_array, voxels = voxels_array
+    cdef uint32_t[:, ::1] bounds = bounds_array
+    for i in range(columns.n):
+        labels[i] = take(columns.labels, i, columns.w)
+        voxels[i] = take_entry(&columns, i, &bounds[i, 0])
+        volume = 1
+        sound = labels[i] > before
+        before = labels[i]
+        for axis in range(3):
+            sound = sound and bounds[i, axis] <= bounds[i, 3 + axis] <= (sides[axis] if voxels[i] else 0)
+            volume *= bounds[i, 3 + axis] - bounds[i, axis] if sound else 0
+        if not sound or voxels[i] > volume:
+            raise Corrupt(f"the count of label {labels[i]} is damaged")
+    return Extents(labels_array, voxels_array, bounds_array)
+
+
+def look_up(const uint8_t[::1] data, uint64_t label):
+    """Voxels and bounds (z0, y0, x0, z1, y1, x1) of one label of these bytes; None if they do not have it."""
+    cdef Columns columns
+    cdef uint32_t bounds[6]
+    cdef size_t low = 0, high, middle
+    cdef uint64_t voxels
+    read_columns(&columns, data)
+    high = columns.n
+    while low < high:
+        middle = (low + high) // 2
+        if take(columns.labels, middle, columns.w) < label:
+            low = middle + 1
+        else:
+            high = middle
+    if low == columns.n or take(columns.labels, low, columns.w) != label:
+        return None
+    voxels = take_entry(&columns, low, bounds)
+    return voxels, (bounds[0], bounds[1], bounds[2], bounds[3], bounds[4], bounds[5])
+
+
+cdef struct Columns:
+    const uint8_t *labels
+    const uint8_t *voxels
+    const uint8_t *bounds
+    size_t n
+    int w, v, b              # the binary logarithms of their widths in bytes
+
+
+cdef int read_columns(Columns *columns, const uint8_t[::1] data) except -1:
+    """Where the columns are. Raises Corrupt if the bytes are not as many as their widths say."""
+    cdef size_t each, size = data.shape[0]
+    columns.n = 0
+    if size == 0:
+        return 0
+    columns.w, columns.v, columns.b = data[0] & 3, data[0] >> 2 & 3, data[0] >> 4
+    each = (1 << columns.w) + (1 << columns.v) + (6 << min(columns.b, 3))
+    if columns.b > 2 or size == 1 or (size - 1) % each:
+        raise Corrupt(f"{size} bytes are no counts of labels")
+    columns.n = (size - 1) // each
+    columns.labels = &data[0] + 1
+    columns.voxels = columns.labels + (columns.n << columns.w)
+    columns.bounds = columns.voxels + (columns.n << columns.v)
+    return 0
+
+
+cdef inline uint64_t take_entry(Columns *columns, size_t i, uint32_t *bounds) noexcept nogil:
+    """The voxels of an entry; its bounds, half-open."""
+    cdef uint64_t voxels = take(columns.voxels, i, columns.v)
+    cdef int axis
+    for axis in range(6):
+        bounds[axis] = <uint32_t> take(columns.bounds, 6 * i + axis, columns.b) + (voxels != 0 and axis >= 3)
+    return voxels
+
+
+cdef inline int width(uint64_t number) noexcept nogil:
+    """The binary logarithm of the bytes that hold a number: 0 to 3."""
+    return 0 if number < 1 << 8 else 1 if number < 1 << 16 else 2 if number < <uint64_t> 1 << 32 else 3
+
+
+cdef inline uint8_t *put(uint8_t *at, uint64_t number, int width) noexcept nogil:
+    cdef int i
+    for i in range(1 << width):
+        at[i] = <uint8_t> (number >> 8 * i)
+    return at + (1 << width)
+
+
+cdef inline uint64_t take(const uint8_t *column, size_t i, int width) noexcept nogil:
+    """The i-th number of a column."""
+    cdef uint64_t number = 0
+    cdef int k
+    for k in range(1 << width):
+        number |= <uint64_t> column[(i << width) + k] << 8 * k
+    return number

@@ -2,20 +2,26 @@
 
 A fact is a value of a field of a subject. Facts are registers, as voxels are: what counts is what the newest live edit
 wrote, and an undo writes anew what comes to light beneath it. So the value at a revision is that of the last row up to
-it. From facts and voxels follow, kept as of revisions too: which body each merged label belongs to, and how many
-voxels each label has in each chunk, and where.
+it. From facts and voxels follow, kept as of revisions too: which body each merged label belongs to, and the extents of
+labels: how many voxels each has in each chunk, and where.
+
+Extents are as deltas and chunks are: a delta comes with those of the labels that it changed, and now and then those of
+all labels of a chunk are written down. What holds at a revision is in the newest delta that has the label, or else in
+the last whole table before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from struct import Struct
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import apsw
+import numpy as np
 
 from labelog.errors import Invalid
-from labelog.geometry import Box
+from labelog.geometry import Box, Triple
+from labelog.kernels import extents
+from labelog.kernels.extents import Extents
 from labelog.storage.journal import CLASS, MERGE, PARENT, Fact, Key, Space, Value
 
 WRAP = 2**64  # labels from 2^63 up are stored less this: SQLite's integers are signed
@@ -30,11 +36,12 @@ CREATE TABLE bodies (label INTEGER, revision INTEGER, body INTEGER NOT NULL,
     PRIMARY KEY (label, revision)) STRICT, WITHOUT ROWID;
 CREATE INDEX bodies_body ON bodies (body);
 CREATE INDEX bodies_revision ON bodies (revision);
-CREATE TABLE occupancy (chunk INTEGER, label INTEGER, revision INTEGER, voxels INTEGER NOT NULL, bounds BLOB NOT NULL,
-    PRIMARY KEY (chunk, label, revision)) STRICT, WITHOUT ROWID;
+CREATE TABLE extents (chunk INTEGER, revision INTEGER, first INTEGER, data BLOB NOT NULL,
+    PRIMARY KEY (chunk, revision, first)) STRICT, WITHOUT ROWID;
 CREATE TABLE haunts (label INTEGER, chunk INTEGER, PRIMARY KEY (label, chunk)) STRICT, WITHOUT ROWID;
 """
 
+BETWEEN = "SELECT extents FROM deltas WHERE chunk = ? AND revision > ? AND revision <= ?"
 MERGES = f"field >= '{MERGE}' AND field < '{MERGE[:-1]};'"  # ';' comes after ':'
 
 
@@ -48,16 +55,18 @@ def unsigned(number: int) -> int:
     return number % WRAP
 
 
-BOUNDS = Struct("<6I")
-NO_BOUNDS = (0, 0, 0, -1, -1, -1)
+PIECE = 64  # labels in one row of a chunk's extents, so that one label is found without reading all
+
+
+Pieces = list[tuple[int, bytes]]
+"""The extents of all labels of a chunk as rows: the first label of each, signed, and bytes."""
 
 
 class Occupied(NamedTuple):
-    """A label's own voxels in a chunk as of a revision: how many (0: none any more), within which local bounds."""
+    """A label's own voxels in a chunk: how many, and within which local bounds."""
 
     label: int
     chunk: int
-    revision: int
     voxels: int
     box: Box
 
@@ -199,50 +208,73 @@ class Facts:
         rows = self.rows(query, after, upto, CLASS, PARENT)
         return None if any(space == Space.CLASS for space, _ in rows) else {unsigned(label) for _, label in rows}
 
-    # Occupancy
+    # Extents
 
     def occupied(self, label: int, upto: int) -> Iterator[Occupied]:
         """Where a label's own voxels are as of a revision, chunk by chunk, ascending."""
         for (chunk,) in self.rows("SELECT chunk FROM haunts WHERE label = ? ORDER BY chunk", signed(label)):
-            for entry in self.occupied_in(chunk, [label], upto):
-                if entry.voxels:
-                    yield entry
+            found = self._extent(chunk, label, upto)
+            if found is not None and found[0]:
+                yield Occupied(label, chunk, found[0], Box(found[1][:3], found[1][3:]))
 
-    def occupied_in(self, chunk: int, labels: Sequence[int], upto: int) -> list[Occupied]:
-        """What is written of some labels in a chunk as of a revision; nothing of those that never were in it."""
-        if not labels:
-            return []
-        one = ("SELECT * FROM (SELECT chunk, label, revision, voxels, bounds FROM occupancy WHERE chunk = ? "
-               "AND label = ? AND revision <= ? ORDER BY revision DESC LIMIT 1)")  # fmt: skip
-        values = [value for label in labels for value in (chunk, signed(label), upto)]
-        return [_occupied(*row) for row in self._db.execute(" UNION ALL ".join([one] * len(labels)), values)]
+    def _extent(self, chunk: int, label: int, upto: int) -> extents.Extent | None:
+        whole = self._last_whole(chunk, upto)
+        for (data,) in self._db.execute(f"{BETWEEN} ORDER BY revision DESC", (chunk, whole, upto)):
+            if found := extents.look_up(data, label):
+                return found
+        data = self._get("SELECT data FROM extents WHERE chunk = ? AND revision = ? AND first <= ? "
+                         "ORDER BY first DESC LIMIT 1", chunk, whole, signed(label))  # fmt: skip
+        return None if data is None else extents.look_up(data, label)
 
-    def all_occupied(self, upto: int) -> Iterator[Occupied]:
-        """Where all labels' own voxels are as of a revision, ascending by chunk."""
-        rows = self._db.execute(
-            "SELECT chunk, label, max(revision), voxels, bounds FROM occupancy WHERE revision <= ? "
-            "GROUP BY chunk, label", (upto,),
-        )  # fmt: skip
-        return (_occupied(*row) for row in rows if row[3])
+    def _last_whole(self, chunk: int, upto: int) -> int:
+        """The newest revision up to `upto` for which the extents of all labels of a chunk were written; -1 if none."""
+        query = "SELECT coalesce(max(revision), -1) FROM extents WHERE chunk = ? AND revision <= ?"
+        return int(self._get(query, chunk, upto))
 
-    def occupied_ever(self, upto: int) -> Iterator[Occupied]:
-        """All that was written of occupancy up to a revision, ascending by chunk."""
-        query = "SELECT chunk, label, revision, voxels, bounds FROM occupancy WHERE revision <= ? ORDER BY 1, 2, 3"
-        return (_occupied(*row) for row in self._db.execute(query, (upto,)))
+    def extents(self, chunk: int, upto: int, shape: Triple) -> Extents:
+        """Those of all labels of a chunk as of a revision. Raises Corrupt."""
+        whole = self._last_whole(chunk, upto)
+        rows = self.rows("SELECT data FROM extents WHERE chunk = ? AND revision = ? ORDER BY first", chunk, whole)
+        rows += self.rows(f"{BETWEEN} ORDER BY revision", chunk, whole, upto)
+        return newest([extents.decode(data, shape) for (data,) in rows])
+
+    def all_extents(self, upto: int, shape: Triple) -> Iterator[tuple[int, Extents]]:
+        """Chunks, ascending, with the extents of all their labels as of a revision."""
+        for chunk in sorted({*self.chunks_of("extents"), *self.chunks_of("deltas")}):
+            yield chunk, self.extents(chunk, upto, shape)
+
+    def chunks_of(self, table: str) -> list[int]:
+        """The chunks that have rows in a table: by a step from each to the next, not through all rows."""
+        rows = self.rows(f"WITH RECURSIVE met(chunk) AS (SELECT min(chunk) FROM {table} UNION ALL SELECT (SELECT "
+                         f"min(chunk) FROM {table} WHERE chunk > met.chunk) FROM met WHERE chunk NOT NULL) "
+                         "SELECT chunk FROM met WHERE chunk NOT NULL")  # fmt: skip
+        return [chunk for (chunk,) in rows]
+
+    def changed_extents(self, chunk: int, revision: int) -> bytes | None:
+        """Those that came with a chunk's delta at a revision."""
+        data: bytes | None = self._get("SELECT extents FROM deltas WHERE chunk = ? AND revision = ?", chunk, revision)
+        return data
+
+    def pending(self, chunk: int, upto: int) -> int:
+        """The bytes of extents that came with deltas up to a revision, since all were written."""
+        query = f"SELECT coalesce(sum(length(extents)), 0) FROM ({BETWEEN})"
+        return int(self._get(query, chunk, self._last_whole(chunk, upto), upto))
 
     def highest(self) -> int:
         """The highest label that ever had voxels or facts; 0 if none has."""
-        for side in ("< 0", ">= 0"):  # the labels from 2^63 up, if there are any
-            found = [self._get(f"SELECT max(label) FROM haunts WHERE label {side}"),
-                     self._get(f"SELECT max(subject) FROM facts WHERE space = 0 AND subject {side}")]  # fmt: skip
-            signs = [label for label in found if label is not None]
-            if signs:
-                return unsigned(max(signs))
+        for first, last in ((-WRAP // 2, -1), (0, WRAP // 2 - 1)):  # the labels from 2^63 up, if there are any
+            highest = self._highest(first, last)
+            if highest is not None:
+                return unsigned(highest)
         return 0
 
-    def next_label(self) -> int:
-        """The next label that would be handed out."""
-        return int(self._get("SELECT next FROM volume"))
+    def _highest(self, first: int, last: int) -> int | None:
+        """The highest signed label between two that ever had voxels or facts."""
+        found = [
+            self._get("SELECT max(label) FROM haunts WHERE label BETWEEN ? AND ?", first, last),
+            self._get("SELECT max(subject) FROM facts WHERE space = 0 AND subject BETWEEN ? AND ?", first, last),
+        ]
+        return max((label for label in found if label is not None), default=None)
 
     # Writing (by whose turn it is)
 
@@ -261,26 +293,26 @@ class Facts:
         """Labels and the bodies that they belong to from this revision on."""
         self._insert("INTO bodies", [(signed(label), revision, signed(body)) for label, body in bodies.items()])
 
-    def add_occupied(self, entries: Iterable[Occupied]) -> None:
-        rows = [(o.chunk, signed(o.label), o.revision, o.voxels, _pack_bounds(o.box)) for o in entries]
-        self._insert("INTO occupancy", rows)
+    def add_extents(self, chunk: int, revision: int, pieces: Pieces) -> None:
+        """Those of all labels of a chunk."""
+        self._insert("INTO extents", [(chunk, revision, first, data) for first, data in pieces])
 
     def add_haunts(self, pairs: Iterable[tuple[int, int]]) -> None:
         """Labels and chunks that they are in, perhaps not for the first time."""
         self._insert("OR IGNORE INTO haunts", [(signed(label), chunk) for label, chunk in pairs])
 
-    def take_labels(self, count: int) -> int:
-        """The first of so many labels in a row that nobody else will be given. Raises Invalid if none are left."""
-        first = self.next_label()
+    def take_labels(self, count: int, above: int) -> int:
+        """The first of so many labels in a row that nobody else will be given, above all in use and `above`.
+
+        Raises Invalid if none are left.
+        """
+        set_aside = int(self._get("SELECT next FROM volume"))
+        used = max(above, self._highest(0, OWN_IDS - 1) or 0)
+        first = max(set_aside, used + 1)
         if first + count > OWN_IDS:
             raise Invalid(f"label {first - 1} is in use; labels are handed out up to {OWN_IDS - 1}, above all in use")
         self._db.execute("UPDATE volume SET next = ?", (first + count,))
         return first
-
-    def note_label(self, label: int) -> None:
-        """A label is in use: it will not be handed out."""
-        if label < OWN_IDS:
-            self._db.execute("UPDATE volume SET next = ? WHERE next <= ?", (label + 1, label))
 
 
 def _stored(key: Key) -> tuple[int, int, str]:
@@ -320,15 +352,21 @@ def _known(space: Space, subject: int, field: str, value: Value) -> Iterator[tup
         yield _loaded_subject(space, subject), field, _value(space, field, value)
 
 
-def _occupied(chunk: int, label: int, revision: int, voxels: int, bounds: bytes) -> Occupied:
-    z0, y0, x0, z1, y1, x1 = BOUNDS.unpack(bounds) if len(bounds) == BOUNDS.size else bounds or NO_BOUNDS
-    return Occupied(unsigned(label), chunk, revision, voxels, Box((z0, y0, x0), (z1 + 1, y1 + 1, x1 + 1)))
+def newest(parts: list[Extents]) -> Extents:
+    """Of each label the last one's extents, without those that are gone."""
+    labels = np.concatenate([part.labels for part in parts] or [np.zeros(0, np.uint64)])
+    order = np.argsort(labels, kind="stable")
+    last = order[np.append(np.diff(labels[order]) != 0, True)[: len(order)]]
+    voxels = np.concatenate([part.voxels for part in parts] or [np.zeros(0, np.uint64)])
+    bounds = np.concatenate([part.bounds for part in parts] or [np.zeros((0, 6), np.uint32)])
+    last = last[voxels[last] != 0]
+    return Extents(labels[last], voxels[last], bounds[last])
 
 
-def _pack_bounds(box: Box) -> bytes:
-    """First and last voxel along z, y, x: a byte each if that is enough."""
-    (z0, y0, x0), (z1, y1, x1) = box
-    if not z1:
-        return b""
-    numbers = z0, y0, x0, z1 - 1, y1 - 1, x1 - 1
-    return bytes(numbers) if max(numbers) < 256 else BOUNDS.pack(*numbers)
+def pieces(whole: Extents) -> Pieces:
+    """The extents of all labels of a chunk as rows, in their order. There is one at least, and none has labels on both
+    sides of 2^63."""
+    middle = int(np.searchsorted(whole.labels, np.uint64(WRAP // 2)))
+    starts = [*range(0, middle, PIECE), *range(middle, len(whole), PIECE)]
+    parts = [whole[a:b] for a, b in zip(starts, [*starts[1:], len(whole)], strict=True)] if starts else []
+    return sorted((signed(int(part.labels[0])), extents.encode(part)) for part in parts) or [(0, b"")]

@@ -44,7 +44,7 @@ CREATE TABLE edits (
 CREATE INDEX edits_author ON edits (author, kind, live);
 CREATE TABLE takes_out (revision INTEGER, target INTEGER, PRIMARY KEY (revision, target)) STRICT, WITHOUT ROWID;
 CREATE INDEX takes_out_target ON takes_out (target);
-CREATE TABLE deltas (chunk INTEGER, revision INTEGER, crc INTEGER NOT NULL, data BLOB NOT NULL,
+CREATE TABLE deltas (chunk INTEGER, revision INTEGER, crc INTEGER NOT NULL, extents BLOB NOT NULL, data BLOB NOT NULL,
     PRIMARY KEY (chunk, revision)) STRICT, WITHOUT ROWID;
 CREATE TABLE keys (author INTEGER, key TEXT, digest BLOB NOT NULL, revision INTEGER, changed INTEGER NOT NULL,
     written INTEGER NOT NULL, PRIMARY KEY (author, key)) STRICT, WITHOUT ROWID;
@@ -113,7 +113,7 @@ class SqliteJournal:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute(SCHEMA)
             connection.execute("INSERT INTO volume VALUES (?, 1)", (volume,))
-            chain = _insert(connection, volume, record, {}, table)
+            chain = _insert(connection, volume, record, {}, {}, table)
             fill(Turn(connection))
             connection.execute("COMMIT")
             connection.close()
@@ -450,10 +450,11 @@ class Turn(Reader):
             raise
         self._db.execute("RELEASE attempt")
 
-    def add(self, record: Record, deltas: dict[int, bytes], facts: Sequence[Fact]) -> None:
-        """The next revision; `facts` ascend by key."""
+    def add(self, record: Record, deltas: dict[int, bytes], extents: dict[int, bytes], facts: Sequence[Fact]) -> None:
+        """The next revision: its deltas by chunk, the extents of the labels that each of them changed, and facts, which
+        ascend by key."""
         assert record.revision == self.newest + 1
-        self._chain = self.added = _insert(self._db, self._chain, record, deltas, facts)
+        self._chain = self.added = _insert(self._db, self._chain, record, deltas, extents, facts)
         self.newest, self.time_of_newest = record.revision, record.time
 
     def set_live(self, changes: dict[int, bool]) -> None:
@@ -486,7 +487,7 @@ def _author(connection: apsw.Connection, name: str) -> int:
 
 
 def _insert(connection: apsw.Connection, before: bytes, record: Record, deltas: dict[int, bytes],
-            facts: Sequence[Fact]) -> bytes:  # fmt: skip
+            extents: dict[int, bytes], facts: Sequence[Fact]) -> bytes:  # fmt: skip
     chain = link(before, record, deltas, facts)
     connection.execute(
         "INSERT INTO edits VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)",
@@ -498,7 +499,8 @@ def _insert(connection: apsw.Connection, before: bytes, record: Record, deltas: 
         connection.execute("INSERT INTO takes_out VALUES (?, ?)", (record.revision, target))
     for chunk, data in deltas.items():
         crc = _delta_crc(chunk, record.revision, data)
-        connection.execute("INSERT INTO deltas VALUES (?, ?, ?, ?)", (chunk, record.revision, crc, data))
+        connection.execute("INSERT INTO deltas VALUES (?, ?, ?, ?, ?)",
+                           (chunk, record.revision, crc, extents[chunk], data))  # fmt: skip
     Facts(connection).add_facts(record.revision, facts)
     return chain
 
