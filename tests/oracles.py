@@ -237,3 +237,10 @@ def between(mask, slices, axis, spacing):
         for k in range(a + 1, b):
             out[k] = low * (b - k) + high * (k - a) >= -1e-6
     return np.moveaxis(out, 0, axis)
+
+
+def scaled(array, steps):
+    """Downsampled again and again."""
+    for factors in steps:
+        array = downsample(array, factors)
+    return array

@@ -449,6 +449,31 @@ def test_show_draws_in_a_terminal(volume):
     assert len(text.splitlines()) <= 24
 
 
+def test_scales(tmp_path):
+    """Listed, drawn and written; a box and a slice are in the scale's voxels."""
+    path = tmp_path / "v.labelog"
+    array = np.repeat(labels(), 2, axis=2)
+    with labelog.load(path, array, voxel_size=(40, 10, 10), chunks=(3, 30, 30)) as made:
+        with made.edit() as edit:
+            edit.set_region("seen", "annotated", ((1, 10, 20), (3, 30, 40)))
+            edit.set_region("speck", "annotated", ((1, 10, 20), (2, 11, 21)))
+        coarse = labelog.downsample(array, (1, 2, 2))
+    listed = [(scale["shape"], scale["voxel_size"]) for scale in facts("info", path)["scales"]]
+    assert listed == [([6, 40, 100], [40, 10, 10]), ([6, 20, 50], [40, 20, 20]), ([6, 10, 25], [40, 40, 40])]
+    assert "scales      6 x 20 x 50, 6 x 10 x 25\n" in fine("info", path)
+    fine("show", path, "--scale", 1, "-y", 12, "--box", ":,:,:40", "-o", tmp_path / "a.png")
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.png")), colour_slice(coarse[:, 12, :40]))
+    found = facts("export", path, tmp_path / "a.npy", "--scale", 1, "--box", "2:4,:,:")
+    assert (found["scale"], found["shape"]) == (1, [2, 20, 50])
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), coarse[2:4])
+    assert "(semantic, scale 2)" in fine("export", path, tmp_path / "b.npy", "--scale", -1, "--view", "semantic")
+    fine("export", path, tmp_path / "c.npy", "--scale", 1, "--region", "seen", "--unannotated", 9)
+    np.testing.assert_array_equal(np.load(tmp_path / "c.npy"), coarse[1:3, 5:15, 10:20])
+    assert "has scales 0 to 2, not 3" in refused("show", path, "--scale", 3)
+    assert "not within the volume, which is 0:6, 0:10, 0:25" in refused("show", path, "--scale", 2, "--box", ":,:,0:26")
+    assert "too small for scale 2" in refused("export", path, tmp_path / "d.npy", "--scale", 2, "--region", "speck")
+
+
 def test_show_refuses(volume, tmp_path):
     (tmp_path / "there.png").write_text("mine")
     for expected, arguments in (

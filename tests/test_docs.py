@@ -14,14 +14,16 @@ import pytest
 
 import labelog
 from labelog import cli
+from labelog.geometry import scales
 from labelog.kernels import codec, spans
 from labelog.kernels.runs import Runs
 from labelog.storage import base
 from labelog.storage.connections import PRAGMAS
 from labelog.storage.head import Slot
 from labelog.storage.journal import pack_numbers
-from labelog.storage.layout import FORMAT
+from labelog.storage.layout import FORMAT, SCALED_HEADER
 from labelog.storage.meta import Meta
+from labelog.storage.pyramid import Mark, Pyramid
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -62,7 +64,7 @@ def test_the_readmes_python_prints_what_it_says(tmp_path):
     assert run([sys.executable, "-c", example], tmp_path) == printed
 
 
-@pytest.mark.parametrize("name", ["labels", "tools"])
+@pytest.mark.parametrize("name", ["labels", "scales", "tools"])
 def test_pages_in_python_print_what_they_say(tmp_path, name):
     page = (ROOT / "docs" / f"{name}.md").read_text()
     assert run([sys.executable, "-c", "".join(blocks(page, "python"))], tmp_path) == "".join(blocks(page, "text"))
@@ -139,6 +141,15 @@ def test_the_code_map_is_whole():
 def test_the_chunk(meta):
     (shown,) = blocks(FORMATS, "hex chunk")
     assert shown == dump(base.pack(Runs.from_dense(BEFORE), meta.key, (0, 2, 0), 5))
+
+
+def test_the_chunk_of_a_coarser_scale(meta, tmp_path):
+    (shown,) = blocks(FORMATS, "hex scaled")
+    found = scales(meta.grid, meta.voxel_size)
+    mark = Mark(5, bytes(range(16)))
+    data = Pyramid(tmp_path, found).pack(found[1], 0, mark, Runs.from_dense(BEFORE))
+    assert shown == dump(data[: SCALED_HEADER.size])
+    assert f"header of {SCALED_HEADER.size} bytes" in FORMATS
 
 
 def test_the_delta(meta):

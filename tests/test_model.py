@@ -286,6 +286,14 @@ class Machine(RuleBasedStateMachine):
         revision = data.draw(st.integers(0, len(self.model.states) - 1))
         assert (self.handles[h].at(revision).read(box) == self.model.states[revision][box.slices()]).all()
 
+    @rule(h=HANDLES, data=st.data(), back=st.integers(0, 3))
+    def read_a_scale(self, h, data, back):
+        revision = max(0, len(self.model.states) - 1 - back)
+        scale = self.handles[h].at(revision).scale(data.draw(st.integers(1, 2)))
+        box = data.draw(boxes(scale.shape))
+        expected = oracles.scaled(self.model.states[revision], [(2, 2, 2)] * scale.number)
+        assert (scale.read(box) == expected[box.slices()]).all()
+
     @precondition(lambda self: len(self.model.done) > 1)
     @rule(h=HANDLES, box=boxes())
     def blame(self, h, box):

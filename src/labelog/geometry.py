@@ -1,4 +1,4 @@
-"""Where voxels are: boxes, and the grid of chunks. Axes are always z, y, x."""
+"""Where voxels are: boxes, the grid of chunks, and scales. Axes are always z, y, x."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import NamedTuple, Self
 from labelog.errors import Invalid
 
 Triple = tuple[int, int, int]
+Lengths = tuple[float, float, float]
 
 MAX_CHUNK = 2**27
 """Most voxels a chunk may have: it is read, changed and written whole."""
@@ -144,6 +145,54 @@ def _pieces(start: int, stop: int, length: int) -> list[tuple[int, int, int]]:
     return [
         (k, max(start, k * length), min(stop, (k + 1) * length)) for k in range(start // length, -(-stop // length))
     ]
+
+
+def next_factors(shape: Triple, voxel_size: Lengths) -> Triple:
+    """By what z, y and x shrink to the next scale: 2 for the axes with the finest voxels, so that these become cubes.
+
+    Axes within a factor of sqrt(2) of the finest count as finest, which brings them as close as powers of 2 can.
+    """
+    finest = min((size for size, n in zip(voxel_size, shape, strict=True) if n > 1), default=0.0)
+    z, y, x = (2 if n > 1 and size <= finest * math.sqrt(2) else 1 for size, n in zip(voxel_size, shape, strict=True))
+    return z, y, x
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One resolution of a volume.
+
+    Attributes
+    ----------
+    number : 0 is the finest.
+    grid : its voxels and chunks; a chunk has as many voxels as one of the finest.
+    voxel_size : along z, y, x.
+    steps : how many voxels of the next finer scale one of its voxels spans along z, y, x: 1 or 2.
+    factors : how many voxels of the finest.
+    """
+
+    number: int
+    grid: Grid
+    voxel_size: Lengths
+    steps: Triple = (1, 1, 1)
+    factors: Triple = (1, 1, 1)
+
+    def coarser(self) -> Scale | None:
+        """The next scale; None once no axis is longer than the longest of a chunk, or no voxels are left to join."""
+        steps = next_factors(self.grid.shape, self.voxel_size)
+        if max(self.grid.shape) <= max(self.grid.chunks) or max(steps) == 1:
+            return None
+        (a, b, c), (z, y, x), (dz, dy, dx), (fz, fy, fx) = self.voxel_size, self.grid.shape, steps, self.factors
+        grid = Grid((-(-z // dz), -(-y // dy), -(-x // dx)), self.grid.chunks)
+        size = (a * dz, b * dy, c * dx)
+        return Scale(self.number + 1, grid, size, steps, (fz * dz, fy * dy, fx * dx))
+
+
+def scales(grid: Grid, voxel_size: Lengths) -> tuple[Scale, ...]:
+    """The scales of a volume, finest first."""
+    found = [Scale(0, grid, voxel_size)]
+    while (scale := found[-1].coarser()) is not None:
+        found.append(scale)
+    return tuple(found)
 
 
 REACHES = {1: {2: 1}, 2: {4: 1, 8: 2}, 3: {6: 1, 18: 2, 26: 3}}

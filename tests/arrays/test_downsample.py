@@ -38,7 +38,7 @@ def volumes(draw):
     return made.get(layout, lambda a: a)(array)
 
 
-@settings(max_examples=500)
+@settings(max_examples=300)
 @given(st.data(), volumes(), st.integers(1, 3), st.sampled_from([1, 4, 2**22]))
 def test_windows_have_the_label_of_most(data, array, threads, slab):
     factors = data.draw(st.lists(st.integers(1, 2), min_size=array.ndim, max_size=array.ndim))

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import labelog
+import oracles
 from faults import strokes
 
 FLIPS = strokes.count(1000)
@@ -91,6 +92,10 @@ def symptoms(path: Path, mode: labelog.engine.volume.Mode) -> tuple[str, list[st
         except labelog.LabelogError as error:
             said = [str(error)]
         problems = volume.check().problems
+        for revision in (COMMITS, COMMITS // 2):  # damage of what is kept of coarser scales is made good
+            with suppress(labelog.LabelogError):
+                coarse = oracles.downsample(strokes.expected(revision), (2, 2, 2))
+                assert np.array_equal(volume.at(revision).scale(1)[:], coarse), "wrong voxels of a coarser scale"
         if mode == "r+":
             with suppress(labelog.LabelogError):
                 volume.revert(author=strokes.AUTHOR)  # reads all deltas, within the writer's turn

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from labelog.errors import Exists, Invalid, NotFound, OutOfSpace, Unsupported
+from labelog.geometry import next_factors
 from labelog.image import import_image, make, open_image
-from labelog.image.halve import halved, next_factors
+from labelog.image.halve import halved
 
 NM = {"voxel_size": (40, 10, 10), "unit": "nm"}
 

@@ -22,14 +22,14 @@ def valid(runs):
     return Runs(runs.shape, runs.palette, runs.offsets, runs.ends, runs.index)
 
 
-@settings(max_examples=1000)
+@settings(max_examples=600)
 @given(st.one_of(boxes(), wide_boxes(), boxes(elements=st.integers(0, 2))), FACTORS)
 def test_downsample(array, factors):
     found = valid(downsample(Runs.from_dense(array), factors))
     np.testing.assert_array_equal(found.dense(), oracles.downsample(array, factors))
 
 
-@settings(max_examples=500)
+@settings(max_examples=300)
 @given(st.data(), FACTORS)
 def test_only_what_is_within_the_extent_counts(data, factors):
     array = data.draw(boxes(elements=st.integers(0, 2)))

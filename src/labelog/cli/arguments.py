@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from labelog.engine.snapshot import Revision
 from labelog.engine.volume import Volume
 from labelog.errors import Invalid
 from labelog.geometry import Box, Triple
@@ -67,6 +68,12 @@ def add_view(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--view", metavar="NAME",
                         help="instance (merged labels as one: the default), fragment (labels as stored), semantic "
                              "(classes), or the name of a class (objects of that class only)")  # fmt: skip
+
+
+def add_scale(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--scale", type=int, metavar="N", default=0,
+                        help="with fewer and larger voxels, which boxes and slices then count: 0 is the finest, -1 the "
+                             "coarsest; labelog info lists them")  # fmt: skip
 
 
 def add_made(parser: argparse.ArgumentParser) -> None:
@@ -145,13 +152,14 @@ def natural(text: str) -> int:
     return int(text)
 
 
-def within(volume: Volume, typed: OpenBox | None) -> Box:
+def within(volume: Volume | Revision, typed: OpenBox | None) -> Box:
     """The box typed, its open ends those of the volume; Invalid if it is empty or reaches outside."""
+    shape = volume.shape
     if typed is None:
-        return Box((0, 0, 0), volume.shape)
-    z, y, x = ((start or 0, n if stop is None else stop) for (start, stop), n in zip(typed, volume.shape, strict=True))
+        return Box((0, 0, 0), shape)
+    z, y, x = ((start or 0, n if stop is None else stop) for (start, stop), n in zip(typed, shape, strict=True))
     chosen = Box((z[0], y[0], x[0]), (z[1], y[1], x[1]))
-    if not chosen.voxels or any(b > n for b, n in zip(chosen.stop, volume.shape, strict=True)):
-        whole = Box((0, 0, 0), volume.shape)
+    if not chosen.voxels or any(b > n for b, n in zip(chosen.stop, shape, strict=True)):
+        whole = Box((0, 0, 0), shape)
         raise Invalid(f"the box {chosen} is empty, or not within the volume, which is {whole}")
     return chosen

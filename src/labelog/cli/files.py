@@ -22,6 +22,7 @@ from labelog.cli.arguments import (
     add_json,
     add_made,
     add_revision,
+    add_scale,
     add_view,
     add_volume,
     label,
@@ -112,7 +113,7 @@ def add_out(commands: Commands) -> None:
         "PNG and TIFF are pictures in the volume's colours (those of its classes, with\n"
         "--view semantic) if there are any, otherwise their values are the labels. The file\n"
         "is complete or absent, and replaced only with --overwrite.",
-        "  labelog export cells.labelog cells.tif --view semantic\n"
+        "  labelog export cells.labelog cells.tif --view semantic --scale 2\n"
         "  labelog export cells.labelog slices/ --revision 41 --box 10:20,:,:\n"
         "  labelog export cells.labelog pictures/ --colours --overwrite",
     )  # fmt: skip
@@ -120,6 +121,7 @@ def add_out(commands: Commands) -> None:
     parser.add_argument("target", metavar="TARGET", help="the file to write; or a folder, for PNGs")
     parser.add_argument("--format", choices=formats.names(), help="of the target; by default told from its name")
     add_view(parser)
+    add_scale(parser)
     add_revision(parser)
     part = parser.add_mutually_exclusive_group()
     add_box(part, "only this part")
@@ -244,9 +246,7 @@ def run_export(arguments: argparse.Namespace) -> None:
     given = {name: value for name, value in options.items() if value is not None}
     with labelog.open(arguments.volume, "r") as volume, progress("exporting", "slices") as update:
         labels = viewed(volume, arguments)
-        if arguments.unannotated is not None:
-            labels = volume.at(arguments.revision).view(arguments.view or "instance", unannotated=arguments.unannotated)
-        box = within(volume, arguments.box) if arguments.region is None else _bounds(labels, arguments.region)
+        box = within(labels, arguments.box) if arguments.region is None else _bounds(labels, arguments.region)
         stack = _stack(labels, box, bool(arguments.colours), update)
         try:
             formats.write(stack, arguments.target, format=known.name, overwrite=arguments.overwrite, **given)
@@ -257,10 +257,18 @@ def run_export(arguments: argparse.Namespace) -> None:
             raise Invalid(f"{said}; --colours gives it one, --no-colours writes labels instead of pictures") from error
     if arguments.json:
         report = {"volume": arguments.volume, "view": arguments.view or "instance", "revision": labels.revision}
-        report |= {"box": [*box], "target": arguments.target, "format": known.name, "shape": list(box.shape)}
+        report |= {
+            "scale": labels.number,
+            "box": [*box],
+            "target": arguments.target,
+            "format": known.name,
+            "shape": list(box.shape),
+        }
         print_json(report | {"bytes": _size(arguments.target)})
     else:
-        what = f"{by(box.shape)} voxels{f' ({arguments.view})' * bool(arguments.view)} at revision {labels.revision}"
+        seen = [arguments.view] * bool(arguments.view) + [f"scale {labels.number}"] * bool(labels.number)
+        how = f" ({', '.join(seen)})" if seen else ""
+        what = f"{by(box.shape)} voxels{how} at revision {labels.revision}"
         print(f"{arguments.target}: {what}, {known.name}, {sized(_size(arguments.target))}")
 
 
@@ -269,7 +277,10 @@ def _bounds(labels: Revision, region: str) -> Box:
     regions = labels.volume.at(labels.revision).regions
     if region not in regions:
         raise NotFound(f"there is no region {region!r}; there are: {', '.join(regions) or 'none'}")
-    return regions[region].box
+    box = regions[region].scaled(labels.factors, labels.volume.shape).box
+    if not box.voxels:
+        raise Invalid(f"region {region!r} is too small for scale {labels.number}: no voxel has its middle there")
+    return box
 
 
 def _size(path: str) -> int:
@@ -279,7 +290,11 @@ def _size(path: str) -> int:
 def viewed(volume: Volume, arguments: argparse.Namespace) -> Revision:
     """The volume at the revision asked for, seen as asked for."""
     snapshot = volume.at(arguments.revision)
-    return snapshot.view(arguments.view) if arguments.view else snapshot
+    unannotated = getattr(arguments, "unannotated", None)
+    seen: Revision = snapshot
+    if arguments.view or unannotated is not None:
+        seen = snapshot.view(arguments.view or "instance", unannotated=unannotated)
+    return seen.scale(arguments.scale) if getattr(arguments, "scale", 0) else seen
 
 
 def colours_of(labels: Revision) -> dict[int, Colour]:

@@ -21,6 +21,7 @@ from labelog.cli.arguments import (
     add_command,
     add_json,
     add_revision,
+    add_scale,
     add_view,
     add_volume,
     label,
@@ -64,7 +65,7 @@ def _add_show(commands: Commands) -> None:
         "same in every slice and at every revision; --view semantic has the colours of the\n"
         "classes. In a terminal the slice is drawn right there; with -o, or when the output\n"
         "is piped, it is a PNG, a pixel to a voxel.",
-        "  labelog show cells.labelog                       the middle slice\n"
+        "  labelog show cells.labelog --scale -1            the middle slice, small\n"
         "  labelog show cells.labelog -z 10 --view semantic -o slice.png\n"
         "  labelog show cells.labelog -y 512 --revision 41 --box :,:,0:400",
     )  # fmt: skip
@@ -73,6 +74,7 @@ def _add_show(commands: Commands) -> None:
     for axis in AXES:
         which.add_argument(f"-{axis}", type=natural, metavar="N", help=f"the slice at {axis} = N")
     add_view(show)
+    add_scale(show)
     add_box(show, "only this part of the slice")
     add_revision(show)
     show.add_argument("-o", "--output", metavar="PNG", help="write this file ('-' is the standard output)")
@@ -118,6 +120,7 @@ def run_info(arguments: argparse.Namespace) -> None:
         ("shape", f"{by(volume.shape)} voxels (z, y, x)"),
         ("voxel size", f"{by(volume.voxel_size)} {volume.unit}"),
         ("chunks", f"{by(volume.chunks)}"),
+        ("scales", ", ".join(by(scale["shape"]) for scale in facts["scales"][1:]) or "this one only"),
         ("revision", f"{facts['revision']:,} ({last['kind']} by {last['author']}, {_local(last['time'])})"),
         ("objects", ", ".join(f"{n:,} {cls}" for cls, n in facts["objects"].items() if n) or "none has a class"),
         ("colours", f"{len(volume.colours):,} labels have one" if volume.colours else "none kept"),
@@ -134,6 +137,7 @@ def _facts(volume: Volume) -> dict[str, Any]:
         "chunks": list(volume.chunks),
         "voxel_size": list(volume.voxel_size),
         "unit": volume.unit,
+        "scales": [{"shape": list(s.shape), "voxel_size": list(s.voxel_size)} for s in volume.scales],
         "dtype": volume.dtype.name,
         "revision": last.revision,
         "last_commit": commit_facts(last),
@@ -171,7 +175,7 @@ def _columns(pixels: NDArray[np.uint8]) -> int:
 
 def _slice(labels: Revision, arguments: argparse.Namespace) -> NDArray[Any]:
     """The slice asked for: (y, x), (z, x) or (z, y)."""
-    box = within(labels.volume, arguments.box)
+    box = within(labels, arguments.box)
     axis = next((axis for axis, name in enumerate(AXES) if getattr(arguments, name) is not None), 0)
     place = getattr(arguments, AXES[axis])
     start, stop = list(box.start), list(box.stop)

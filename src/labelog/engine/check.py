@@ -71,6 +71,7 @@ def check(store: Store, progress: Callable[[int, int], None] | None = None) -> R
                 progress(done + 1, len(chunks))
         for chunk in noted:
             report.problems.append(f"labels are noted to have been in chunk {chunk}, which was never written")
+    _check_pyramid(store, report, upto)
     return report
 
 
@@ -175,6 +176,23 @@ def _check_chunk(store: Store, report: Report, chunk: int, upto: int, noted: set
         if replayed != runs and journal.head() == upto:
             raise store.damaged(chunk, "its labels are not what the live edits made")
         report.chunks += 1
+
+
+def _check_pyramid(store: Store, report: Report, upto: int) -> None:
+    """What is kept of coarser scales is what the finer ones lead to, finest first."""
+    scales = store.scales
+    for path in scales.pyramid.stray():
+        report.problems.append(f"{path} does not belong to the volume")
+    for scale, chunk in scales.pyramid.present():
+        place = f"scale {scale.number}"
+        with report.noting(place):
+            found = scales.pyramid.read(scale, chunk)
+            if found is None or found[0].revision > upto or scales.mark(found[0].revision) != found[0]:
+                continue  # committed meanwhile, or of a history that this is not: it is not used
+            (revision, _), runs = found
+            if scales.made(scale.number, chunk, revision) != runs:
+                where = f"{scales.pyramid.path(scale, chunk)} at revision {revision}"
+                report.problems.append(f"{place}: {where} is not what the finer scale leads to")
 
 
 def _check_extents(store: Store, chunk: int, revision: int, expected: bytes | Pieces | None,

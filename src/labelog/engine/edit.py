@@ -332,9 +332,10 @@ class Edit(Shaping):
     def __getitem__(self, index: Any) -> Any:
         """The labels as they would be, read as from a volume."""
         self._mine()
+        store = self._store
         return indexing.read(index, self.shape, self._map.dtype,
-                             lambda box, out: self._store.read(box, out, self._runs, self._map),
-                             lambda points: self._store.lookup(points, self._runs, self._map))  # fmt: skip
+                             lambda box, out: store.read(store.grid, box, out, self._runs, self._map),
+                             lambda points: store.lookup(store.grid, points, self._runs, self._map))  # fmt: skip
 
     @property
     def _map(self) -> LabelMap:

@@ -1,4 +1,5 @@
-"""Housekeeping in the background: folds chunks with many deltas into the base, and keeps the log short.
+"""Housekeeping in the background: folds chunks with many deltas into the base, keeps chunks of coarser scales in the
+pyramid, and the log short.
 
 Folding does its decoding and encoding beside the writers, and takes their place only to rename and record.
 """
@@ -33,6 +34,7 @@ class Keeper:
         self._store = store
         self._counts: Counter[int] = Counter()  # deltas of a chunk since its last fold, of this process
         self._wishes: dict[int, None] = {}
+        self._unkept: dict[tuple[int, int], None] = {}  # chunks of coarser scales, by scale and number
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
         self._stopped = False
@@ -52,10 +54,21 @@ class Keeper:
             return
         with self._condition:
             self._wishes.update(dict.fromkeys(chunks))
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="labelog-keeper", daemon=True)
-                self._thread.start()
-            self._condition.notify()
+            self._wake()
+
+    def keep(self, scale: int, chunk: int) -> None:
+        """A chunk of a coarser scale was made, and should be in the pyramid soon."""
+        if not self._store.writable or self._stopped:
+            return
+        with self._condition:
+            self._unkept[scale, chunk] = None
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="labelog-keeper", daemon=True)
+            self._thread.start()
+        self._condition.notify()
 
     def stop(self) -> None:
         """End the thread after what it is doing now."""
@@ -68,19 +81,23 @@ class Keeper:
     def _work(self) -> None:
         while True:
             with self._condition:
-                while not (self._stopped or self._wishes or self._store.journal.log_pages >= CHECKPOINT_AT):
+                while not (self._stopped or self._wishes or self._unkept
+                           or self._store.journal.log_pages >= CHECKPOINT_AT):  # fmt: skip
                     self._condition.wait()
                 if self._stopped:
                     return
-                chunks = list(self._wishes)[:BATCH]
+                chunks, unkept = list(self._wishes)[:BATCH], list(self._unkept)[:BATCH]
                 for chunk in chunks:
                     del self._wishes[chunk]
+                for made in unkept:
+                    del self._unkept[made]
             try:
                 fold(self._store, chunks)
+                self._store.scales.keep(unkept, self._store.head())
                 if self._store.journal.log_pages >= CHECKPOINT_AT:
                     self._store.journal.checkpoint()
             except LabelogError as error:  # a full disk, say: the deltas stay, and are folded another time
-                log.warning("%s: folding put off: %s", self._store.folder, error)
+                log.warning("%s: housekeeping put off: %s", self._store.folder, error)
                 self._store.journal.log_pages = 0
 
 
@@ -112,15 +129,20 @@ def fold(store: Store, chunks: Iterable[int]) -> int:
 
 
 def compact(store: Store, progress: Callable[[int, int], None] | None = None) -> int:
-    """Fold every chunk, and the log into the journal; how many chunks were behind."""
+    """Fold every chunk, and the log into the journal, and complete the pyramid; how many chunks were behind."""
     with store.journal.reading() as journal:
         chunks = journal.chunks()
-    folded = 0
+    coarse = store.scales.over(chunks)
+    folded, total = 0, len(chunks) + len(coarse)
     for first in range(0, len(chunks), BATCH):
         folded += fold(store, chunks[first : first + BATCH])
         if progress:
-            progress(min(first + BATCH, len(chunks)), len(chunks))
-    left = store.base.drafts()
+            progress(min(first + BATCH, len(chunks)), total)
+    for first in range(0, len(coarse), BATCH):
+        store.scales.keep(coarse[first : first + BATCH], store.head(), store.pool.map if store.threads > 1 else map)
+        if progress:
+            progress(len(chunks) + min(first + BATCH, len(coarse)), total)
+    left = store.base.drafts() + store.scales.pyramid.drafts()
     with store.journal.turn():  # nobody folds now; also, there must be a writer, which alone can checkpoint
         for path in left:
             path.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from labelog.engine.table import Table
 from labelog.errors import Invalid
-from labelog.geometry import MAX_CHUNK, Box
+from labelog.geometry import MAX_CHUNK, Box, Triple
 from labelog.kernels import codec
 from labelog.kernels.runs import Runs
 from labelog.storage.journal import Space
@@ -48,6 +48,17 @@ class Region:
         """The voxels that it shares with a box: bounds, and which of them."""
         shared = self.box.intersect(box)
         return shared, True if self.mask is None else self.mask[shared.relative(self.box.start).slices()]
+
+    def scaled(self, factors: Triple, shape: Triple) -> Region:
+        """The region at a coarser scale of a volume of this shape: the voxels whose middle is in it, if any are."""
+        if max(factors) == 1:
+            return self
+        middles = [np.minimum(np.arange(f // 2, n + f // 2, f), n - 1) for f, n in zip(factors, shape, strict=True)]
+        bounds = [np.searchsorted(at, (a, b)).tolist() for at, a, b in zip(middles, *self.box, strict=True)]
+        (z0, z1), (y0, y1), (x0, x1) = bounds
+        inside = np.ix_(*(at[a:b] - start for at, (a, b), start in zip(middles, bounds, self.box.start, strict=True)))
+        mask = None if self.mask is None else self.mask[inside]
+        return Region(self.name, self.kind, Box((z0, y0, x0), (z1, y1, x1)), mask)
 
     def to_json(self) -> str:
         """As it is kept in the label table."""

@@ -1,4 +1,4 @@
-"""A volume at a revision, and a snapshot seen through a label map: read only, array-like."""
+"""A volume at a revision, and a snapshot seen through a label map, at any scale: read only, array-like."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from labelog.engine.objects import Labels
 from labelog.engine.regions import Region, Unannotated, regions
 from labelog.engine.views import LabelMap
 from labelog.errors import Invalid, NotFound
-from labelog.geometry import Box, Triple
+from labelog.geometry import Box, Lengths, Scale, Triple
 from labelog.image import Image
 from labelog.indexing import Voxels, within
 from labelog.kernels.runs import Runs
@@ -32,6 +32,12 @@ class Revision(Voxels):
 
     volume: Volume
     revision: int
+    number = 0
+    """Which scale this is; 0 is the finest."""
+
+    @property
+    def _scale(self) -> Scale:
+        return self.volume.store.scales[self.number]
 
     @property
     @abstractmethod
@@ -45,7 +51,7 @@ class Revision(Voxels):
     @property
     def shape(self) -> Triple:  # type: ignore[override]
         """Voxels along z, y, x."""
-        return self.volume.shape
+        return self._scale.grid.shape
 
     @property
     def chunks(self) -> Triple:
@@ -53,23 +59,55 @@ class Revision(Voxels):
         return self.volume.chunks
 
     @property
-    def voxel_size(self) -> tuple[float, float, float]:
+    def voxel_size(self) -> Lengths:
         """Along z, y, x, in `unit`."""
-        return self.volume.voxel_size
+        return self._scale.voxel_size
 
     @property
     def unit(self) -> str:
         """The unit of voxel sizes, such as `nm`."""
         return self.volume.unit
 
+    @property
+    def factors(self) -> Triple:
+        """How many voxels of the finest scale, along z, y, x, one of this scale spans."""
+        return self._scale.factors
+
+    @property
+    def translation(self) -> Lengths:
+        """Where the centre of the first voxel is, along z, y, x, in `unit`: that of a coarse voxel is further in."""
+        finest = zip(self.volume.voxel_size, self._scale.factors, strict=True)
+        z, y, x = ((f - 1) * size / 2 for size, f in finest)
+        return z, y, x
+
+    @property
+    def scales(self) -> tuple[View, ...]:
+        """The same labels at each scale, finest first: see `scale`."""
+        return tuple(self.scale(number) for number in range(len(self.volume.store.scales.all)))
+
+    @abstractmethod
+    def scale(self, number: int) -> View:
+        """The same labels with fewer and larger voxels.
+
+        Each scale halves the axes along which voxels are smallest (within a factor of sqrt(2)), until no axis is longer
+        than the longest of a chunk. A voxel has the label, of those as stored, that most voxels of its window in the
+        next finer scale have, and of equally frequent ones the smallest that is not 0; then the view applies.
+
+        Parameters
+        ----------
+        number : 0 is the finest, -1 the coarsest.
+
+        Raises OutOfBounds for a scale that there is not.
+        """
+
     def _runs(self, chunk: int) -> Runs:
-        return self.volume.store.runs(chunk, self.revision)
+        return self.volume.store.scales.runs(self.number, chunk, self.revision)
 
     def _fill(self, box: Box, out: NDArray[Any]) -> None:
-        self.volume.store.read(box, out, self._runs, self._map)
+        self.volume.store.read(self._scale.grid, box, out, self._runs, self._map)
 
     def _lookup(self, points: NDArray[np.int64]) -> NDArray[Any]:
-        return self.volume.store.lookup(points, self._runs, self._map)
+        return self.volume.store.lookup(self._scale.grid, points, self._runs, self._map)
 
     @property
     def colours(self) -> dict[int, str]:
@@ -82,10 +120,10 @@ class Revision(Voxels):
         They may differ where no value does: when other voxels of the same chunks were written.
         """
         bounds = Box((0, 0, 0), self.shape) if box is None else within(box, self.shape)
-        store, labels = self.volume.store, self._map
+        scales, labels = self.volume.store.scales, self._map
         digest = blake2b(repr((self.__dask_tokenize__()[2:], self.volume.id)).encode(), digest_size=16)
-        for chunk in store.grid.numbers(bounds):
-            digest.update(store.state(chunk, self.revision).to_bytes(8, "little"))
+        for chunk in self._scale.grid.numbers(bounds):
+            digest.update(scales.state(self.number, chunk, self.revision).to_bytes(8, "little"))
             if not labels.same:
                 digest.update(np.ascontiguousarray(labels.values(self._runs(chunk))).tobytes())
         return digest.digest()
@@ -140,6 +178,11 @@ class Snapshot(Revision):
         """
         return View(self, name, dtype, unannotated)
 
+    def scale(self, number: int) -> View:
+        return View(self, "instance", self.dtype, number=number)
+
+    scale.__doc__ = Revision.scale.__doc__
+
     @property
     def labels(self) -> Labels:
         """The objects, and what is known of them."""
@@ -171,21 +214,25 @@ class Snapshot(Revision):
         return f"<Snapshot of {self.volume.address} at revision {self.revision}, {z} x {y} x {x}>"
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
-        return self.volume.id, self.revision, "instance", "uint64", None
+        return self.volume.id, self.revision, "instance", "uint64", None, 0
 
     def __reduce__(self) -> Any:
         return _reopened, (self.volume.address, self.revision)
 
 
 class View(Revision):
-    """A snapshot seen through a label map: array-like, read only. Get one from `Volume.view` or `Snapshot.view`."""
+    """A snapshot seen through a label map, at one of its scales: array-like, read only.
+
+    Get one from `view` or `scale` of a volume, a snapshot or another view.
+    """
 
     def __init__(self, snapshot: Snapshot, name: str, dtype: DTypeLike | None = None,
-                 unannotated: int | None = None) -> None:  # fmt: skip
+                 unannotated: int | None = None, number: int = 0) -> None:  # fmt: skip
         self.snapshot = snapshot
         self.name = name
         self.unannotated = unannotated
-        self._cover = None if unannotated is None else Unannotated(snapshot.regions.values(), unannotated)
+        self.number = snapshot.volume.store.scales[number].number
+        self._cover = None if unannotated is None else Unannotated(self._regions(), unannotated)
         try:
             wanted = None if dtype is None else np.dtype(dtype)
         except TypeError as error:
@@ -194,6 +241,10 @@ class View(Revision):
         if self._cover is not None:
             found = self._holding(found, wanted)
         self._labels = found
+
+    def _regions(self) -> list[Region]:
+        """All of the snapshot, as they lie in this scale."""
+        return [each.scaled(self.factors, self.volume.shape) for each in self.snapshot.regions.values()]
 
     def _holding(self, found: LabelMap, wanted: np.dtype[Any] | None) -> LabelMap:
         """The map in a dtype that has room for `unannotated` too."""
@@ -232,6 +283,11 @@ class View(Revision):
         regions = repr([each.to_json() for each in self.snapshot.regions.values()]).encode()
         return blake2b(super().version(box) + regions, digest_size=16).digest()
 
+    def scale(self, number: int) -> View:
+        return View(self.snapshot, self.name, self.dtype, self.unannotated, number)
+
+    scale.__doc__ = Revision.scale.__doc__
+
     def _fill(self, box: Box, out: NDArray[Any]) -> None:
         super()._fill(box, out)
         if self._cover is not None:
@@ -242,13 +298,13 @@ class View(Revision):
         return values if self._cover is None else self._cover.applied(points, values)
 
     def __repr__(self) -> str:
-        return f"<View {self.name} ({self.dtype}) of {self.snapshot!r}>"
+        return f"<View {self.name} ({self.dtype}){f', scale {self.number}' * bool(self.number)} of {self.snapshot!r}>"
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
-        return self.volume.id, self.revision, self.name, str(self.dtype), self.unannotated
+        return self.volume.id, self.revision, self.name, str(self.dtype), self.unannotated, self.number
 
     def __reduce__(self) -> Any:
-        return View, (self.snapshot, self.name, self.dtype, self.unannotated)
+        return View, (self.snapshot, self.name, self.dtype, self.unannotated, self.number)
 
 
 _opened: weakref.WeakValueDictionary[str, Volume] = weakref.WeakValueDictionary()

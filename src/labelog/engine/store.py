@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from labelog.engine.cache import ChunkCache
 from labelog.engine.keeper import Keeper
+from labelog.engine.scales import Scales
 from labelog.engine.table import Staged, Table
 from labelog.engine.views import LabelMap, smallest
 from labelog.errors import Corrupt, Invalid
@@ -54,12 +55,13 @@ class Store:
         self.keeper = Keeper(self)
         self.changed = threading.Condition()  # notified at each commit of this process
         self.threads = threads
-        self._zeros = Runs.full(self.grid.chunks, 0)
+        self.zeros = Runs.full(self.grid.chunks, 0)
+        self.scales = Scales(self)
         self._pool: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
         with self.journal.reading() as journal:
-            self._known = journal.head()  # up to here `_last` and `_said` are right
-            self._said = journal.last_facts(self._known)  # the revision that last wrote to the label table
+            self.known = journal.head()  # up to here `_last` and `_said` are right
+            self._said = journal.last_facts(self.known)  # the revision that last wrote to the label table
         self._last: dict[int, int] = {}  # chunk -> the revision that last changed it, where asked for already
         self._maps: OrderedDict[tuple[str, int, np.dtype[Any]], LabelMap] = OrderedDict()
 
@@ -91,7 +93,7 @@ class Store:
 
     def advance(self, head: int) -> int:
         """Learn which chunks changed up to `head`."""
-        while head > (known := self._known):
+        while head > (known := self.known):
             with self.journal.reading() as journal:
                 changed = journal.changed_chunks(known, head) if head - known <= CATCH_UP else None
                 said = journal.last_facts(head)
@@ -102,33 +104,38 @@ class Store:
         """What changed between two revisions: chunk -> newest revision, None if that would be too much to follow; and
         the revision that last wrote to the label table."""
         with self._lock:  # never held while the journal is asked: a writer may be waiting for it
-            if self._known != known:  # another thread was first
+            if self.known != known:  # another thread was first
                 return
             if changed is None:
                 self._last.clear()
             else:
                 self._last.update(changed)
+            self.scales.learn(changed)
             self._said = said
-            self._known = head
+            self.known = head
 
     def state(self, chunk: int, revision: int) -> int:
         """The revision that last changed a chunk, as of `revision`; 0 if none has."""
-        known = self._known  # before `last`, or a commit between the two would be missed
+        known = self.known  # before `last`, or a commit between the two would be missed
         last = self._last.get(chunk)
         if last is None:
             with self.journal.reading() as journal:
                 last = journal.last_change(chunk, known)
-            with self._lock:
-                if known == self._known:
-                    self._last[chunk] = last
+            self.remember(self._last, chunk, last, known)
         if last <= revision <= known:
             return last
         with self.journal.reading() as journal:
             return journal.last_change(chunk, revision)
 
+    def remember(self, states: dict[int, int], chunk: int, state: int, known: int) -> None:
+        """Note the state of a chunk as of the revision `known`, unless more is known by now."""
+        with self._lock:
+            if known == self.known:
+                states[chunk] = state
+
     def said(self, revision: int) -> int:
         """The revision that last wrote to the label table, as of `revision`; -1 if none has."""
-        known = self._known  # before `_said`, as in `state`
+        known = self.known  # before `_said`, as in `state`
         said = self._said
         if said <= revision <= known:
             return said
@@ -210,7 +217,7 @@ class Store:
         with self.journal.reading() as journal:
             if stored is None:
                 if journal.manifest(chunk) is None:
-                    return Chunk(0, self._zeros, 0)
+                    return Chunk(0, self.zeros, 0)
                 stored = self.base.read(chunk)  # it may have been folded for the first time in between
             if stored is None:
                 raise self.damaged(chunk, f"{self.base.path(chunk)} is missing")
@@ -246,14 +253,16 @@ class Store:
 
     # Reading
 
-    def read(self, box: Box, out: NDArray[Any], chunk_runs: Callable[[int], Runs], view: LabelMap) -> None:
-        """Fill `out` (box.shape, the view's dtype) with a view of a box; `chunk_runs` gives each chunk's labels."""
+    def read(self, grid: Grid, box: Box, out: NDArray[Any], chunk_runs: Callable[[int], Runs],
+             view: LabelMap) -> None:  # fmt: skip
+        """Fill `out` (box.shape, the view's dtype) with a view of a box of a scale; `grid` is the scale's, and
+        `chunk_runs` gives each chunk's labels."""
 
         def fill(chunk: int) -> None:
             runs = chunk_runs(chunk)
-            runs.fill(out, self.grid.local(chunk, box.start), view.values(runs))
+            runs.fill(out, grid.local(chunk, box.start), view.values(runs))
 
-        self.each(fill, self.grid.numbers(box), box.voxels)
+        self.each(fill, grid.numbers(box), box.voxels)
 
     def each(self, function: Callable[[Any], Any], items: Iterable[Any], voxels: int) -> None:
         """Call a function for all items, on several threads if it is about many voxels."""
@@ -271,9 +280,10 @@ class Store:
                 self._pool = ThreadPoolExecutor(self.threads, "labelog")
             return self._pool
 
-    def lookup(self, points: NDArray[np.int64], chunk_runs: Callable[[int], Runs], view: LabelMap) -> NDArray[Any]:
-        """A view of single voxels: points (n, 3) of z, y, x within the volume."""
-        counts, chunks = np.array(self.grid.counts), np.array(self.grid.chunks)
+    def lookup(self, grid: Grid, points: NDArray[np.int64], chunk_runs: Callable[[int], Runs],
+               view: LabelMap) -> NDArray[Any]:  # fmt: skip
+        """A view of single voxels of a scale: points (n, 3) of z, y, x within the volume."""
+        counts, chunks = np.array(grid.counts), np.array(grid.chunks)
         index, local = np.divmod(points, chunks)
         number = np.ravel_multi_index(tuple(index.T), tuple(counts)) if len(points) else np.zeros(0, np.int64)
         flat = (local[:, 0] * chunks[1] + local[:, 1]) * chunks[2] + local[:, 2]

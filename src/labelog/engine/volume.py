@@ -251,6 +251,15 @@ class Volume:
         """The newest revision seen through a label map, pinned: see `Snapshot.view`."""
         return self.at().view(name, dtype=dtype, unannotated=unannotated)
 
+    def scale(self, number: int) -> View:
+        """The newest revision with fewer and larger voxels, pinned: see `Snapshot.scale`."""
+        return self.at().scale(number)
+
+    @property
+    def scales(self) -> tuple[View, ...]:
+        """The newest revision at each of its scales, pinned, finest first."""
+        return self.at().scales
+
     @property
     def labels(self) -> Labels:
         """The objects at the newest revision, pinned: `labels[7]`, `labels.where(cls="cell")`."""
@@ -510,7 +519,8 @@ class Volume:
     # Care
 
     def compact(self, progress: Progress | None = None) -> int:
-        """Fold all deltas into the base and the log into the journal; how many chunks were folded.
+        """Fold all deltas into the base and the log into the journal, and bring the coarser scales that are kept on
+        disk up to date; how many chunks were folded.
 
         Nothing is forgotten: every revision can still be read and undone.
         """

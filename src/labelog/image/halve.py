@@ -1,26 +1,14 @@
-"""Coarser scales: which axes are halved, and the mean of the voxels that become one."""
+"""Coarser scales of an image: the mean of the voxels that become one."""
 
 from __future__ import annotations
 
 import itertools
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from labelog.geometry import Triple
-from labelog.image.level import Lengths
-
-
-def next_factors(shape: Triple, voxel_size: Lengths) -> Triple:
-    """By what z, y and x shrink to the next scale: 2 for the axes with the finest voxels, so that these become cubes.
-
-    Axes within a factor of sqrt(2) of the finest count as finest, which brings them as close as powers of 2 can.
-    """
-    finest = min((size for size, n in zip(voxel_size, shape, strict=True) if n > 1), default=0.0)
-    z, y, x = (2 if n > 1 and size <= finest * math.sqrt(2) else 1 for size, n in zip(voxel_size, shape, strict=True))
-    return z, y, x
 
 
 def halved(voxels: NDArray[Any], factors: Triple) -> NDArray[Any]:

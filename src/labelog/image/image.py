@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelog.errors import Corrupt, OutOfBounds
-from labelog.geometry import Box, Grid, Triple
+from labelog.geometry import Box, Grid, Lengths, Triple
 from labelog.image import ome
 from labelog.image.address import Address, is_remote, open_blosc2, open_member, open_zarr, resolve
-from labelog.image.level import Lengths, Level
+from labelog.image.level import Level
 from labelog.indexing import Voxels
 
 

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelog.errors import Invalid
-from labelog.geometry import Box, Triple, triple
+from labelog.geometry import Box, Lengths, Triple, triple
 from labelog.image.address import reading
 
-Lengths = tuple[float, float, float]
 PLAIN = ("t", "c", "z", "y", "x")
 """The axes of an array that does not name its own: the last two of these, or more."""
 

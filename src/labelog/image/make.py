@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from labelog.errors import Invalid
 from labelog.extras import extra
-from labelog.geometry import Grid, Triple, whole
-from labelog.image.halve import halved, next_factors
+from labelog.geometry import Grid, Lengths, Triple, next_factors, whole
+from labelog.image.halve import halved
 from labelog.image.image import Image, open_image
-from labelog.image.level import Lengths
 from labelog.image.ome import group_attributes
 from labelog.storage.disk import explained, flush_tree, under_construction
 from labelog.storage.meta import checked_size

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from labelog.errors import Corrupt, Invalid, Unsupported
-from labelog.image.level import Lengths
+from labelog.geometry import Lengths
 from labelog.storage.meta import UNITS
 
 SHORT = {long: short for short, long in UNITS.items()}

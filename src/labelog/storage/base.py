@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from struct import Struct
 from typing import Any, NamedTuple
 
 import google_crc32c
@@ -32,7 +33,11 @@ class Chunk(NamedTuple):
 def pack(runs: Runs, volume: bytes, index: Triple, revision: int) -> bytes:
     """The bytes of a chunk of the volume with this 16-byte id."""
     head = CHUNK_HEADER.pack(CHUNK_MAGIC, FORMAT, 0, volume, *index, revision, *runs.shape)
-    body = codec.encode(runs)
+    return sealed(head, codec.encode(runs))
+
+
+def sealed(head: bytes, body: bytes) -> bytes:
+    """A header and what follows it, with the CRC of all other bytes in its place."""
     crc = google_crc32c.extend(google_crc32c.extend(google_crc32c.value(head[:8]), head[CHUNK_GUARDED:]), body)
     return b"".join([head[:8], crc.to_bytes(4, "little"), head[CHUNK_GUARDED:], body])
 
@@ -42,15 +47,7 @@ def unpack(data: bytes, shape: Triple, place: str, volume: bytes | None = None, 
 
     Raises Corrupt or Unsupported, naming `place`.
     """
-    if len(data) < CHUNK_HEADER.size or data[:4] != CHUNK_MAGIC:
-        raise Corrupt(f"{place} is not a chunk: expected {CHUNK_MAGIC!r}, found {data[:4]!r} in {len(data)} bytes")
-    _, version, crc, found_volume, *rest = CHUNK_HEADER.unpack_from(data)
-    if version != FORMAT:
-        if version > FORMAT and crc == _crc(data):
-            raise Unsupported(f"{place} has chunk format {version}; this version of labelog reads {FORMAT}")
-        raise Corrupt(f"{place} is damaged: format {version}, expected {FORMAT}")
-    if crc != _crc(data):
-        raise Corrupt(f"{place} is damaged: its CRC-32C is {_crc(data):08x}, expected {crc:08x}")
+    crc, found_volume, *rest = unsealed(data, CHUNK_HEADER, CHUNK_MAGIC, place)
     found_index, revision, found_shape = tuple(rest[:3]), rest[3], tuple(rest[4:])
     if volume is not None and (found_volume, found_index) != (volume, index):
         raise Corrupt(f"{place} is not where it belongs: it is chunk {found_index} of volume {found_volume.hex()}")
@@ -60,6 +57,23 @@ def unpack(data: bytes, shape: Triple, place: str, volume: bytes | None = None, 
         return Chunk(revision, codec.decode(memoryview(data)[CHUNK_HEADER.size :], shape), crc)
     except Corrupt as error:
         raise Corrupt(f"{place} is damaged: {error}") from error
+
+
+def unsealed(data: bytes, header: Struct, magic: bytes, place: str) -> tuple[Any, ...]:
+    """The CRC, and what it guards of a header; checked: magic, version, CRC.
+
+    Raises Corrupt or Unsupported, naming `place`.
+    """
+    if len(data) < header.size or data[:4] != magic:
+        raise Corrupt(f"{place} is not a chunk: expected {magic!r}, found {data[:4]!r} in {len(data)} bytes")
+    _, version, crc, *guarded = header.unpack_from(data)
+    if version != FORMAT:
+        if version > FORMAT and crc == _crc(data):
+            raise Unsupported(f"{place} has chunk format {version}; this version of labelog reads {FORMAT}")
+        raise Corrupt(f"{place} is damaged: format {version}, expected {FORMAT}")
+    if crc != _crc(data):
+        raise Corrupt(f"{place} is damaged: its CRC-32C is {_crc(data):08x}, expected {crc:08x}")
+    return crc, *guarded
 
 
 def _crc(data: bytes) -> int:

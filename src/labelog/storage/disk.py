@@ -35,10 +35,11 @@ def temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.tmp")
 
 
-def write_file(path: Path, data: bytes) -> None:
+def write_file(path: Path, data: bytes, *, flush: bool = True) -> None:
     """Replace a file as a whole: temporary file, flush to disk, rename. The folder is for the caller to flush.
 
-    Call it where nobody else replaces the same file: in a turn, or in a folder not known to others yet.
+    Call it where nobody else replaces the same file: in a turn, or in a folder not known to others yet. Without
+    `flush`, a power cut may leave anything in its place.
     """
     draft = temporary(path)
     with explained(path):
@@ -46,7 +47,8 @@ def write_file(path: Path, data: bytes) -> None:
             with open(draft, "wb") as file:
                 file.write(data)
                 file.flush()
-                os.fsync(file.fileno())
+                if flush:
+                    os.fsync(file.fileno())
             os.replace(draft, path)
         except BaseException:
             draft.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ HEAD = "head"
 LOCK = "lock"
 BASE = "base"
 ARRAY = "0"  # the label array within the base
+PYRAMID = "pyramid"
 
 CODEC = "labelog.runs"
 
@@ -20,6 +21,11 @@ CODEC = "labelog.runs"
 CHUNK_MAGIC = b"LLCK"
 CHUNK_HEADER = struct.Struct("<4sII16s3IQ3I")
 CHUNK_GUARDED = 12  # where the guarded bytes begin
+
+# A chunk of a coarser scale: magic, format, CRC-32C of all other bytes, then what the CRC guards: chain hash of the
+# revision, factors (z, y, x), chunk index (z, y, x), revision, shape (z, y, x), and the body.
+SCALED_MAGIC = b"LLSC"
+SCALED_HEADER = struct.Struct("<4sII16s3I3IQ3I")
 
 # One of the two slots of the head file: magic, format, CRC-32C of the whole slot with 0 in its place, revision, chain
 # hash, padding.
