@@ -206,6 +206,17 @@ def test_what_nobody_has_looked_at(volume, mask):
         assert scale[0, 0, 0] == wanted[0, 0, 0] == scale[[0], [0], [0]][0]
 
 
+def test_versions_of_a_scale(volume):
+    """They tell whether anything beneath may have changed, and one scale from another."""
+    box = labelog.Box((0, 0, 0), (2, 2, 2))
+    before = {scale.number: scale.version(box) for scale in volume.scales}
+    assert len(set(before.values())) == 4
+    with volume.edit() as edit:
+        edit[4, 18, 26] = 77
+    changed = [scale.number for scale in volume.scales if scale.version(box) != before[scale.number]]
+    assert 1 not in changed and volume.scale(3).version() != volume.at(0).scale(3).version()
+
+
 # What is redone, and what is kept
 
 
