@@ -13,7 +13,18 @@ from benchmarks import datasets, machine, report, settings
 from benchmarks.datasets import Labels
 from benchmarks.table import Table
 
-ORDER = ("slices", "strokes", "undo", "load", "codec", "components", "labels", "journal_growth", "volume_growth")
+ORDER = (
+    "slices",
+    "strokes",
+    "undo",
+    "load",
+    "codec",
+    "components",
+    "overlap",
+    "labels",
+    "journal_growth",
+    "volume_growth",
+)
 START = time.perf_counter()
 TABLE = pytest.StashKey[Table]()
 LABELS = pytest.StashKey[str]()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from benchmarks.datasets import Stroke
 
-PACKAGES = ("tensorstore", "icechunk", "zarr", "numcodecs", "connected-components-3d", "crackle-codec")
+PACKAGES = ("tensorstore", "icechunk", "zarr", "numcodecs", "connected-components-3d", "crackle-codec", "scikit-image")
 
 Shape = tuple[int, int, int]
 Labels = NDArray[np.uint64]
@@ -44,6 +44,9 @@ if find_spec("cc3d"):
 crackle: Any = None
 if find_spec("crackle"):
     import crackle  # noqa: F401
+skimage: Any = None
+if find_spec("skimage"):
+    pass
 
 SLABS = 64  # slices written at a time
 

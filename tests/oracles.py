@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import operator
+from collections import Counter
 
 import numpy as np
 
@@ -57,6 +58,12 @@ def extents(array):
         at = np.argwhere(array == label)
         found[int(label)] = (len(at), *at.min(axis=0).tolist(), *(at.max(axis=0) + 1).tolist())
     return found
+
+
+def contingency(a, b):
+    """Rows of label of a, label of b, voxels: in order."""
+    counts = Counter(zip(a.ravel().tolist(), b.ravel().tolist(), strict=True))
+    return [[*pair, count] for pair, count in sorted(counts.items())]
 
 
 def bodies(merges):

@@ -11,10 +11,13 @@ map. A `Label` is an object, with a `LabelClass`, and a `Region` a part that was
 bounds. Axes are always z, y, x; labels are uint64, 0 is background.
 """
 
-from labelog.arrays import connected_components, downsample, flood, flood_fill
+from labelog.arrays import Contingency, connected_components, downsample, flood, flood_fill
 from labelog.engine.check import Report
 from labelog.engine.classes import LabelClass, read_classes, write_classes
+from labelog.engine.components import Components
+from labelog.engine.contingency import contingency
 from labelog.engine.edit import Edit
+from labelog.engine.extents import Extents
 from labelog.engine.objects import Label
 from labelog.engine.regions import Region
 from labelog.engine.snapshot import Snapshot, View
@@ -40,10 +43,13 @@ __version__ = "0.1.0"
 __all__ = [
     "Box",
     "Commit",
+    "Components",
     "Conflict",
+    "Contingency",
     "Corrupt",
     "Edit",
     "Exists",
+    "Extents",
     "Invalid",
     "Kind",
     "Label",
@@ -61,6 +67,7 @@ __all__ = [
     "View",
     "Volume",
     "connected_components",
+    "contingency",
     "create",
     "downsample",
     "flood",

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from labelog.errors import Invalid
 
 Triple = tuple[int, int, int]
@@ -136,6 +139,16 @@ class Grid:
                 row = (kz * ny + ky) * nx
                 for kx, x0, x1 in xs:
                     yield row + kx, Box((z0, y0, x0), (z1, y1, x1))
+
+    def groups(self, points: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.intp], NDArray[np.int64]]]:
+        """Voxels (n, 3) chunk by chunk: the chunk, which of them lie in it, and their flat places in there."""
+        index, local = np.divmod(points, np.array(self.chunks))
+        number = np.ravel_multi_index(tuple(index.T), self.counts) if len(points) else np.zeros(0, np.int64)
+        flat = (local[:, 0] * self.chunks[1] + local[:, 1]) * self.chunks[2] + local[:, 2]
+        order = np.argsort(number, kind="stable")
+        for group in np.split(order, np.flatnonzero(np.diff(number[order])) + 1):
+            if len(group):
+                yield int(number[group[0]]), group, np.ascontiguousarray(flat[group])
 
 
 def _pieces(start: int, stop: int, length: int) -> list[tuple[int, int, int]]:

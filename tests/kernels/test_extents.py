@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from strategies import boxes, patches
 
 import oracles
-from labelog.errors import Corrupt
+from labelog.errors import Corrupt, Invalid
 from labelog.kernels import spans
 from labelog.kernels.extents import Extents, changed, counted, decode, encode, entered, look_up
 from labelog.kernels.runs import Runs
@@ -41,6 +41,24 @@ def test_after_a_patch_palettes_may_hold_labels_that_are_gone(data):
 
 def test_a_whole_chunk_of_one_label():
     assert told(counted(Runs.full((16, 256, 256), 7))) == {7: (2**20, 0, 0, 0, 16, 256, 256)}
+
+
+@given(boxes(), st.data())
+def test_within_a_box(array, data):
+    start = tuple(data.draw(st.integers(0, n - 1)) for n in array.shape)
+    size = tuple(data.draw(st.integers(1, n - a)) for n, a in zip(array.shape, start, strict=True))
+    runs = Runs.from_dense(array)
+    inside = array[tuple(slice(a, a + n) for a, n in zip(start, size, strict=True))]
+    wanted = {label: (count, *(np.array(box) + np.array(start * 2)).tolist())
+              for label, (count, *box) in oracles.extents(inside).items() if label}  # fmt: skip
+    assert told(counted(runs, start, size)) == wanted
+
+
+def test_boxes_outside_are_refused():
+    runs = Runs.full((2, 3, 4), 1)
+    for start, size in [((0, 0, 1), (2, 3, 4)), ((-1, 0, 0), (1, 1, 1)), ((0, 0, 0), (0, 1, 1))]:
+        with pytest.raises(Invalid, match="is not within"):
+            counted(runs, start, size)
 
 
 @given(st.data())

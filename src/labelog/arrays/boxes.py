@@ -18,17 +18,17 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def integers(array: ArrayLike) -> NDArray[Any]:
-    """An array of integers or bool in 1 to 3 dimensions, or Invalid."""
+def integers(array: ArrayLike, most: int = 3) -> NDArray[Any]:
+    """An array of integers or bool in 1 to `most` dimensions, or Invalid."""
     values = np.asarray(array)
-    if values.dtype.kind not in "biu" or not 1 <= values.ndim <= 3:
-        raise Invalid(f"expected integers or bool in 1 to 3 dimensions, found {values.dtype} in {values.ndim}")
+    if values.dtype.kind not in "biu" or not 1 <= values.ndim <= most:
+        raise Invalid(f"expected integers or bool in 1 to {most} dimensions, found {values.dtype} in {values.ndim}")
     return values
 
 
-def checked(array: ArrayLike) -> NDArray[Any]:
+def checked(array: ArrayLike, most: int = 3) -> NDArray[Any]:
     """As `integers`, in the machine's byte order, bool as uint8. Copied only where bytes are swapped."""
-    values = integers(array)
+    values = integers(array, most)
     if values.dtype == bool:
         return values.view(np.uint8)
     return values.astype(values.dtype.newbyteorder("="), copy=False)

@@ -18,13 +18,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from labelog.engine.cache import ChunkCache
 from labelog.geometry import MAX_AXIS, Box, Grid, Triple, reach
+from labelog.indexing import Voxels
 from labelog.kernels import components as kernel
 from labelog.kernels import sides, spans
 from labelog.kernels.forest import Forest
@@ -33,14 +34,17 @@ from labelog.kernels.runs import Runs
 AHEAD = 8  # chunks that are labelled, or waited for, at one time
 KEPT = 2**26  # bytes of chunks' components that are kept, to be asked for
 
+COLUMNS = ("component", "label", "voxels", "z0", "y0", "x0", "z1", "y1", "x1", "z", "y", "x")
+"""Of the table of components: half-open bounds, and the first voxel."""
+
 AFTER: list[Triple] = [  # where chunks lie that come later and touch one at a face, an edge or a corner
     (0, 0, 1), (0, 1, -1), (0, 1, 0), (0, 1, 1),
     (1, -1, -1), (1, -1, 0), (1, -1, 1), (1, 0, -1), (1, 0, 0), (1, 0, 1), (1, 1, -1), (1, 1, 0), (1, 1, 1),
 ]  # fmt: skip
 
 
-class Extents(NamedTuple):
-    """What components are, an entry for each."""
+class _Extents(NamedTuple):
+    """What components of a chunk are, an entry for each."""
 
     label: NDArray[np.uint64]
     voxels: NDArray[np.uint64]
@@ -53,12 +57,15 @@ class _Part(NamedTuple):
     """What a chunk has of the components."""
 
     labels: NDArray[np.uint64]
-    extents: Extents
+    extents: _Extents
     sides: dict[Triple, Runs]
 
 
-class Components:
+class Components(Voxels):
     """The connected components of equal labels in a box of a volume, numbered from 1 in the order of first voxels.
+
+    Array-like, read only: indexing gives the numbers of voxels, 0 where there is background or nothing was looked at.
+    Get one from `Volume.components`, or of a snapshot or a view.
 
     Attributes
     ----------
@@ -66,12 +73,13 @@ class Components:
     label, voxels : uint64, count + 1: the label of each and how many voxels it has. Entry 0 is the background: 0.
     start, stop : int64, (count + 1, 3): half-open bounds, z, y, x in the volume.
     first : int64, (count + 1, 3): the first voxel of each in C order, z, y, x in the volume.
+    shape, dtype : of the volume, and the smallest that holds the numbers.
 
     Safe for several threads, if `chunk_runs` is.
     """
 
     def __init__(self, chunk_runs: Callable[[int], Runs], grid: Grid, box: Box | None = None, *,
-                 labels: ArrayLike | None = None, connectivity: int = 6, chunks: Iterable[int] | None = None,
+                 labels: Iterable[int] | None = None, connectivity: int = 6, chunks: Iterable[int] | None = None,
                  pool: Executor | None = None) -> None:  # fmt: skip
         """Find them.
 
@@ -88,8 +96,9 @@ class Components:
         Raises Invalid for another connectivity, and what `chunk_runs` raises.
         """
         self._chunk_runs, self._grid = chunk_runs, grid
+        self.shape = grid.shape
         self._box = Box((0, 0, 0), grid.shape) if box is None else box
-        self._labels = None if labels is None else np.unique(np.asarray(labels, np.uint64))
+        self._labels = None if labels is None else np.array(sorted(set(labels)), np.uint64)
         self._reach = reach(connectivity)
         self._kept = ChunkCache(KEPT)
         within = [chunk for chunk, _ in grid.touching(self._box)] if chunks is None else sorted(set(chunks))
@@ -106,6 +115,28 @@ class Components:
             return Runs.full(self._grid.chunks, 0)
         local = self._kept.get(chunk, 0) or self._local(chunk)[0]
         return kernel.relabelled(local, numbers)
+
+    def _fill(self, box: Box, out: NDArray[Any]) -> None:
+        for chunk in self._grid.numbers(box):
+            runs = self.runs(chunk)
+            runs.fill(out, self._grid.local(chunk, box.start), runs.palette.astype(self.dtype))
+
+    def _lookup(self, points: NDArray[np.int64]) -> NDArray[Any]:
+        out = np.empty(len(points), self.dtype)
+        for chunk, group, flat in self._grid.groups(points):
+            out[group] = self.runs(chunk).at(flat)
+        return out
+
+    def table_rows(self) -> list[dict[str, int]]:
+        """The components as rows of a table: see `COLUMNS`."""
+        numbers = np.arange(1, self.count + 1)
+        columns = [numbers, self.label[1:], self.voxels[1:], *self.start[1:].T, *self.stop[1:].T, *self.first[1:].T]
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        return [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+
+    def __repr__(self) -> str:
+        z, y, x = self.shape
+        return f"<{self.count} components in {z} x {y} x {x}>"
 
     # One chunk
 
@@ -130,7 +161,7 @@ class Components:
         voxels, start, stop = kernel.measure(runs)
         _, ny, nx = runs.shape
         first = np.stack(np.unravel_index(kernel.first_voxels(runs, (ny * nx, nx, 1))[1:], runs.shape), axis=1)
-        extents = Extents(labels[1:], voxels[1:], start[1:] + origin, stop[1:] + origin, first + origin)
+        extents = _Extents(labels[1:], voxels[1:], start[1:] + origin, stop[1:] + origin, first + origin)
         near = [after for after in AFTER if _apart(after) <= self._reach]
         cuts = {side: sides.cut(runs, side) for after in near for side in (after, _opposite(after))}
         return _Part(labels, extents, cuts)
@@ -153,7 +184,7 @@ class Components:
         forest = Forest(found)
         for pair in pairs:
             forest.union(*pair.T)
-        numbers = self._number(Extents(*map(np.concatenate, zip(*parts, strict=True))), forest.roots())
+        numbers = self._number(_Extents(*map(np.concatenate, zip(*parts, strict=True))), forest.roots())
         cuts = np.split(numbers, list(base.values())[1:])
         self._numbers = {chunk: np.append(0, cut) for chunk, cut in zip(base, cuts, strict=False)}
 
@@ -170,7 +201,7 @@ class Components:
             pairs = sides.touching(*planes, other.labels, part.labels, self._reach - _apart(after))
             yield number, pairs.astype(np.int64) - 1
 
-    def _number(self, parts: Extents, roots: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _number(self, parts: _Extents, roots: NDArray[np.int64]) -> NDArray[np.int64]:
         """Number the components, of which each part has a root, and put their parts' extents together.
 
         Gives the number of each part.
@@ -184,6 +215,7 @@ class Components:
         leaders = np.sort(least[roots == np.arange(total)])  # ranks of the parts with components' first voxels
         numbers = np.searchsorted(leaders, least[roots]) + 1
         self.count = n = len(leaders)
+        self.dtype = np.min_scalar_type(n)
         self.label = np.append(np.uint64(0), parts.label[order[leaders]])
         self.first = np.concatenate([np.zeros((1, 3), np.int64), parts.first[order[leaders]]])
         self.voxels = np.zeros(n + 1, np.uint64)
@@ -205,9 +237,9 @@ def _apart(direction: Triple) -> int:
     return sum(map(abs, direction))
 
 
-def _nothing() -> Extents:
+def _nothing() -> _Extents:
     one, three = np.zeros(0, np.uint64), np.zeros((0, 3), np.int64)
-    return Extents(one, one, three, three, three)
+    return _Extents(one, one, three, three, three)
 
 
 def _ahead(pool: Executor | None, function: Callable[[int], _Part], items: Iterable[int]) -> Iterator[_Part]:

@@ -20,6 +20,8 @@ from labelog.engine.table import Table, attributes
 from labelog.engine.values import checked_label
 from labelog.errors import Invalid, NotFound, Unsupported
 from labelog.geometry import Box, Triple, reach
+from labelog.kernels.overlap import overlap_runs
+from labelog.kernels.runs import Runs
 from labelog.storage.facts import Occupied
 from labelog.storage.journal import CLASS, NAME, PARENT, Space, Value
 
@@ -189,18 +191,7 @@ class Labels:
 
     def _in(self, box: Box) -> set[int]:
         """The bodies with own voxels in a box."""
-        found: set[int] = set()
-        grid, bodies = self._store.grid, self._store.label_map("instance", self._snapshot.revision, np.dtype(np.uint64))
-        for chunk, part in grid.touching(box):
-            runs = self._store.runs(chunk, self._snapshot.revision)
-            if part == grid.box(chunk):
-                labels = runs.compacted().palette
-            else:
-                values = np.empty(part.shape, np.uint64)
-                runs.fill(values, part.relative(grid.origin(chunk)).start, runs.palette)
-                labels = np.unique(values)
-            found.update(bodies.each(labels.tolist()))
-        return found - {0}
+        return set(self._snapshot.extents(box).label.tolist())
 
     def children(self, label: int) -> list[int]:
         """The labels of the objects that lie in one, directly; ascending."""
@@ -246,15 +237,17 @@ class Labels:
 
         Raises NotFound for a region that is not there.
         """
-        known = self._region(region)
-        bodies = self._store.label_map("instance", self._snapshot.revision, np.dtype(np.uint64))
+        known, grid = self._region(region), self._store.grid
         counts: Counter[int] = Counter()
-        for chunk, part in self._store.grid.touching(known.box):
-            runs, values = self._store.runs(chunk, self._snapshot.revision), np.empty(part.shape, np.uint64)
-            runs.fill(values, part.relative(self._store.grid.origin(chunk)).start, bodies.values(runs))
-            _, chosen = known.part(part)
-            labels, voxels = np.unique(values[np.broadcast_to(chosen, values.shape)], return_counts=True)
-            counts.update(dict(zip(labels.tolist(), voxels.tolist(), strict=True)))
+        for chunk, part in grid.touching(known.box):
+            runs, bodies = self._snapshot.valued(chunk)
+            mask = Runs.from_dense(np.broadcast_to(known.part(part)[1], part.shape).view(np.uint8))
+            entry, chosen, voxels = overlap_runs(
+                runs, mask, part.relative(grid.origin(chunk)).start, (0, 0, 0), part.shape
+            )
+            inside = mask.palette[chosen] == 1
+            for body, count in zip(bodies[entry[inside]].tolist(), voxels[inside].tolist(), strict=True):
+                counts[body] += count
         return dict(sorted(counts.items()))
 
     def _region(self, name: str) -> Region:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import weakref
 from abc import abstractmethod
+from collections.abc import Iterable
 from datetime import datetime
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -12,14 +13,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from labelog import indexing
+from labelog.engine import extents
 from labelog.engine.classes import LabelClass
+from labelog.engine.components import Components
+from labelog.engine.extents import Extents
 from labelog.engine.objects import Labels
 from labelog.engine.regions import Region, Unannotated, regions
-from labelog.engine.views import LabelMap
+from labelog.engine.values import label_set
+from labelog.engine.views import LabelMap, seen_runs, values_of_class
 from labelog.errors import Invalid, NotFound
-from labelog.geometry import Box, Lengths, Scale, Triple
+from labelog.geometry import Box, Grid, Lengths, Scale, Triple
 from labelog.image import Image
-from labelog.indexing import Voxels, within
+from labelog.indexing import Voxels
 from labelog.kernels.runs import Runs
 from labelog.storage.journal import IMAGE, Space
 
@@ -38,6 +44,8 @@ class Revision(Voxels):
     @property
     def _scale(self) -> Scale:
         return self.volume.store.scales[self.number]
+
+    name: str
 
     @property
     @abstractmethod
@@ -67,6 +75,11 @@ class Revision(Voxels):
     def unit(self) -> str:
         """The unit of voxel sizes, such as `nm`."""
         return self.volume.unit
+
+    @property
+    def grid(self) -> Grid:
+        """The chunks of this scale."""
+        return self._scale.grid
 
     @property
     def factors(self) -> Triple:
@@ -119,7 +132,7 @@ class Revision(Voxels):
 
         They may differ where no value does: when other voxels of the same chunks were written.
         """
-        bounds = Box((0, 0, 0), self.shape) if box is None else within(box, self.shape)
+        bounds = Box((0, 0, 0), self.shape) if box is None else indexing.within(box, self.shape)
         scales, labels = self.volume.store.scales, self._map
         digest = blake2b(repr((self.__dask_tokenize__()[2:], self.volume.id)).encode(), digest_size=16)
         for chunk in self._scale.grid.numbers(bounds):
@@ -127,6 +140,62 @@ class Revision(Voxels):
             if not labels.same:
                 digest.update(np.ascontiguousarray(labels.values(self._runs(chunk))).tobytes())
         return digest.digest()
+
+    def values(self, labels: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        """What labels as stored are in this view."""
+        return self._map.of(labels).astype(np.uint64)
+
+    def valued(self, chunk: int) -> tuple[Runs, NDArray[Any]]:
+        """A chunk's runs, and the value of each entry of their palette."""
+        runs = self._runs(chunk)
+        return runs, self._map.values(runs)
+
+    # What is there
+
+    def extents(self, within: Box | tuple[Triple, Triple] | None = None) -> Extents:
+        """How many voxels each label has in a box (the whole volume if None), and their bounds.
+
+        Labels are the values of the view, ascending, background not among them. Of the whole volume they come from the
+        index, and no voxel is read. Raises OutOfBounds for a box outside the volume, Corrupt (naming the chunk) for
+        damaged bytes.
+        """
+        whole = Box((0, 0, 0), self.shape)
+        box = whole if within is None else indexing.within(within, self.shape)
+        known = box == whole and self._is_mapped and not self.number
+        return extents.indexed(self) if known else extents.walked(self, box)
+
+    @property
+    def _is_mapped(self) -> bool:
+        """Whether a voxel's value depends on its label alone."""
+        return True
+
+    def components(self, *, cls: str | int | None = None, labels: Iterable[int] | int | None = None,
+                   within: Box | tuple[Triple, Triple] | None = None, connectivity: int = 6) -> Components:  # fmt: skip
+        """The connected components of equal values of the view.
+
+        Parameters
+        ----------
+        cls : only those of this class, by name or id, or of a kind of it: in the semantic view the voxels of the
+            class, in others the own voxels of its objects.
+        labels : only of these values.
+        within : a box; voxels outside count as background. The whole volume by default.
+        connectivity : how many neighbours a voxel has: 6 (at its faces), 18 (and edges) or 26 (and corners).
+
+        Several threads label chunk by chunk; memory grows with the number of components and the sides of one layer of
+        chunks, not with voxels. Raises NotFound for a class that is not there, Invalid for a connectivity, label or
+        view that is none, OutOfBounds for a box outside the volume, Corrupt (naming the chunk) for damaged bytes.
+        """
+        store = self.volume.store
+        box = Box((0, 0, 0), self.shape) if within is None else indexing.within(within, self.shape)
+        chosen = None if labels is None else label_set(labels)
+        if cls is not None:
+            with store.table(self.revision) as table:
+                of_class = values_of_class(table, self.name, cls)
+            chosen = of_class if chosen is None else chosen & of_class
+        with store.journal.reading() as journal:
+            chunks = journal.chunks() if self._is_mapped and not self.number else None
+        return Components(lambda chunk: seen_runs(*self.valued(chunk)), self.grid, box, labels=chosen,
+                          connectivity=connectivity, chunks=chunks, pool=store.pool_for(box.voxels))  # fmt: skip
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Revision) and self.__dask_tokenize__() == other.__dask_tokenize__()
@@ -148,6 +217,7 @@ class Snapshot(Revision):
     """
 
     dtype = np.dtype(np.uint64)
+    name = "instance"
 
     def __init__(self, volume: Volume, revision: int) -> None:
         self.volume = volume
@@ -287,6 +357,22 @@ class View(Revision):
         return View(self.snapshot, self.name, self.dtype, self.unannotated, number)
 
     scale.__doc__ = Revision.scale.__doc__
+
+    @property
+    def _is_mapped(self) -> bool:
+        return self._cover is None
+
+    def valued(self, chunk: int) -> tuple[Runs, NDArray[Any]]:
+        runs, values = super().valued(chunk)
+        if self._cover is None:
+            return runs, values
+        dense = np.zeros(runs.shape, self.dtype)
+        box = self.grid.box(chunk)
+        inside = dense[box.relative(box.start).slices()]
+        runs.fill(inside, (0, 0, 0), values)
+        self._cover.apply(box, inside)
+        runs = Runs.from_dense(dense)
+        return runs, runs.palette.astype(self.dtype)
 
     def _fill(self, box: Box, out: NDArray[Any]) -> None:
         super()._fill(box, out)

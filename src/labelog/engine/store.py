@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,9 @@ from labelog.storage.sqlite import Reader, SqliteJournal
 CATCH_UP = 10_000  # revisions by others that are followed one by one; beyond, what is known of chunks is forgotten
 MAPS = 16  # views whose label maps are remembered
 PARALLEL = 2**22  # voxels from which a read uses several threads
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class Store:
@@ -264,14 +267,19 @@ class Store:
 
         self.each(fill, grid.numbers(box), box.voxels)
 
-    def each(self, function: Callable[[Any], Any], items: Iterable[Any], voxels: int) -> None:
+    def each(self, function: Callable[[Item], Any], items: Iterable[Item], voxels: int) -> None:
         """Call a function for all items, on several threads if it is about many voxels."""
-        if self.threads > 1 and voxels >= PARALLEL:
-            for _ in self.pool.map(function, items):
-                pass
-        else:
-            for item in items:
-                function(item)
+        for _ in self.mapped(function, items, voxels):
+            pass
+
+    def mapped(self, function: Callable[[Item], Result], items: Iterable[Item], voxels: int) -> Iterator[Result]:
+        """What a function gives for each item, in order; on several threads if it is about many voxels."""
+        pool = self.pool_for(voxels)
+        return map(function, items) if pool is None else pool.map(function, items)
+
+    def pool_for(self, voxels: int) -> ThreadPoolExecutor | None:
+        """Threads for what is about so many voxels; None if it is not worth them."""
+        return self.pool if self.threads > 1 and voxels >= PARALLEL else None
 
     @property
     def pool(self) -> ThreadPoolExecutor:
@@ -283,17 +291,10 @@ class Store:
     def lookup(self, grid: Grid, points: NDArray[np.int64], chunk_runs: Callable[[int], Runs],
                view: LabelMap) -> NDArray[Any]:  # fmt: skip
         """A view of single voxels of a scale: points (n, 3) of z, y, x within the volume."""
-        counts, chunks = np.array(grid.counts), np.array(grid.chunks)
-        index, local = np.divmod(points, chunks)
-        number = np.ravel_multi_index(tuple(index.T), tuple(counts)) if len(points) else np.zeros(0, np.int64)
-        flat = (local[:, 0] * chunks[1] + local[:, 1]) * chunks[2] + local[:, 2]
         out = np.empty(len(points), view.dtype)
-        order = np.argsort(number, kind="stable")
-        for group in np.split(order, np.flatnonzero(np.diff(number[order])) + 1):
-            if len(group):
-                labels = chunk_runs(int(number[group[0]])).at(np.ascontiguousarray(flat[group]))
-                met, places = np.unique(labels, return_inverse=True)
-                out[group] = view.of(met)[places]
+        for chunk, group, flat in grid.groups(points):
+            met, places = np.unique(chunk_runs(chunk).at(flat), return_inverse=True)
+            out[group] = view.of(met)[places]
         return out
 
     # After a commit

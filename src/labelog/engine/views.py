@@ -19,7 +19,9 @@ from numpy.typing import DTypeLike, NDArray
 from labelog.engine.classes import PLAIN
 from labelog.engine.table import Table
 from labelog.errors import Invalid, NotFound
+from labelog.kernels import components as kernel
 from labelog.kernels.runs import Runs
+from labelog.storage.journal import CLASS, Space
 
 Tables = Callable[[], AbstractContextManager[Table]]
 
@@ -112,6 +114,23 @@ class LabelMap:
         for each in path:
             found[each] = found[body]
         return found[body]
+
+
+def seen_runs(runs: Runs, values: NDArray[Any]) -> Runs:
+    """Runs with the values of a view, one for each entry of their palette, as labels."""
+    if np.array_equal(values, runs.palette):
+        return runs
+    return kernel.relabelled(runs, values.astype(np.uint64))
+
+
+def values_of_class(table: Table, name: str, cls: str | int) -> set[int]:
+    """The values that a view has where it shows objects of a class, or of a kind of it."""
+    kinds = table.kinds(table.class_id(cls))
+    if name == "semantic":
+        return kinds
+    if name == "fragment":
+        raise Invalid("the view fragment shows labels as stored; objects, which have classes, are in the view instance")
+    return {label for kind in kinds for label in table.subjects(Space.LABEL, CLASS, kind)}
 
 
 def smallest(name: str, table: Table) -> np.dtype[Any]:

@@ -21,7 +21,9 @@ from labelog.engine import load as loading
 from labelog.engine.changes import Changes, changes
 from labelog.engine.classes import LabelClass
 from labelog.engine.commit import Committer, Draft, Job, draft
+from labelog.engine.components import Components
 from labelog.engine.edit import Edit
+from labelog.engine.extents import Extents
 from labelog.engine.load import Classes, Progress, TableRows, user
 from labelog.engine.objects import Labels
 from labelog.engine.regions import Region
@@ -285,6 +287,19 @@ class Volume:
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         return self.at().__array__(dtype, copy)
+
+    def extents(self, within: Box | tuple[Triple, Triple] | None = None) -> Extents:
+        """How many voxels each label has in a box now, and their bounds: see `Snapshot.extents`."""
+        return self.at().extents(within)
+
+    def components(self, view: str = "instance", *, cls: str | int | None = None,
+                   labels: Iterable[int] | int | None = None, within: Box | tuple[Triple, Triple] | None = None,
+                   connectivity: int = 6) -> Components:  # fmt: skip
+        """The connected components of equal values of a view now, pinned: see `View.components`.
+
+        `volume.components("semantic", cls="alpha granule")` are the separate pieces of a class.
+        """
+        return self.view(view).components(cls=cls, labels=labels, within=within, connectivity=connectivity)
 
     @property
     def image(self) -> Image:

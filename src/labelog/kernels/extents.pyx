@@ -15,7 +15,7 @@ from labelog.kernels.spans cimport Delta
 
 import numpy as np
 
-from labelog.errors import Corrupt
+from labelog.errors import Corrupt, Invalid
 
 cdef class Extents:
     """Labels of a chunk, ascending, with their voxels and bounds. Immutable.
@@ -61,14 +61,18 @@ cdef struct Tally:
     uint32_t high[3]
 
 
-def counted(Runs runs):
-    """The extents of all labels of a chunk but 0."""
+def counted(Runs runs, start=(0, 0, 0), size=None):
+    """The extents of all labels but 0 in a box of `size` at `start` (all of the chunk by default); bounds are those in
+    the chunk. Raises Invalid for a box outside it."""
     cdef uint32_t[::1] places = np.arange(1, runs.labels.shape[0] + 1, dtype=np.uint32)
     cdef Py_ssize_t i
     for i in range(places.shape[0]):
         if runs.labels[i] == 0:
             places[i] = 0
-    return tallied(runs, places, runs.palette, False)
+    size = runs.shape if size is None else size
+    if not all(0 <= first and 0 < n and first + n <= most for first, n, most in zip(start, size, runs.shape)):
+        raise Invalid(f"a box of {tuple(size)} at {tuple(start)} is not within {runs.shape}")
+    return tallied(runs, places, runs.palette, False, start, size)
 
 
 def changed(Delta delta, Runs runs):
@@ -87,7 +91,7 @@ def changed(Delta delta, Runs runs):
                         table_add(&table, delta.news[i])
             for i in range(runs.labels.shape[0]):
                 places[i] = <uint32_t> (table_find(&table, runs.labels[i]) + 1)
-        return tallied(runs, places, keys_in_order(&table), True)
+        return tallied(runs, places, keys_in_order(&table), True, (0, 0, 0), runs.shape)
     finally:
         table_close(&table)
 
@@ -113,9 +117,10 @@ def entered(Delta delta, Runs runs):
         table_close(&table)
 
 
-cdef tallied(Runs runs, const uint32_t[::1] places, labels, bint gone):
-    """The extents of some labels, ascending, with or without those that are gone; `places` has for each entry of the
-    palette which of them it is, from 1, or 0."""
+cdef tallied(Runs runs, const uint32_t[::1] places, labels, bint gone, start, size):
+    """The extents of some labels in a box, ascending, with or without those that are gone; `places` has for each entry
+    of the palette which of them it is, from 1, or 0."""
+    cdef uint32_t[3] low = start, high = [first + n for first, n in zip(start, size)]
     cdef size_t n = len(labels), i
     cdef int axis
     cdef Tally *tallies = <Tally *> calloc(n + 1, sizeof(Tally))
@@ -127,7 +132,7 @@ cdef tallied(Runs runs, const uint32_t[::1] places, labels, bint gone):
     cdef uint32_t[:, ::1] bounds = bounds_array
     try:
         with nogil:
-            walk(runs, places, tallies)
+            walk(runs, places, tallies, low, high)
             for i in range(n):
                 t = &tallies[i + 1]
                 voxels[i] = t.voxels
@@ -142,24 +147,28 @@ cdef tallied(Runs runs, const uint32_t[::1] places, labels, bint gone):
     return Extents(labels[order], voxels_array[order], bounds_array[order])
 
 
-cdef void walk(Runs runs, const uint32_t[::1] places, Tally *tallies) noexcept nogil:
-    """Count the runs of the palette's entries that have a place."""
-    cdef const uint32_t *rows = &runs.rows[0]
+cdef void walk(Runs runs, const uint32_t[::1] places, Tally *tallies, const uint32_t *low,
+               const uint32_t *high) noexcept nogil:
+    """Count the runs of the palette's entries that have a place, within a box."""
+    cdef const uint32_t *rows
     cdef const uint32_t *stops = &runs.stops[0]
     cdef const uint32_t *picks = &runs.picks[0]
     cdef const uint32_t *place = &places[0]
     cdef uint32_t y, z, i, first, last, start, stop, found
     cdef Tally *t
-    for z in range(<uint32_t> runs.nz):
-        for y in range(<uint32_t> runs.ny):
+    for z in range(low[0], high[0]):
+        rows = &runs.rows[z * runs.ny + low[1]]
+        for y in range(low[1], high[1]):
             first, last = rows[0], rows[1]
             rows += 1
             for i in range(first, last):
                 found = place[picks[i]]
                 if found == 0:
                     continue
-                start = stops[i - 1] if i > first else 0
-                stop = stops[i]
+                start = max(stops[i - 1] if i > first else 0, low[2])
+                stop = min(stops[i], high[2])
+                if start >= stop:
+                    continue
                 t = &tallies[found]
                 if t.voxels == 0:      # z ascends: the first row sets the low end, the last one the high
                     t.low[0], t.low[1], t.low[2] = z, y, start

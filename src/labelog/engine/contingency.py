@@ -1,0 +1,102 @@
+"""The contingency table of volumes: chunk over chunk, on runs, whatever their chunk shapes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labelog import arrays, indexing
+from labelog.arrays import boxes
+from labelog.arrays.contingency import Contingency, Entries, summed
+from labelog.engine.snapshot import Revision
+from labelog.engine.volume import Volume
+from labelog.errors import Invalid
+from labelog.geometry import Box, Grid, Triple
+from labelog.kernels.overlap import overlap_runs
+from labelog.kernels.runs import Runs
+
+
+def contingency(a: Any, b: Any, *, within: Box | tuple[Triple, Triple] | None = None,
+                threads: int | None = None) -> Contingency:  # fmt: skip
+    """Count the voxels of each pair of labels that two volumes or arrays have at the same places.
+
+    Parameters
+    ----------
+    a, b : each a volume (as it is now), snapshot or view, or an array of integers or bool; of one shape. Arrays may
+        have any number of dimensions and any strides, three beside a volume.
+    within : a box, where a volume is among them; all voxels by default.
+    threads : how many to use for two arrays; by default one for each processor. Volumes use those they were opened
+        with.
+
+    Returns
+    -------
+    `Contingency`: the labels of a, those of b and the voxels of each pair that there is, ascending; background 0 is a
+    label as any other. Labels are of the dtype of the array or view.
+
+    Raises Invalid for what is none of these, for shapes that differ, and for labels below 0 beside a volume;
+    OutOfBounds for a box outside; Corrupt (naming the chunk) for damaged bytes.
+
+    Notes
+    -----
+    Rows are walked side by side from one place where either changes to the next; volumes as runs, without any dense
+    chunk. No pair is counted that is not there, so labels may be up to 2^64 - 1.
+    """
+    seen = _seen(a), _seen(b)
+    stored = seen[0] if seen[0] is not None else seen[1]
+    if stored is None:
+        if within is not None:
+            raise Invalid("within= takes a volume; of two arrays, give the parts that are to be compared")
+        return arrays.contingency(a, b, threads=threads)
+    left, right = (_Array(side, stored.chunks) if found is None else found
+                   for side, found in zip((a, b), seen, strict=True))  # fmt: skip
+    if left.shape != right.shape:
+        raise Invalid(f"expected two volumes of one shape, found {left.shape} and {right.shape}")
+    box = Box((0, 0, 0), left.shape) if within is None else indexing.within(within, left.shape)
+    grids = Grid(left.shape, left.chunks), Grid(right.shape, right.chunks)
+
+    def of_chunk(item: tuple[int, Box]) -> Entries:
+        chunk, part = item
+        return _sum([_overlap(left, right, grids, (chunk, other), shared)
+                     for other, shared in grids[1].touching(part)])  # fmt: skip
+
+    found = summed(stored.volume.store.mapped(of_chunk, grids[0].touching(box), box.voxels))
+    return Contingency(found.a.astype(left.dtype), found.b.astype(right.dtype), found.voxels)
+
+
+def _seen(value: Any) -> Revision | None:
+    """What is stored, at a revision; None for anything else."""
+    return value.at() if isinstance(value, Volume) else value if isinstance(value, Revision) else None
+
+
+class _Array:
+    """A plain array as a volume is read: chunk by chunk, as runs."""
+
+    def __init__(self, array: Any, chunks: Triple) -> None:
+        self._array = boxes.checked(array)
+        if self._array.ndim != 3:
+            raise Invalid(f"expected an array of 3 dimensions beside a volume, found {self._array.ndim}")
+        self.shape: Triple = self._array.shape
+        self.dtype = self._array.dtype
+        self.chunks = chunks
+
+    def valued(self, chunk: int) -> tuple[Runs, NDArray[Any]]:
+        runs = Runs.from_dense(self._array[Grid(self.shape, self.chunks).box(chunk).slices()])
+        return runs, runs.palette
+
+
+Side = Revision | _Array
+
+
+def _overlap(left: Side, right: Side, grids: tuple[Grid, Grid], chunks: tuple[int, int], shared: Box) -> Entries:
+    """The pairs of two chunks where they lie over one another."""
+    (runs_a, values_a), (runs_b, values_b) = left.valued(chunks[0]), right.valued(chunks[1])
+    start_a, start_b = (shared.relative(grid.origin(n)).start for grid, n in zip(grids, chunks, strict=True))
+    entry_a, entry_b, voxels = overlap_runs(runs_a, runs_b, start_a, start_b, shared.shape)
+    return values_a[entry_a].astype(np.uint64), values_b[entry_b].astype(np.uint64), voxels
+
+
+def _sum(parts: list[Entries]) -> Entries:
+    a, b, voxels = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return a, b, voxels

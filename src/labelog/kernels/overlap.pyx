@@ -1,0 +1,231 @@
+"""How many voxels each pair of labels has at the same places: the entries of a sparse contingency table.
+
+Two rows are walked together, from one place where either changes to the next:
+
+    a   7 7 7 7 7 9 9 9
+    b   1 1 1 2 2 2 2 2        7 with 1: 3 voxels,  7 with 2: 2,  9 with 2: 3
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memset
+
+from labelog.kernels.runs cimport Runs, run_at
+
+import numpy as np
+
+from labelog.errors import Invalid
+
+cdef extern from *:
+    int trailing_zeros "__builtin_ctzll"(unsigned long long) noexcept nogil
+
+ctypedef fused Left:         # labels by their bits; those with a sign are looked at as those without
+    uint8_t
+    uint16_t
+    uint32_t
+    uint64_t
+
+ctypedef fused Right:
+    uint8_t
+    uint16_t
+    uint32_t
+    uint64_t
+
+cdef enum:
+    BLOCK = 4096             # voxels of a row that are compared at a time
+    SMALL = 65536            # entries up to which a table of two palettes is dense
+
+
+cdef struct Pair:
+    uint64_t a
+    uint64_t b
+    uint64_t voxels          # 0 is a free slot
+
+
+cdef struct Pairs:           # open addressing, power-of-two capacity
+    Pair *at
+    size_t capacity
+    size_t used
+
+
+def overlap_dense(const Left[:, :, :] a, const Right[:, :, :] b):
+    """The pairs of two arrays of one shape (z, y, x), of unsigned integers and any strides, in no order.
+
+    Returns three uint64 arrays: the labels of a, those of b, and the voxels of each pair.
+    """
+    cdef Pairs pairs = [NULL, 0, 0]
+    cdef Py_ssize_t z, y, x, n
+    cdef uint8_t changes[BLOCK + 8]
+    if a.shape[0] != b.shape[0] or a.shape[1] != b.shape[1] or a.shape[2] != b.shape[2]:
+        raise Invalid(f"expected arrays of one shape, found {tuple(a.shape)[:3]} and {tuple(b.shape)[:3]}")
+    try:
+        with nogil:
+            pairs_open(&pairs, 1024)
+            for z in range(a.shape[0]):
+                for y in range(a.shape[1]):
+                    x = 0
+                    while x < a.shape[2]:
+                        n = min(<Py_ssize_t> BLOCK, a.shape[2] - x)
+                        memset(changes, 0, n + 8)
+                        mark(&a[z, y, x], a.strides[2], n, changes)
+                        mark(&b[z, y, x], b.strides[2], n, changes)
+                        changes[n - 1] = 1
+                        count_marked(&a[z, y, x], a.strides[2], &b[z, y, x], b.strides[2], n, changes, &pairs)
+                        x += n
+        return listed(&pairs)
+    finally:
+        free(pairs.at)
+
+
+cdef inline void mark(const Left *row, Py_ssize_t step, Py_ssize_t n, uint8_t *changes) noexcept nogil:
+    """1 where the next voxel differs: a loop without branches, which compilers vectorise."""
+    cdef Py_ssize_t x
+    if step == sizeof(Left):
+        for x in range(n - 1):
+            changes[x] |= row[x] != row[x + 1]
+    else:
+        for x in range(n - 1):
+            changes[x] |= value_at(row, x * step) != value_at(row, (x + 1) * step)
+
+
+cdef inline int count_marked(const Left *a, Py_ssize_t step_a, const Right *b, Py_ssize_t step_b, Py_ssize_t n,
+                             const uint8_t *changes, Pairs *pairs) except -1 nogil:
+    """Count each stretch up to a change, eight voxels at a time, most of which have none."""
+    cdef Py_ssize_t x, at, before = 0
+    cdef uint64_t word
+    for x in range(0, n, 8):
+        memcpy(&word, changes + x, 8)
+        while word:
+            at = x + (trailing_zeros(word) >> 3)                  # of a little-endian word
+            pairs_add(pairs, value_at(a, at * step_a), value_at(b, at * step_b), at + 1 - before)
+            before = at + 1
+            word &= word - 1
+    return 0
+
+
+cdef inline Left value_at(const Left *row, Py_ssize_t offset) noexcept nogil:
+    return (<const Left *> (<const char *> row + offset))[0]
+
+
+def overlap_runs(Runs a, Runs b, start_a, start_b, size):
+    """The pairs of two boxes of runs where they lie over one another, in no order.
+
+    Parameters
+    ----------
+    start_a, start_b : where the common voxels begin in each, z, y, x.
+    size : how many they are along z, y, x.
+
+    Returns three uint64 arrays: the palette entries of a, those of b, and the voxels of each pair.
+    """
+    cdef Pairs pairs = [NULL, 0, 0]
+    cdef size_t width = b.labels.shape[0]
+    cdef size_t entries = a.labels.shape[0] * width
+    cdef uint64_t[::1] table
+    cdef uint64_t *small = NULL
+    cdef Py_ssize_t za, ya, xa, zb, yb, xb, nz, ny, nx, z, y
+    za, ya, xa = start_a
+    zb, yb, xb = start_b
+    nz, ny, nx = size
+    for runs, start in ((a, start_a), (b, start_b)):
+        if not all(0 <= first and 0 < n and first + n <= most for first, n, most in zip(start, size, runs.shape)):
+            raise Invalid(f"a box of {tuple(size)} at {tuple(start)} is not within {runs.shape}")
+    if entries <= SMALL:
+        table = np.zeros(max(1, entries), np.uint64)
+        small = &table[0]
+    try:
+        with nogil:
+            pairs_open(&pairs, 16 if small else 1024)
+            for z in range(nz):
+                for y in range(ny):
+                    count_rows(a, (za + z) * a.ny + ya + y, xa, b, (zb + z) * b.ny + yb + y, xb, nx,
+                               small, width, &pairs)
+        if small == NULL:
+            return listed(&pairs)
+    finally:
+        free(pairs.at)
+    counts = np.asarray(table)
+    met = np.flatnonzero(counts).astype(np.uint64)
+    return met // np.uint64(width), met % np.uint64(width), counts[met]
+
+
+cdef inline int count_rows(Runs a, Py_ssize_t row_a, Py_ssize_t xa, Runs b, Py_ssize_t row_b, Py_ssize_t xb,
+                           Py_ssize_t nx, uint64_t *small, size_t width, Pairs *pairs) except -1 nogil:
+    """`nx` voxels of two rows, from what stops first to what stops next."""
+    cdef const uint32_t *stops_a = &a.stops[0]
+    cdef const uint32_t *stops_b = &b.stops[0]
+    cdef size_t i = run_at(stops_a, a.rows[row_a], a.rows[row_a + 1], <uint32_t> xa)
+    cdef size_t j = run_at(stops_b, b.rows[row_b], b.rows[row_b + 1], <uint32_t> xb)
+    cdef Py_ssize_t x = 0, stop_a, stop_b, stop
+    while x < nx:
+        stop_a, stop_b = <Py_ssize_t> stops_a[i] - xa, <Py_ssize_t> stops_b[j] - xb
+        stop = min(min(stop_a, stop_b), nx)
+        if small != NULL:
+            small[a.picks[i] * width + b.picks[j]] += <uint64_t> (stop - x)
+        else:
+            pairs_add(pairs, a.picks[i], b.picks[j], <uint64_t> (stop - x))
+        x = stop
+        i += stop_a == stop
+        j += stop_b == stop
+    return 0
+
+
+# The table of pairs
+
+cdef inline int pairs_open(Pairs *t, size_t capacity) except -1 nogil:
+    t.at = <Pair *> calloc(capacity, sizeof(Pair))
+    if t.at == NULL:
+        with gil:
+            raise MemoryError(f"no memory for {capacity} pairs of labels")
+    t.capacity = capacity
+    t.used = 0
+    return 0
+
+
+cdef inline Pair *pairs_slot(Pairs *t, uint64_t a, uint64_t b) noexcept nogil:
+    """Where the pair is, or would go."""
+    cdef uint64_t h = (a ^ (a >> 32)) & 0xFFFFFFFFU
+    h = (((h * 0x9E3779B1U) & 0xFFFFFFFFU) + ((b ^ (b >> 32)) & 0xFFFFFFFFU)) & 0xFFFFFFFFU
+    h = ((h ^ (h >> 15)) * 0x85EBCA77U) & 0xFFFFFFFFU
+    cdef size_t mask = t.capacity - 1
+    cdef size_t i = <size_t> (h ^ (h >> 13)) & mask
+    while t.at[i].voxels != 0 and (t.at[i].a != a or t.at[i].b != b):
+        i = (i + 1) & mask
+    return &t.at[i]
+
+
+cdef inline int pairs_add(Pairs *t, uint64_t a, uint64_t b, uint64_t voxels) except -1 nogil:
+    cdef Pair *pair = pairs_slot(t, a, b)
+    if pair.voxels == 0:
+        if 2 * (t.used + 1) > t.capacity:
+            pairs_grow(t)
+            pair = pairs_slot(t, a, b)
+        t.used += 1
+        pair.a, pair.b = a, b
+    pair.voxels += voxels
+    return 0
+
+
+cdef int pairs_grow(Pairs *t) except -1 nogil:
+    cdef Pairs bigger = [NULL, 0, 0]
+    cdef size_t i
+    pairs_open(&bigger, 2 * t.capacity)
+    for i in range(t.capacity):
+        if t.at[i].voxels != 0:
+            pairs_slot(&bigger, t.at[i].a, t.at[i].b)[0] = t.at[i]
+    bigger.used = t.used
+    free(t.at)
+    t[0] = bigger
+    return 0
+
+
+cdef listed(Pairs *t):
+    """The pairs of a table: three uint64 arrays."""
+    cdef uint64_t[::1] a = np.empty(t.used, np.uint64)
+    cdef uint64_t[::1] b = np.empty(t.used, np.uint64)
+    cdef uint64_t[::1] voxels = np.empty(t.used, np.uint64)
+    cdef size_t i, n = 0
+    for i in range(t.capacity):
+        if t.at[i].voxels != 0:
+            a[n], b[n], voxels[n] = t.at[i].a, t.at[i].b, t.at[i].voxels
+            n += 1
+    return np.asarray(a), np.asarray(b), np.asarray(voxels)

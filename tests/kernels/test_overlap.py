@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import boxes, wide_boxes
+
+import oracles
+from labelog.errors import Invalid
+from labelog.kernels.overlap import overlap_dense, overlap_runs
+from labelog.kernels.runs import Runs
+
+UNSIGNED = st.sampled_from(["u1", "u2", "u4", "u8"])
+
+
+def rows(entries):
+    """Entries in order; no pair may be there twice."""
+    found = sorted(zip(*(column.tolist() for column in entries), strict=True))
+    assert len({row[:2] for row in found}) == len(found)
+    return [list(row) for row in found]
+
+
+@settings(max_examples=300)
+@given(st.data(), UNSIGNED, UNSIGNED)
+def test_arrays(data, left, right):
+    a = data.draw(wide_boxes())
+    b = data.draw(boxes(a.shape))
+    a, b = a.astype(left), b.astype(right)
+    if data.draw(st.booleans()):
+        a, b = a.transpose(2, 0, 1), b.transpose(2, 0, 1)[:, :, ::1]
+    if data.draw(st.booleans()):
+        a, b = a[::-1, :, ::-1], np.repeat(b[::-1, :, ::-1], 2, axis=2)[:, :, ::2]
+    a.flags.writeable = b.flags.writeable = False
+    assert rows(overlap_dense(a, b)) == oracles.contingency(a, b)
+
+
+@pytest.mark.parametrize("width", [1, 7, 8, 9, 4095, 4096, 4097, 4104, 8192, 10000])
+def test_every_width(width):
+    rng = np.random.default_rng(width)
+    for density in (0, 0.05, 1):
+        a, b = (np.cumsum(rng.random((2, 2, width)) < density, axis=2).astype(np.uint32) % 5 for _ in range(2))
+        assert rows(overlap_dense(a, b)) == oracles.contingency(a, b)
+
+
+def test_many_pairs_and_pairs_whose_bits_are_alike():
+    rng = np.random.default_rng(3)
+    n = 5000
+    near = np.arange(n, dtype=np.uint64).reshape(2, 1, -1)
+    far = (near << np.uint64(44)) | np.uint64(1)
+    random = rng.integers(0, 2**64, near.shape, np.uint64)
+    for a in (near, far, random):
+        for b in (near, far, random, a[::-1, :, ::-1]):
+            assert rows(overlap_dense(a, b)) == oracles.contingency(a, b)
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_runs(data):
+    """Boxes of two chunks where they lie over one another, dense table and sparse."""
+    a, b = data.draw(wide_boxes()), data.draw(wide_boxes())
+    if data.draw(st.integers(0, 9)) == 0:
+        a, b = (np.arange(n.size, dtype=np.uint64).reshape(n.shape) for n in (a, b))  # beyond SMALL, if they are large
+    size = tuple(data.draw(st.integers(1, min(n, m))) for n, m in zip(a.shape, b.shape, strict=True))
+    starts = [tuple(data.draw(st.integers(0, n - m)) for n, m in zip(c.shape, size, strict=True)) for c in (a, b)]
+    runs = Runs.from_dense(a), Runs.from_dense(b)
+    i, j, voxels = overlap_runs(*runs, *starts, size)
+    found = rows((runs[0].palette[i], runs[1].palette[j], voxels))
+    parts = [
+        c[tuple(slice(f, f + n) for f, n in zip(s, size, strict=True))] for c, s in zip((a, b), starts, strict=True)
+    ]
+    assert found == oracles.contingency(*parts)
+
+
+def test_palettes_too_many_for_a_dense_table():
+    a = np.arange(400, dtype=np.uint64).reshape(2, 2, 100)
+    b = a[::-1, ::-1, ::-1] + np.uint64(2**63)
+    i, j, voxels = overlap_runs(Runs.from_dense(a), Runs.from_dense(b), (0, 0, 0), (0, 0, 0), a.shape)
+    assert rows((Runs.from_dense(a).palette[i], Runs.from_dense(b).palette[j], voxels)) == oracles.contingency(a, b)
+
+
+def test_refusals():
+    with pytest.raises(Invalid, match=r"found \(1, 2, 3\) and \(1, 2, 4\)"):
+        overlap_dense(np.zeros((1, 2, 3), np.uint8), np.zeros((1, 2, 4), np.uint8))
+    runs = Runs.full((2, 3, 4), 1)
+    for start, size in [((0, 0, 1), (2, 3, 4)), ((-1, 0, 0), (1, 1, 1)), ((0, 0, 0), (0, 1, 1))]:
+        with pytest.raises(Invalid, match="is not within"):
+            overlap_runs(runs, runs, (0, 0, 0), start, size)
+        with pytest.raises(Invalid, match="is not within"):
+            overlap_runs(runs, runs, start, (0, 0, 0), size)
