@@ -28,7 +28,7 @@ from labelog.formats.picture import colour_slice
 LABELOG = [sys.executable, "-m", "labelog.cli"]
 SHAPE = (6, 40, 50)
 TOP = 2**64 - 1
-COMMANDS = ["create", "import", "info", "show", "history", "labels", "merge", "cleave", "assign", "split", "holes",
+COMMANDS = ["create", "import", "info", "show", "history", "labels", "merge", "cleave", "assign", "split", "fill", "holes",
             "islands", "dilate", "erode", "gaps", "classes", "regions", "undo", "redo", "revert", "export",
             "check", "compact", "serve", "token"]  # fmt: skip
 SOURCE = str(Path(labelog.__file__).parents[1])  # so that a command is of this labelog wherever it is run

@@ -19,7 +19,7 @@ from types import FrameType
 from typing import NoReturn
 
 from labelog import __version__
-from labelog.cli import care, classes, correct, files, layers, look, serve, shape, split, table, token
+from labelog.cli import care, classes, correct, files, fill, layers, look, serve, shape, split, table, token
 from labelog.errors import LabelogError
 
 FINE, PROBLEM, USAGE, INTERRUPTED, PIPE = 0, 1, 2, 130, 141
@@ -142,6 +142,7 @@ def _parser() -> argparse.ArgumentParser:
     look.add(commands)
     table.add(commands)
     split.add(commands)
+    fill.add(commands)
     shape.add(commands)
     classes.add(commands)
     correct.add(commands)

@@ -1,15 +1,15 @@
-"""Masks and spans as callers draw them, cut into chunks."""
+"""Masks and spans as callers draw them, cut into chunks, and put together again."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from labelog import indexing
 from labelog.errors import Invalid, OutOfBounds
-from labelog.geometry import Grid, whole
+from labelog.geometry import Grid, Triple, whole
 from labelog.kernels import spans
 from labelog.kernels.spans import Spans
 
@@ -82,3 +82,26 @@ def _row_spans(start: NDArray[np.int64], stop: NDArray[np.int64], value: int) ->
     last = np.concatenate([first[1:], [True]])
     starts = start[first]
     return Spans(starts, reach[last], np.full(len(starts), value, np.uint64))
+
+
+def rows(grid: Grid, patches: Mapping[int, Spans]) -> NDArray[np.int64]:
+    """The voxels of all chunks as rows of z, y, x0, x1 (n, 4), in C order, each as long as can be."""
+    parts = [np.zeros((0, 4), np.int64)]
+    for chunk, patch in patches.items():
+        parts.append(_rows(patch, grid.chunks) + np.array(grid.origin(chunk))[[0, 1, 2, 2]])
+    found = np.concatenate(parts)
+    found = found[np.lexsort((found[:, 2], found[:, 1], found[:, 0]))]
+    goes_on = (found[1:, :2] == found[:-1, :2]).all(axis=1) & (found[1:, 2] == found[:-1, 3])
+    first, last = np.append(True, ~goes_on), np.append(~goes_on, True)
+    return np.column_stack([found[first[: len(found)], :3], found[last[: len(found)], 3]])
+
+
+def _rows(patch: Spans, chunk: Triple) -> NDArray[np.int64]:
+    """The spans of a chunk cut where rows end, counted from its first voxel."""
+    _, ny, nx = chunk
+    start, stop = patch.start.astype(np.int64), patch.stop.astype(np.int64)
+    pieces = (stop - 1) // nx - start // nx + 1
+    span = np.repeat(np.arange(len(start)), pieces)
+    row = start[span] // nx + np.arange(len(span)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    x0, x1 = np.maximum(start[span] - row * nx, 0), np.minimum(stop[span] - row * nx, nx)
+    return np.column_stack([row // ny, row % ny, x0, x1])

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from labelog import indexing
 from labelog.engine import drawing
 from labelog.engine.commit import Batch, Draft, Outcome, Patches, refuse_unseen
+from labelog.engine.filling import Filling
 from labelog.engine.naming import MADE
 from labelog.engine.shaping import Shaping
 from labelog.engine.splitting import Extent, Parts, Split, by_components, by_seeds, checked_seeds
@@ -23,6 +24,7 @@ from labelog.engine.values import checked_label, checked_labels, checked_object,
 from labelog.engine.views import LabelMap
 from labelog.errors import Invalid
 from labelog.geometry import Box, Triple
+from labelog.image import Image
 from labelog.kernels import spans
 from labelog.kernels.runs import Runs
 from labelog.kernels.spans import Spans
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 UINT64 = np.dtype(np.uint64)
 
 
-class Edit(Shaping):
+class Edit(Shaping, Filling):
     """Changes to a volume that become one revision when the `with` block ends, or none if it raises.
 
     Voxels are chosen and labels fixed when a method is called, as the volume was when the edit began with what is
@@ -345,6 +347,13 @@ class Edit(Shaping):
         if self._bodies is None or self._bodies_of is not self._said.bodies:
             self._bodies, self._bodies_of = LabelMap("instance", self._table, UINT64), self._said.bodies
         return self._bodies
+
+    def _view(self, name: str) -> LabelMap:
+        """What labels are in a view, with what is staged."""
+        return self._map if name == "instance" else LabelMap(name, self._table, UINT64)
+
+    def _image(self) -> Image:
+        return self._volume.at(self._start).image
 
     def _has_voxels(self, table: Table, label: int) -> bool:
         if any(table.journal.occupied(label, self._start)):

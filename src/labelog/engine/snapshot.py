@@ -8,16 +8,18 @@ from abc import abstractmethod
 from collections.abc import Iterable
 from datetime import datetime
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from labelog import indexing
+from labelog.arrays.walk import Progress
 from labelog.engine import extents
 from labelog.engine.classes import LabelClass
 from labelog.engine.components import Components
 from labelog.engine.extents import Extents
+from labelog.engine.fills import Filled, Limits, Rule, Source, filled
 from labelog.engine.objects import Labels
 from labelog.engine.regions import Region, Unannotated, regions
 from labelog.engine.values import label_set
@@ -121,6 +123,16 @@ class Revision(Voxels):
 
     def _lookup(self, points: NDArray[np.int64]) -> NDArray[Any]:
         return self.volume.store.lookup(self._scale.grid, points, self._runs, self._map)
+
+    def fill_mask(self, seed: Iterable[int], *, progress: Progress | None = None, **limits: Unpack[Limits]) -> Filled:
+        """What a fill from a voxel would take of what is seen here: voxels, box and spans. See `Edit.fill`.
+
+        Of coarser scales and of views with `unannotated` nothing is filled: Invalid.
+        """
+        if self.number or not self._is_mapped:
+            raise Invalid("a fill is of the finest scale, and of labels as they are")
+        source = Source(self.volume.store, self._runs, self._map, lambda: self.volume.at(self.revision).image)
+        return filled(source, Rule.of(self.shape, seed, **limits), progress=progress)
 
     @property
     def colours(self) -> dict[int, str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, Unpack
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -24,6 +24,7 @@ from labelog.engine.commit import Committer, Draft, Job, draft
 from labelog.engine.components import Components
 from labelog.engine.edit import Edit
 from labelog.engine.extents import Extents
+from labelog.engine.fills import Filled, Limits
 from labelog.engine.load import Classes, Progress, TableRows, user
 from labelog.engine.objects import Labels
 from labelog.engine.regions import Region
@@ -300,6 +301,10 @@ class Volume:
         `volume.components("semantic", cls="alpha granule")` are the separate pieces of a class.
         """
         return self.view(view).components(cls=cls, labels=labels, within=within, connectivity=connectivity)
+
+    def fill_mask(self, seed: Iterable[int], *, progress: Progress | None = None, **limits: Unpack[Limits]) -> Filled:
+        """What a fill from a voxel would take now: voxels, box and spans. See `Edit.fill`."""
+        return self.at().fill_mask(seed, progress=progress, **limits)
 
     @property
     def image(self) -> Image:

@@ -1,0 +1,61 @@
+"""Flood fill of one large object: of a dense array, and as an edit of a stored volume."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+import labelog
+from benchmarks import peers, settings
+from benchmarks.datasets import Labels
+from benchmarks.table import Table, Target
+from benchmarks.timing import interleaved
+
+TOPIC = "Flood fill"
+
+NOTE = """\
+The largest object, through faces, from a voxel in its middle. The array is dense uint32; `flood` gives a mask on both
+sides, `flood_fill` a filled copy. One thread, and two for labelog (scikit-image has one). The stored volume has chunks
+of 16x256x256 that are in the cache, and two threads; its time is that of a whole edit until it is on disk; each
+gives the object another label. scikit-image has the dense array in memory already."""
+
+DENSE, STORED = Target(6, 20), Target(2, 8)
+
+
+def bench_fill(table: Table, labels: Labels, folder: Path) -> None:
+    table.notes[TOPIC] = NOTE
+    array = labels.array.astype(np.uint32)
+    seed = middle(array)
+    new = int(array.max()) + 1
+    with labelog.load(folder / "labelog", labels.array, cache_bytes=1024 * settings.MB, threads=2) as volume:
+        volume.read()
+
+        def edit(turn: int) -> None:
+            with volume.edit("bench") as edit:
+                edit.fill(seed, new + turn)
+
+        sides = {
+            "flood": lambda _: labelog.flood(array, seed, threads=1),
+            "flood, 2 threads": lambda _: labelog.flood(array, seed, threads=2),
+            "flood_fill": lambda _: labelog.flood_fill(array, seed, new, threads=1),
+            "edit": edit,
+        }
+        if peers.segmentation:
+            sides["their flood"] = lambda _: peers.segmentation.flood(array, seed, connectivity=1)
+            sides["their flood_fill"] = lambda _: peers.segmentation.flood_fill(array, seed, new, connectivity=1)
+        found = interleaved(sides, range(settings.times(6, 3)), warm_up=1)
+    for what, ours, theirs, target in (
+        ("flood fill of one object, dense, to a mask", "flood", "flood", DENSE),
+        ("flood fill of one object, dense, to a mask, 2 threads", "flood, 2 threads", "flood", DENSE),
+        ("flood fill of one object, dense, to a filled copy", "flood_fill", "flood_fill", DENSE),
+        ("flood fill of one object in a stored volume, as an edit", "edit", "flood", STORED),
+    ):
+        table.compare(TOPIC, what, found[ours], {f"scikit-image {theirs}": found.get(f"their {theirs}")}, target)
+
+
+def middle(array: np.ndarray) -> tuple[int, ...]:
+    """The middle one of the largest object's voxels."""
+    labels, counts = np.unique(array[::4, ::4, ::4], return_counts=True)
+    places = np.flatnonzero(array == labels[np.argmax(np.where(labels == 0, 0, counts))])
+    return tuple(int(i) for i in np.unravel_index(places[len(places) // 2], array.shape))
