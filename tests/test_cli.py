@@ -19,6 +19,7 @@ import h5py
 import numpy as np
 import pytest
 from PIL import Image
+from skimage.segmentation import flood
 
 import labelog
 from labelog import cli, formats
@@ -28,8 +29,8 @@ from labelog.formats.picture import colour_slice
 LABELOG = [sys.executable, "-m", "labelog.cli"]
 SHAPE = (6, 40, 50)
 TOP = 2**64 - 1
-COMMANDS = ["create", "import", "info", "show", "history", "labels", "merge", "cleave", "assign", "split", "fill", "holes",
-            "islands", "dilate", "erode", "gaps", "classes", "regions", "undo", "redo", "revert", "export",
+COMMANDS = ["create", "import", "info", "show", "history", "labels", "merge", "cleave", "assign", "split", "fill",
+            "holes", "islands", "dilate", "erode", "gaps", "classes", "regions", "undo", "redo", "revert", "export",
             "check", "compact", "serve", "token"]  # fmt: skip
 SOURCE = str(Path(labelog.__file__).parents[1])  # so that a command is of this labelog wherever it is run
 ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "LABELOG_DEBUG"} | {
@@ -193,13 +194,32 @@ def test_what_should_not_happen_is_one_line_too(volume, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    "command", ["info", "show", "history", "labels", "classes", "regions", "undo", "redo", "check", "compact", "serve"]
+    "command", ["info", "show", "history", "labels", "classes", "regions", "undo", "redo", "check", "compact"]
 )
 def test_what_is_not_a_volume(command, tmp_path):
     assert "does not exist" in refused(command, tmp_path / "none")
     (tmp_path / "file").write_text("text")
     assert "is not a labelog volume" in refused(command, tmp_path / "file")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
+# Fill
+
+
+def test_fill(volume):
+    before = read(volume)
+    seed = tuple(np.argwhere(before)[0].tolist())
+    expected = flood(before, seed, connectivity=1)
+    typed = ",".join(map(str, seed))
+    told = fine("fill", volume, typed, "77", "--dry-run")
+    assert f"{int(expected.sum()):,} voxels within" in told and "would get label 77" in told
+    assert np.array_equal(read(volume), before)
+    done = facts("fill", volume, typed, "77", "--author", "ana", "--limit", str(int(expected.sum())))
+    assert done["voxels"] == expected.sum()
+    assert np.array_equal(read(volume), np.where(expected, np.uint64(77), before))
+    assert "already" in fine("fill", volume, typed, "77")
+    assert "more than" in refused("fill", volume, typed, "5", "--limit", "1")
+    assert "has no image" in refused("fill", volume, typed, "5", "--tolerance", "3")
 
 
 # Create

@@ -43,9 +43,7 @@ def add(commands: Commands) -> None:
                       help="how many neighbours a voxel has: 6, 18 or 26; in a slice 4 or 8")  # fmt: skip
     fill.add_argument("--over", type=labels, metavar="N,N,...", help="fill these labels, not only that of the voxel")
     fill.add_argument("--limit", type=natural, metavar="N", help="refuse (exit code 1) to fill more voxels than this")
-    fill.add_argument(
-        "--tolerance", type=float, metavar="G", help="only where the image is within G of the voxel's grey"
-    )
+    fill.add_argument("--tolerance", type=float, metavar="G", help="only where the image is within G of that voxel")
     fill.add_argument("--between", type=greys, metavar="LOW,HIGH", help="only where the image is from LOW to HIGH")
     fill.add_argument("--dry-run", action="store_true", help="change nothing")
     add_edit(fill)
