@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import labelog
 from labelog.engine.components import Components
-from labelog.errors import Invalid
+from labelog.errors import Invalid, NotFound, OutOfBounds
 from labelog.geometry import Box, Grid
 from labelog.kernels.runs import Runs
 
@@ -150,3 +150,97 @@ def test_errors_come_through():
 
     with ThreadPoolExecutor(2) as pool, pytest.raises(ZeroDivisionError):
         Components(broken, grid, pool=pool)
+
+
+@pytest.fixture
+def objects(tmp_path):
+    """A cell with mitochondria, merged fragments, and a region that was looked at."""
+    array = np.random.default_rng(4).choice(np.array([0, 1, 2, 5, 2**64 - 1], np.uint64), (7, 15, 19))
+    with labelog.load(tmp_path / "v.labelog", array, chunks=(3, 8, 9), classes="platelet", threads=2) as volume:
+        with volume.edit(author="ana") as edit:
+            edit.assign(1, cls="cell")
+            edit.assign(2, cls="mitochondrion", parent=1)
+            edit.merge(5, [2**64 - 1])
+            edit.set_region("seen", "annotated", ((0, 0, 0), (7, 15, 12)))
+        yield volume
+
+
+@pytest.mark.parametrize("parallel", [1, 2**22])
+@pytest.mark.parametrize("connectivity", [6, 18, 26])
+@pytest.mark.parametrize("view", [{}, {"name": "fragment"}, {"name": "semantic"}, {"name": "cell"},
+                                  {"name": "semantic", "unannotated": 200}])  # fmt: skip
+def test_of_a_view(objects, view, connectivity, parallel, monkeypatch):
+    monkeypatch.setattr("labelog.engine.store.PARALLEL", parallel)
+    seen = objects.view(**view)
+    array = seen.read().astype(np.uint64)
+    found = seen.components(connectivity=connectivity)
+    numbers = labelog.connected_components(array, connectivity)
+    assert (found.read() == numbers).all() and found.dtype == numbers.dtype
+    check(found, numbers, array)
+    box = Box((1, 3, 2), (6, 14, 15))
+    within = np.zeros_like(array)
+    within[box.slices()] = array[box.slices()]
+    found = seen.components(within=box, connectivity=connectivity)
+    numbers = labelog.connected_components(within, connectivity)
+    assert (found.read() == numbers).all()
+    check(found, numbers, within)
+
+
+def test_of_a_class_and_of_some_labels(objects):
+    semantic, instance = objects.view("semantic"), objects.view()
+    kinds = {known.name: known.id for known in objects.classes.values()}
+
+    def pieces(chosen):
+        return labelog.connected_components(chosen.astype(np.uint8))
+
+    for cls in ("mitochondrion", kinds["mitochondrion"]):
+        assert (objects.components("semantic", cls=cls)[...] == pieces(semantic[...] == kinds["mitochondrion"])).all()
+        assert (objects.components(cls=cls)[...] == pieces(instance[...] == 2)).all()
+    both = objects.components("semantic", cls="organelle")[...]
+    assert (both == pieces(semantic[...] == kinds["mitochondrion"])).all()
+    assert (objects.components(labels=5)[...] == pieces(instance[...] == 5)).all()
+    assert (objects.components("fragment", labels=[5])[...] == pieces(objects.view("fragment")[...] == 5)).all()
+    assert objects.components(labels=[1, 5], cls="mitochondrion").count == 0
+    assert objects.components("cell", labels=[]).count == 0
+
+
+def test_components_are_read_as_an_array_and_as_a_table(objects):
+    found = objects.components()
+    numbers = labelog.connected_components(objects.read())
+    assert found.shape == objects.shape and len(found) == 7
+    assert (found[3, ::2, 4:9] == numbers[3, ::2, 4:9]).all()
+    points = tuple(np.random.default_rng(6).integers(0, n, 40) for n in found.shape)
+    assert (found[points] == numbers[points]).all()
+    assert found[6, 14, 18] == numbers[6, 14, 18]
+    rows = found.table_rows()
+    assert [row["component"] for row in rows] == list(range(1, found.count + 1))
+    for row in rows[::7]:
+        number = row["component"]
+        assert (row["z"], row["y"], row["x"]) == tuple(found.first[number])
+        assert (row["label"], row["voxels"]) == (found.label[number], (numbers == number).sum())
+        assert Box((row["z0"], row["y0"], row["x0"]), (row["z1"], row["y1"], row["x1"])) == found.box(number)
+
+
+def test_components_of_a_view_are_pinned(objects):
+    before = objects.components()
+    numbers = before[...]
+    with objects.edit(author="bo") as edit:
+        edit[...] = 9
+    assert (before[...] == numbers).all()
+    assert objects.components().count == 1
+    assert (objects.at(1).components()[...] == numbers).all()
+
+
+def test_refusals_of_a_view(objects):
+    with pytest.raises(Invalid, match="must be 6 or 18 or 26, not 8"):
+        objects.components(connectivity=8)
+    with pytest.raises(NotFound, match="there is no class 'nothing'"):
+        objects.components(cls="nothing")
+    with pytest.raises(NotFound, match="there is no view 'nothing'"):
+        objects.components("nothing")
+    with pytest.raises(Invalid, match="objects, which have classes, are in the view instance"):
+        objects.components("fragment", cls="cell")
+    with pytest.raises(Invalid, match="a label is from 0"):
+        objects.components(labels=[-1])
+    with pytest.raises(OutOfBounds, match="does not lie within"):
+        objects.components(within=((0, 0, 0), (8, 1, 1)))
