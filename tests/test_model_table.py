@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from conftest import SOAK
 from labelog.engine import keeper, store
 from labelog.engine.classes import LabelClass
 from labelog.storage.journal import Kind
-from test_model import HANDLES, Done, Model
+from test_model import HANDLES, LARGE, Done, Model, set_up
 from test_model import boxes as boxes_in
 
 SHAPE, CHUNKS = (2, 5, 9), (2, 4, 5)
@@ -73,6 +72,9 @@ class Facts:
 
     def __init__(self, said):
         self.said = {key: (place, value) for key, (place, value) in said.items() if value is not None}
+        self.by_subject = {}
+        for (space, subject, name), (_, value) in self.said.items():
+            self.by_subject.setdefault(space, {}).setdefault(subject, {})[name] = value
         self.merges = sorted((place, value, key[1]) for key, (place, value) in self.said.items()
                              if key[0] == "label" and key[2].startswith("merge:"))  # fmt: skip
         self.bodies = {}
@@ -88,10 +90,10 @@ class Facts:
         return {label for label, found in self.bodies.items() if found == body} | {body}
 
     def fields(self, label, space="label"):
-        return {key[2]: value for key, (_, value) in self.said.items() if key[:2] == (space, label)}
+        return self.by_subject.get(space, {}).get(label, {})
 
     def subjects(self, space="label"):
-        return {key[1] for key in self.said if key[0] == space}
+        return set(self.by_subject.get(space, ()))
 
     def parent(self, body):
         return self.body(self.fields(body).get("parent", 0))
@@ -157,6 +159,11 @@ class TableModel(Model):
         self.done = [DoneWithFacts("create", "", None, said=said)]
         self.tables = [Facts(self.replayed())]
 
+    def trial(self):
+        found = super().trial()
+        found.tables = list(self.tables)
+        return found
+
     @property
     def table(self):
         return self.tables[-1]
@@ -179,8 +186,7 @@ class TableModel(Model):
 
     def commit(self, author, mask, values, said):
         """An edit as the table that it leaves makes it; its revision, or raise Impossible."""
-        trial = copy(self)
-        trial.done, trial.states, trial.tables = list(self.done), list(self.states), list(self.tables)
+        trial = self.trial()
         trial.add(DoneWithFacts("edit", author, None, (), np.zeros(SHAPE, bool), self.head, said))
         trial.table.verify()
         same = trial.instance() == trial.table.seen(values, trial.table.body)
@@ -188,7 +194,7 @@ class TableModel(Model):
 
     def take_out_or_refuse(self, kind, author, targets, strict):
         """Changed, left alone and written; raise Impossible and stay the same."""
-        before, kept = set(self.live_edits()), (list(self.done), list(self.states), list(self.tables))
+        before, kept = set(self.live_edits()), self.trial()
         found = self.take_out(kind, author, None, targets)
         toggled = before ^ set(self.live_edits())
         try:
@@ -196,7 +202,7 @@ class TableModel(Model):
             if strict and (found[1] or self.said_again(toggled)):
                 raise Impossible("others wrote there since")
         except Impossible:
-            self.done, self.states, self.tables = kept
+            vars(self).update(vars(kept))
             raise
         return found
 
@@ -476,8 +482,8 @@ class Machine(RuleBasedStateMachine):
     def label(self, pick):
         return self.labels[pick % len(self.labels)]
 
-    @initialize(loaded=st.booleans())
-    def begin(self, loaded):
+    @initialize(loaded=st.booleans(), large=LARGE)
+    def begin(self, loaded, large):
         path = self.folder / "v.labelog"
         said = {("class", c.id, "name"): c.name for c in CLASSES} | {("class", 2, "kind_of"): 1}
         if loaded:
@@ -487,7 +493,8 @@ class Machine(RuleBasedStateMachine):
         else:
             first = labelog.create(path, SHAPE, chunks=CHUNKS, classes=CLASSES)
         self.model = TableModel(LOADED.copy() if loaded else np.zeros(SHAPE, np.uint64), said)
-        self.handles = [first, labelog.open(path)]
+        self.large = large
+        self.handles = [set_up(first, large), set_up(labelog.open(path), large)]
 
     def teardown(self):
         try:
@@ -631,7 +638,7 @@ class Machine(RuleBasedStateMachine):
         if reopen:
             path = self.handles[h].address
             self.handles[h].close()
-            self.handles[h] = labelog.open(path)
+            self.handles[h] = set_up(labelog.open(path), self.large)
 
     @rule(h=HANDLES, data=st.data())
     def look(self, h, data):

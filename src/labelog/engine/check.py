@@ -13,8 +13,9 @@ from labelog.errors import LabelogError
 from labelog.kernels import spans
 from labelog.kernels.extents import changed, counted, encode
 from labelog.storage.facts import Pieces, pieces
-from labelog.storage.journal import link
+from labelog.storage.journal import digest, link
 from labelog.storage.meta import Meta
+from labelog.storage.parcels import REVISION
 from labelog.storage.sqlite import Reader
 
 
@@ -99,8 +100,8 @@ def _check_journal(store: Store, report: Report, upto: int) -> list[int]:
             if record is None:
                 report.problems.append(f"revision {revision} is missing")
                 break
-            deltas = {c: data for c in record.chunks for _, data in journal.deltas(c, revision - 1, revision)}
-            chain = link(before, record, deltas, journal.facts_by(revision))
+            digests = [_digest(journal, chunk, revision) for chunk in record.chunks]
+            chain = link(before, record, digests, journal.facts_by(revision))
             if chain != journal.chain(revision):
                 report.problems.append(f"revision {revision} is not as it was committed: its hash does not hold")
             before = journal.chain(revision) or chain
@@ -108,10 +109,10 @@ def _check_journal(store: Store, report: Report, upto: int) -> list[int]:
         with journal.still():
             _check_live(journal, report)
             check_facts(journal, upto, report.problems.append)
-        for chunk, revision in journal.rows("SELECT chunk, revision FROM deltas WHERE revision NOT IN "
+        for chunk, revision in journal.rows(f"SELECT chunk, {REVISION} AS made FROM deltas t WHERE made NOT IN "
                                             "(SELECT revision FROM edits)"):  # fmt: skip
             report.problems.append(f"a delta of chunk {chunk} belongs to no commit ({revision})")
-        for table, known in (("facts", "edits"), ("bodies", "facts"), ("extents", "edits")):
+        for table, known in (("facts", "edits"), ("bodies", "facts"), ("extents", "edits"), ("parcels", "edits")):
             for (revision,) in journal.rows(f"SELECT DISTINCT revision FROM {table} WHERE revision NOT IN "
                                             f"(SELECT revision FROM {known})"):  # fmt: skip
                 report.problems.append(f"rows of {table} belong to no commit that can have made them ({revision})")
@@ -121,6 +122,11 @@ def _check_journal(store: Store, report: Report, upto: int) -> list[int]:
             if chunk not in present:
                 report.problems.append(f"labels are counted in chunk {chunk}, which was never written")
         return sorted(present)
+
+
+def _digest(journal: Reader, chunk: int, revision: int) -> bytes:
+    """That of a delta; of nothing if it is missing."""
+    return digest(b"".join(data for _, data in journal.deltas(chunk, revision - 1, revision)))
 
 
 def _check_live(journal: Reader, report: Report) -> None:

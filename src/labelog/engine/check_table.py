@@ -10,6 +10,7 @@ from labelog.engine.table import Table
 from labelog.errors import LabelogError
 from labelog.storage.facts import Facts, unsigned
 from labelog.storage.journal import UNSAID, Fact, Key, Kind
+from labelog.storage.parcels import SEEN
 from labelog.storage.sqlite import Reader
 
 Note = Callable[[str], None]
@@ -55,6 +56,6 @@ def _bodies(journal: Facts, upto: int) -> dict[int, int]:
 def haunted(journal: Facts) -> dict[int, set[int]]:
     """Chunk -> the labels that are noted to have been in it."""
     found: dict[int, set[int]] = defaultdict(set)
-    for label, chunk in journal.rows("SELECT label, chunk FROM haunts"):
+    for label, chunk in journal.rows(f"SELECT label, chunk FROM haunts WHERE {SEEN}"):
         found[chunk].add(unsigned(label))
     return found

@@ -10,27 +10,23 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import reduce
 from hashlib import blake2b
 
-import numpy as np
-
-from labelog.engine.store import Store
-from labelog.engine.table import Staged, Table
+from labelog.engine.change import Moment, Work, change
+from labelog.engine.parcel import LARGE, PIECE, TRIES, Large, Parcel, add, weight
+from labelog.engine.store import Store, layered
 from labelog.errors import Conflict, Invalid, LabelogError
 from labelog.geometry import Box
-from labelog.kernels import codec, extents, spans
+from labelog.kernels import spans
 from labelog.kernels.runs import Runs
-from labelog.kernels.spans import Delta, Spans
-from labelog.storage.journal import Commit, Fact, Kind, Receipt, Record
+from labelog.storage.journal import Commit, Kind, Receipt, Record
 from labelog.storage.sqlite import Turn
 
 log = logging.getLogger("labelog.commit")
-
-Patches = dict[int, Spans]
-"""What is to be written: chunk -> voxels and labels."""
 
 
 @dataclass(frozen=True)
@@ -75,131 +71,125 @@ class Outcome:
 Job = Callable[["Batch"], Outcome]
 
 
-class Batch:
-    """The turn to write, as commits see it: the volume with what was committed in the same turn before."""
+class Batch(Moment):
+    """The turn to write, as commits see it: the volume with what was committed in the same turn before.
 
-    def __init__(self, store: Store, turn: Turn) -> None:
-        self.store = store
+    Attributes
+    ----------
+    large : as much work as a commit may do in the turn.
+    parcel : what was made of the commit at hand before.
+    """
+
+    parcel: Parcel | None = None
+
+    def __init__(self, store: Store, turn: Turn, large: int) -> None:
+        super().__init__(store, turn, turn.newest)
         self.turn = turn
-        self.fresh: dict[int, tuple[int, Runs]] = {}
+        self.large = large
+        self.changed: dict[int, int] = {}  # chunk -> the last commit of this turn that changed it
+        self.fresh: dict[int, tuple[int, Runs]] = {}  # what it is then, if somebody has worked that out
         self.said = -1  # the last commit of this turn that wrote to the label table
-        self.start = store.advance(turn.newest)  # the revision from which the turn set out
+
+    @property
+    def newest(self) -> int:
+        return self.turn.newest
 
     def runs(self, chunk: int) -> Runs:
         """A chunk's labels now."""
+        revision = self.changed.get(chunk)
+        if revision is None:
+            return super().runs(chunk)
         made = self.fresh.get(chunk)
-        return made[1] if made else self.store.runs(chunk, self.start)
+        if made is None or made[0] != revision:
+            deltas = self.turn.deltas(chunk, self.start, revision)
+            later = layered([self.store.delta(chunk, number, data).new for number, data in deltas])
+            made = self.fresh[chunk] = revision, spans.apply(super().runs(chunk), later)
+        return made[1]
 
     def now(self) -> int:
         return max(time.time_ns() // 1000, self.turn.time_of_newest)
 
-    def write(self, kind: Kind, draft: Draft, patches: Patches, facts: Iterable[Fact] = (), *,
-              written: int | None = None, left_alone: int = 0, lowest: int | None = None,
-              targets: tuple[int, ...] = ()) -> Outcome:  # fmt: skip
-        """Commit patches and facts as the next revision. An edit's deltas hold all that it wrote, others' what they
-        changed. Raises Invalid, or Conflict if it is not an edit, if the label table would be impossible."""
-        revision = self.turn.newest + 1
-        table = self._table(facts, conflict=kind is not Kind.EDIT)
-        keeping = kind is Kind.EDIT and (table.merged or bool(table.staged.bodies))
-        deltas, counts, fresh, entered = {}, {}, {}, []
-        changed = total = 0
-        for chunk in sorted(patches):
-            runs = self.runs(chunk)
-            delta = spans.diff(runs, patches[chunk])
-            if kind is not Kind.EDIT:
-                delta = spans.diff(runs, delta.changes())
-            elif keeping:
-                delta = spans.diff(runs, keeping_fragments(delta, table))
-            changed += delta.changed
-            total += delta.written
-            deltas[chunk] = codec.encode_delta(delta, self.store.grid.chunks[2])
-            after = spans.apply(runs, delta.new)
-            counts[chunk] = extents.encode(extents.changed(delta, after))
-            entered += [(label, chunk) for label in extents.entered(delta, runs)]
-            fresh[chunk] = revision, after
+    def write(self, draft: Draft, work: Work) -> Outcome:
+        """Commit this as the next revision.
+
+        Raises what `work.refuse` does; Invalid, or Conflict if it is not an edit, if the label table would be
+        impossible; Large if there is more to do than fits in a turn.
+        """
+        revision = self.newest + 1
+        table = self.table(work.facts)
+        made = self.parcel.made if self.parcel else {}
+        left = self.parcel.open(self, work, table) if self.parcel else [*work.recipes]
+        if weight(work, left) > self.large and (self.parcel is None or self.parcel.tries < TRIES):
+            raise Large(work)
+        changes = {chunk: change(self, work, chunk, table) for chunk in left}
+        found = [changes[chunk].summary if chunk in changes else made[chunk].summary for chunk in work.recipes]
+        in_the_way = sum(summary.in_the_way for summary in found)
+        boxes = [summary.box for summary in found if summary.box]
+        work.refuse(in_the_way, reduce(Box.union, boxes) if boxes else None)
+        if table.staged.facts:
+            table.verify(table.staged.facts.values(), conflict=work.kind is not Kind.EDIT)
         record = Record(
-            revision, kind, draft.author, draft.session, self.now(), draft.message, changed,
-            total if written is None else written, left_alone, revision if lowest is None else lowest,
-            tuple(deltas), targets,
+            revision, work.kind, draft.author, draft.session, self.now(), draft.message,
+            sum(summary.changed for summary in found), sum(summary.written for summary in found),
+            0 if work.kind is Kind.EDIT else in_the_way, revision if work.lowest is None else work.lowest,
+            tuple(work.recipes), work.targets,
         )  # fmt: skip
         said = sorted(table.staged.facts.values())
-        self.turn.add(record, deltas, counts, said)
+        self.turn.add(record, [summary.digest for summary in found], said)
         self.turn.add_bodies(revision, table.staged.bodies)
-        self.turn.add_haunts(entered)
-        self.fresh.update(fresh)
+        add(self.turn, [(chunk, revision, made) for chunk, made in changes.items()], 0)
+        if self.parcel:
+            self.parcel.deliver(self.turn, revision, work.recipes.keys() - changes.keys())
+        self.changed.update(dict.fromkeys(work.recipes, revision))
+        self.fresh.update((chunk, (revision, made.after)) for chunk, made in changes.items() if made.after)
         self.said = revision if said else self.said
-        return Outcome(revision, changed, record.written, record.commit(live=True))
-
-    def _table(self, facts: Iterable[Fact], *, conflict: bool) -> Table:
-        """The label table with these facts over it. Raises Conflict or Invalid if it would be impossible."""
-        staged = Staged()
-        staged.add(self.turn, self.turn.newest, list(facts))
-        table = Table(self.turn, self.turn.newest, staged)
-        if staged.facts:
-            table.verify(staged.facts.values(), conflict=conflict)
-        return table
-
-    def since(self, chunk: int, revision: int) -> Spans:
-        """The voxels of a chunk that commits after `revision` gave another label."""
-        changed = spans.nothing()
-        for made, data in self.turn.deltas(chunk, revision, self.turn.newest):
-            changed = spans.overlay(changed, self.store.delta(chunk, made, data).changes())
-        return changed
-
-
-def keeping_fragments(delta: Delta, table: Table) -> Spans:
-    """What a delta writes, but that voxels whose body stays the same keep the label that they have."""
-    old, new = delta.old, delta.new
-    labels, places = np.unique(np.concatenate([old.value, new.value]), return_inverse=True)
-    bodies = np.array([table.body(label) for label in labels.tolist()], np.uint64)[places]
-    same = bodies[: len(old)] == bodies[len(old) :]
-    return Spans(new.start, new.stop, np.where(same, old.value, new.value))
-
-
-def refuse_unseen(batch: Batch, patches: Patches, seen: int, what: str) -> None:
-    """Raise Conflict if any voxel of the patches got another label after revision `seen`."""
-    collisions = {chunk: spans.intersect(patch, batch.since(chunk, seen)) for chunk, patch in patches.items()}
-    voxels, box = measure(batch.store, collisions)
-    if box is not None:
-        raise Conflict(
-            f"{voxels} of the voxels {what} were changed after revision {seen}, within {box}",
-            box=box, voxels=voxels, revision=batch.turn.newest,
-        )  # fmt: skip
-
-
-def measure(store: Store, patches: Patches) -> tuple[int, Box | None]:
-    """How many voxels patches hold, and the box that they lie in."""
-    voxels = 0
-    whole: Box | None = None
-    for chunk, patch in patches.items():
-        bounds = patch.bounds(store.grid.chunks)
-        if bounds is not None:
-            z0, z1, y0, y1, x0, x1 = bounds
-            box = Box((z0, y0, x0), (z1, y1, x1)).shift(store.grid.origin(chunk))
-            whole = box if whole is None else whole.union(box)
-            voxels += patch.voxels
-    return voxels, whole
+        return Outcome(revision, record.changed, record.written, record.commit(live=True))
 
 
 class _Ticket:
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, parcel: Parcel | None = None) -> None:
         self.job = job
+        self.parcel = parcel
         self.done = False
         self.outcome: Outcome | None = None
         self.error: BaseException | None = None
 
 
 class Committer:
-    """Group commit for the threads of one handle."""
+    """Group commit for the threads of one handle.
+
+    Attributes
+    ----------
+    large : as many chunks, or as much work, as a commit does in its turn; what is larger is made before.
+    piece : bytes of such a commit that are handed over at a time.
+    """
 
     def __init__(self, store: Store) -> None:
+        self.large = LARGE
+        self.piece = PIECE
         self._store = store
         self._turn = threading.Lock()
         self._waiting: deque[_Ticket] = deque()
 
     def commit(self, draft: Draft, job: Job) -> Outcome:
         """Carry out a job, durably, or raise what it raised and leave nothing of it."""
-        ticket = _Ticket(lambda batch: _once(batch, draft, job))
+        parcel: Parcel | None = None
+        try:
+            while True:
+                try:
+                    return self._commit(_Ticket(lambda batch: _once(batch, draft, job), parcel))
+                except Large as large:
+                    parcel = parcel or Parcel(self._store, self.large, self.piece)
+                    parcel.prepare(large.work)
+        except BaseException:
+            if parcel is not None:
+                parcel.give_up()
+            raise
+        finally:
+            if parcel is not None:
+                parcel.close()
+
+    def _commit(self, ticket: _Ticket) -> Outcome:
         self._waiting.append(ticket)
         try:
             with self._turn:
@@ -222,7 +212,7 @@ class Committer:
             while self._waiting:
                 tickets.append(self._waiting.popleft())
             with self._store.journal.turn() as turn:
-                batch = Batch(self._store, turn)
+                batch = Batch(self._store, turn, self.large)
                 for ticket in tickets:
                     _attempt(ticket, batch)
         except Exception as error:  # nothing of this turn is there
@@ -243,21 +233,22 @@ class Committer:
         """Tell readers. What is committed stays so, and is found in the journal, if that fails."""
         try:
             if turn.added is not None:
-                self._store.published(batch.start, turn.newest, batch.fresh, batch.said)
+                self._store.published(batch.start, turn.newest, batch.changed, batch.fresh, batch.said)
         except LabelogError as error:
             log.warning("%s: revision %d is committed, but: %s", self._store.folder, turn.newest, error)
 
 
 def _attempt(ticket: _Ticket, batch: Batch) -> None:
     """One job of several: it may fail alone."""
-    before = dict(batch.fresh), batch.said
+    before = dict(batch.changed), dict(batch.fresh), batch.said
+    batch.parcel = ticket.parcel
     try:
         with batch.turn.attempt():
             ticket.outcome = ticket.job(batch)
     except Exception as error:
         if not batch.turn.alive:
             raise
-        batch.fresh, batch.said = before
+        batch.changed, batch.fresh, batch.said = before
         ticket.error = error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
@@ -13,7 +14,8 @@ from numpy.typing import ArrayLike
 
 from labelog import indexing
 from labelog.engine import drawing
-from labelog.engine.commit import Batch, Draft, Outcome, Patches, refuse_unseen
+from labelog.engine.change import Moment, Patches, Settled, Work, measure
+from labelog.engine.commit import Batch, Draft, Outcome
 from labelog.engine.filling import Filling
 from labelog.engine.naming import MADE
 from labelog.engine.shaping import Shaping
@@ -22,7 +24,7 @@ from labelog.engine.store import Store, layered
 from labelog.engine.table import Staged, Table
 from labelog.engine.values import checked_label, checked_labels, checked_object, label_set
 from labelog.engine.views import LabelMap
-from labelog.errors import Invalid
+from labelog.errors import Conflict, Invalid
 from labelog.geometry import Box, Triple
 from labelog.image import Image
 from labelog.kernels import spans
@@ -182,20 +184,26 @@ class Edit(Shaping, Filling):
             self._exchange(mapping, box)
 
     def _exchange(self, mapping: dict[int, int], box: Box) -> None:
-        grid = self._store.grid
-        with self._store.journal.reading() as journal:
-            known = None if 0 in mapping else {*journal.chunks(), *self._staged}
-        staged = {}
-        for chunk, part in grid.touching(box):
-            if known is not None and chunk not in known:
-                continue
-            found = self._select(chunk, mapping)
+        grid, known = self._store.grid, self._holding(mapping)
+        bodies = self._map
+
+        def select(item: tuple[int, Box]) -> tuple[int, Spans]:
+            chunk, part = item
+            found = self._select(chunk, mapping, bodies)
             if found and part.shape != grid.chunks:
-                inside = spans.box_spans(grid.chunks, self._local(chunk, part), part.shape, 0)
-                found = spans.intersect(found, inside)
-            if found:
-                staged[chunk] = found
-        self._stage(staged)
+                found = spans.intersect(found, spans.box_spans(grid.chunks, self._local(chunk, part), part.shape, 0))
+            return chunk, found
+
+        parts = [item for item in grid.touching(box) if known is None or item[0] in known]
+        self._stage(dict(self._store.ahead(select, parts, len(parts) * math.prod(grid.chunks))))
+
+    def _holding(self, labels: Iterable[int]) -> set[int] | None:
+        """The chunks that can hold any of these labels now; None for all."""
+        if 0 in labels:
+            return None
+        with self._table() as table:
+            members = {member for label in labels for member in table.members(label)}
+            return {chunk for member in members for chunk in table.journal.haunted(member)} | {*self._staged}
 
     def erase(self, label: int, *, within: Box | tuple[Triple, Triple] | None = None) -> None:
         """Give all own voxels of an object to the one that it lies in, or else to the background.
@@ -290,10 +298,10 @@ class Edit(Shaping, Filling):
                      for chunk, patch in written.items()})  # fmt: skip
         return Split(tuple(labels), moved, tuple(straddling))
 
-    def _select(self, chunk: int, mapping: Mapping[int, int]) -> Spans:
+    def _select(self, chunk: int, mapping: Mapping[int, int], bodies: LabelMap | None = None) -> Spans:
         """A chunk's voxels that have one of these labels now, with their new ones."""
         runs = self._runs(chunk)
-        new = [mapping.get(label) for label in self._map.values(runs).tolist()]
+        new = [mapping.get(label) for label in (bodies or self._map).values(runs).tolist()]
         chosen = [label is not None for label in new]
         if not any(chosen):
             return spans.nothing()
@@ -304,7 +312,7 @@ class Edit(Shaping, Filling):
         self._stage({chunk: spans.box_spans(chunks, self._local(chunk, part), part.shape, label)
                      for chunk, part in self._store.grid.touching(box)})  # fmt: skip
 
-    def _stage(self, patches: Patches, over: set[int] | None = None) -> None:
+    def _stage(self, patches: Mapping[int, Spans], over: set[int] | None = None) -> None:
         for chunk, patch in patches.items():
             if over is not None:
                 patch = spans.intersect(patch, self._select(chunk, dict.fromkeys(over, 0)))
@@ -417,20 +425,41 @@ class Edit(Shaping, Filling):
         self._staged.clear()
 
     def _commit(self) -> None:
-        patches = {chunk: patch for chunk in self._staged if (patch := self._patch(chunk))}
+        patches = {chunk: patch for chunk in sorted(self._staged) if (patch := self._patch(chunk))}
         if not (patches or self._said.facts) and self._draft.key is None:
             return
         draft = Draft(self._draft.author, self._draft.session, self._draft.message, self._draft.key,
                       self._digest.digest())  # fmt: skip
 
         def job(batch: Batch) -> Outcome:
-            facts = self._facts(batch.turn.newest + 1)
+            facts = self._facts(batch.newest + 1)
             if not (patches or facts):
                 return Outcome(None, 0, 0)
-            if self._seen is not None:
-                refuse_unseen(batch, patches, self._seen, "to be written")
-                refuse_unseen(batch, self._expected, self._seen, "to be as they were")
-            return batch.write(Kind.EDIT, draft, patches, facts)
+            if self._expected:
+                self._refuse_unexpected(batch)
+
+            def refuse(voxels: int, box: Box | None) -> None:
+                if voxels:
+                    raise self._unseen(voxels, "to be written", box, batch)
+
+            return batch.write(draft, Work(Kind.EDIT, patches, settle, refuse, facts))
+
+        def settle(moment: Moment, chunk: int) -> Settled:
+            unseen = spans.nothing() if self._seen is None else moment.since(chunk, self._seen)
+            return Settled(patches[chunk], spans.intersect(patches[chunk], unseen), 0)
 
         outcome = self._volume.committer.commit(draft, job)
         self.revision, self.voxels, self.written = outcome.revision, outcome.voxels, outcome.written
+
+    def _refuse_unexpected(self, batch: Batch) -> None:
+        """Raise Conflict if voxels that were to be as they were got another label after `seen`."""
+        assert self._seen is not None
+        changed = {chunk: spans.intersect(patch, batch.since(chunk, self._seen))
+                   for chunk, patch in self._expected.items()}  # fmt: skip
+        voxels, box = measure(self._store, changed)
+        if voxels:
+            raise self._unseen(voxels, "to be as they were", box, batch)
+
+    def _unseen(self, voxels: int, what: str, box: Box | None, batch: Batch) -> Conflict:
+        text = f"{voxels} of the voxels {what} were changed after revision {self._seen}, within {box}"
+        return Conflict(text, box=box, voxels=voxels, revision=batch.newest)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Unpack
 
 from labelog.arrays.walk import Progress
-from labelog.engine.commit import Patches
+from labelog.engine.change import Patches
 from labelog.engine.fills import Filled, Limits, Rule, Source, filled, needless
 from labelog.engine.naming import Naming
 from labelog.engine.values import checked_label

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from labelog import indexing
 from labelog.arrays.walk import Progress, Walk
 from labelog.engine import drawing
-from labelog.engine.commit import Patches, measure
+from labelog.engine.change import Patches, measure
 from labelog.engine.values import label_set
 from labelog.engine.views import LabelMap
 from labelog.errors import Invalid, OutOfBounds

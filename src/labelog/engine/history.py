@@ -11,9 +11,9 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import NamedTuple
 
-from labelog.engine.commit import Batch, Draft, Outcome, measure
+from labelog.engine.change import Moment, Settled, Work
+from labelog.engine.commit import Batch, Draft, Outcome
 from labelog.engine.store import Store, layered
 from labelog.errors import Conflict, NothingToUndo
 from labelog.geometry import Box
@@ -84,33 +84,39 @@ def take_out(batch: Batch, kind: Kind, draft: Draft, targets: list[int], strict:
     for record, live in edits:
         for chunk in record.chunks:
             chunks[chunk][record.revision] = live
-    settled = {chunk: settle(batch, chunk, toggled) for chunk, toggled in chunks.items()}
-    left_alone = sum(found.left_alone.voxels for found in settled.values())
-    if strict and left_alone:
-        _, box = measure(batch.store, {chunk: found.left_alone for chunk, found in settled.items()})
-        raise Conflict(
-            f"{left_alone} of the voxels in question were written again by later edits, within {box}",
-            box=box, voxels=left_alone,
-        )  # fmt: skip
-    written = sum(found.written for found in settled.values())
-    facts = settle_facts(batch, [record.revision for record, _ in edits], strict)
-    return batch.write(kind, draft, {chunk: found.labels for chunk, found in settled.items()}, facts, written=written,
-                       left_alone=left_alone, lowest=lowest, targets=tuple(targets))  # fmt: skip
+    facts, later = settle_facts(batch, [record.revision for record, _ in edits])
+
+    def refuse(voxels: int, box: Box | None) -> None:
+        if strict and voxels:
+            raise Conflict(
+                f"{voxels} of the voxels in question were written again by later edits, within {box}",
+                box=box, voxels=voxels,
+            )  # fmt: skip
+        if strict and later:
+            space, subject, field = later.key
+            raise Conflict(f"{field} of {space.name.lower()} {subject} was written again by revision {later.origin}",
+                           revision=later.origin)  # fmt: skip
+
+    return batch.write(draft, Work(
+        kind, dict(sorted(chunks.items())), lambda moment, chunk: settle(moment, chunk, chunks[chunk]), refuse, facts,
+        lowest, tuple(targets),
+    ))  # fmt: skip
 
 
-def settle_facts(batch: Batch, toggled: list[int], strict: bool) -> list[Fact]:
-    """For each field that these edits wrote, what its newest live writer said, where that is not what it is now."""
+def settle_facts(batch: Batch, toggled: list[int]) -> tuple[list[Fact], Fact | None]:
+    """For each field that these edits wrote, what its newest live writer said, where that is not what it is now; and
+    the first that somebody wrote later, if there is one."""
     turn = batch.turn
     settled = []
+    later = None
     last = {fact.key: revision for revision in sorted(toggled) for fact in turn.facts_by(revision)}
     for key in sorted(last):
         fact = turn.live_fact(key) or Fact(key, UNSAID, 0, None)
-        if strict and fact.origin > last[key]:
-            raise Conflict(f"{key.field} of {key.space.name.lower()} {key.subject} was written again by revision "
-                           f"{fact.origin}", revision=fact.origin)  # fmt: skip
+        if fact.origin > last[key]:
+            later = later or fact
         if fact != turn.fact(key, turn.newest):
             settled.append(fact)
-    return settled
+    return settled, later
 
 
 def flipped(batch: Batch, targets: list[int]) -> list[tuple[Record, bool]]:
@@ -136,25 +142,17 @@ def flipped(batch: Batch, targets: list[int]) -> list[tuple[Record, bool]]:
     return records
 
 
-class Settled(NamedTuple):
-    """A chunk after some of its edits were taken out or put back."""
-
-    labels: Spans  # of the voxels that they wrote, save those left alone
-    left_alone: Spans  # those that a later live edit wrote
-    written: int
-
-
-def settle(batch: Batch, chunk: int, toggled: dict[int, bool]) -> Settled:
+def settle(moment: Moment, chunk: int, toggled: dict[int, bool]) -> Settled:
     """For each voxel that the toggled edits (revision -> live now) wrote in a chunk, what its newest writer gave it."""
-    store, turn = batch.store, batch.turn
-    deltas = {r: store.delta(chunk, r, data) for r in toggled for _, data in turn.deltas(chunk, r - 1, r)}
+    store, journal = moment.store, moment.journal
+    deltas = {r: store.delta(chunk, r, data) for r in toggled for _, data in journal.deltas(chunk, r - 1, r)}
     whole = layered([delta.new for delta in deltas.values()])
     open_ = whole  # voxels whose newest live writer is not found yet
     hidden = whole  # voxels of which no writer, live or toggled, is found yet
     labels = uppermost = spans.nothing()  # uppermost: voxels that a toggled edit wrote last
     lowest = min(toggled)
-    ground = floor(turn, chunk, min(lowest, batch.start + 1))  # of what is not committed yet nothing can be read
-    for revision, made in _writers(batch, chunk, ground, deltas):
+    ground = floor(journal, chunk, min(lowest, moment.start + 1))  # of what is not committed yet nothing can be read
+    for revision, made in _writers(moment, chunk, ground, deltas):
         if not open_ and (not hidden or revision < lowest):
             break
         above = open_ is hidden and revision not in toggled
@@ -175,11 +173,11 @@ def settle(batch: Batch, chunk: int, toggled: dict[int, bool]) -> Settled:
     return Settled(labels, spans.subtract(whole, uppermost), whole.voxels)
 
 
-def _writers(batch: Batch, chunk: int, first: int, toggled: dict[int, Delta]) -> Iterator[tuple[int, Spans]]:
+def _writers(moment: Moment, chunk: int, first: int, toggled: dict[int, Delta]) -> Iterator[tuple[int, Spans]]:
     """What the toggled edits and all live ones from revision `first` on wrote in a chunk, newest first."""
     live = (
-        (revision, batch.store.delta(chunk, revision, data).new)
-        for revision, data in batch.turn.live_edits(chunk, first)
+        (revision, moment.store.delta(chunk, revision, data).new)
+        for revision, data in moment.journal.live_edits(chunk, first)
         if revision not in toggled
     )
     own = ((revision, toggled[revision].new) for revision in sorted(toggled, reverse=True))

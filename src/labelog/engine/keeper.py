@@ -16,6 +16,7 @@ from labelog.errors import LabelogError
 from labelog.kernels.extents import counted
 from labelog.storage.facts import pieces
 from labelog.storage.layout import FOLD_AT, KEEP_AT
+from labelog.storage.parcels import sweep
 from labelog.storage.sqlite import CHECKPOINT_AT
 
 if TYPE_CHECKING:
@@ -129,7 +130,8 @@ def fold(store: Store, chunks: Iterable[int]) -> int:
 
 
 def compact(store: Store, progress: Callable[[int, int], None] | None = None) -> int:
-    """Fold every chunk, and the log into the journal, and complete the pyramid; how many chunks were behind."""
+    """Fold every chunk, and the log into the journal, complete the pyramid, and remove what was left behind; how many
+    chunks were behind."""
     with store.journal.reading() as journal:
         chunks = journal.chunks()
     coarse = store.scales.over(chunks)
@@ -142,6 +144,7 @@ def compact(store: Store, progress: Callable[[int, int], None] | None = None) ->
         store.scales.keep(coarse[first : first + BATCH], store.head(), store.pool.map if store.threads > 1 else map)
         if progress:
             progress(len(chunks) + min(first + BATCH, len(coarse)), total)
+    sweep(store.journal)
     left = store.base.drafts() + store.scales.pyramid.drafts()
     with store.journal.turn():  # nobody folds now; also, there must be a writer, which alone can checkpoint
         for path in left:

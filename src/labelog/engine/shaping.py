@@ -11,7 +11,7 @@ import numpy as np
 
 from labelog import indexing
 from labelog.engine import drawing, shapes
-from labelog.engine.commit import Patches
+from labelog.engine.change import Patches
 from labelog.engine.naming import Naming
 from labelog.engine.shapes import Ball, Shape
 from labelog.engine.splitting import Extent

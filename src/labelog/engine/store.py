@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -281,6 +281,25 @@ class Store:
         """Threads for what is about so many voxels; None if it is not worth them."""
         return self.pool if self.threads > 1 and voxels >= PARALLEL else None
 
+    def ahead(self, function: Callable[[Any], Any], items: Iterable[Any], voxels: int) -> Iterator[Any]:
+        """What a function gives for each item, in order: on several threads, a few items ahead of who asks, if it is
+        about many voxels."""
+        if self.threads == 1 or voxels < PARALLEL:
+            yield from map(function, items)
+            return
+        waiting: deque[Future[Any]] = deque()
+        try:
+            for item in items:
+                waiting.append(self.pool.submit(function, item))
+                if len(waiting) > self.threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+            wait(waiting)
+
     @property
     def pool(self) -> ThreadPoolExecutor:
         with self._lock:
@@ -299,15 +318,16 @@ class Store:
 
     # After a commit
 
-    def published(self, start: int, head: int, fresh: dict[int, tuple[int, Runs]], said: int) -> None:
-        """The commits from `start` to `head` are durable; `fresh` is the chunks that they changed, and when; `said`
-        the last of them that wrote to the label table, -1 if none did."""
-        changed = {chunk: revision for chunk, (revision, _) in fresh.items()}
+    def published(self, start: int, head: int, changed: Mapping[int, int], fresh: Mapping[int, tuple[int, Runs]],
+                  said: int) -> None:  # fmt: skip
+        """The commits from `start` to `head` are durable; `changed` has the chunks that they changed, and when; `fresh`
+        what those are since when, where that is known; `said` the last of them that wrote to the label table, -1 if
+        none did."""
         self._learn(start, head, changed, max(said, self._said))
         self.advance(head)
         for chunk, (revision, runs) in fresh.items():
             self.cache.put(chunk, revision, runs)
-        self.keeper.count(fresh)
+        self.keeper.count(changed)
         with self.changed:
             self.changed.notify_all()
 

@@ -23,6 +23,7 @@ from labelog.geometry import Box, Triple
 from labelog.kernels import extents
 from labelog.kernels.extents import Extents
 from labelog.storage.journal import CLASS, MERGE, PARENT, Fact, Key, Space, Value
+from labelog.storage.parcels import BETWEEN, SEEN, between
 
 WRAP = 2**64  # labels from 2^63 up are stored less this: SQLite's integers are signed
 OWN_IDS = 2**62  # labels from here on are never handed out
@@ -38,10 +39,12 @@ CREATE INDEX bodies_body ON bodies (body);
 CREATE INDEX bodies_revision ON bodies (revision);
 CREATE TABLE extents (chunk INTEGER, revision INTEGER, first INTEGER, data BLOB NOT NULL,
     PRIMARY KEY (chunk, revision, first)) STRICT, WITHOUT ROWID;
-CREATE TABLE haunts (label INTEGER, chunk INTEGER, PRIMARY KEY (label, chunk)) STRICT, WITHOUT ROWID;
+CREATE TABLE haunts (label INTEGER, chunk INTEGER, parcel INTEGER,
+    PRIMARY KEY (label, chunk, parcel)) STRICT, WITHOUT ROWID;
+CREATE INDEX haunts_parcel ON haunts (parcel, chunk) WHERE parcel > 0;
 """
 
-BETWEEN = "SELECT extents FROM deltas WHERE chunk = ? AND revision > ? AND revision <= ?"
+EXTENTS = f"SELECT extents FROM deltas t WHERE {BETWEEN}"
 MERGES = f"field >= '{MERGE}' AND field < '{MERGE[:-1]};'"  # ';' comes after ':'
 
 
@@ -212,14 +215,19 @@ class Facts:
 
     def occupied(self, label: int, upto: int) -> Iterator[Occupied]:
         """Where a label's own voxels are as of a revision, chunk by chunk, ascending."""
-        for (chunk,) in self.rows("SELECT chunk FROM haunts WHERE label = ? ORDER BY chunk", signed(label)):
+        for chunk in self.haunted(label):
             found = self._extent(chunk, label, upto)
             if found is not None and found[0]:
                 yield Occupied(label, chunk, found[0], Box(found[1][:3], found[1][3:]))
 
+    def haunted(self, label: int) -> list[int]:
+        """The chunks that a label was ever in, ascending; those included in which a parcel would put it."""
+        query = "SELECT DISTINCT chunk FROM haunts WHERE label = ? ORDER BY chunk"
+        return [chunk for (chunk,) in self.rows(query, signed(label))]
+
     def _extent(self, chunk: int, label: int, upto: int) -> extents.Extent | None:
         whole = self._last_whole(chunk, upto)
-        for (data,) in self._db.execute(f"{BETWEEN} ORDER BY revision DESC", (chunk, whole, upto)):
+        for (data,) in self._db.execute(f"{EXTENTS} ORDER BY t.revision DESC", between(chunk, whole, upto)):
             if found := extents.look_up(data, label):
                 return found
         data = self._get("SELECT data FROM extents WHERE chunk = ? AND revision = ? AND first <= ? "
@@ -235,7 +243,7 @@ class Facts:
         """Those of all labels of a chunk as of a revision. Raises Corrupt."""
         whole = self._last_whole(chunk, upto)
         rows = self.rows("SELECT data FROM extents WHERE chunk = ? AND revision = ? ORDER BY first", chunk, whole)
-        rows += self.rows(f"{BETWEEN} ORDER BY revision", chunk, whole, upto)
+        rows += self.rows(f"{EXTENTS} ORDER BY t.revision", *between(chunk, whole, upto))
         return newest([extents.decode(data, shape) for (data,) in rows])
 
     def all_extents(self, upto: int, shape: Triple) -> Iterator[tuple[int, Extents]]:
@@ -252,13 +260,13 @@ class Facts:
 
     def changed_extents(self, chunk: int, revision: int) -> bytes | None:
         """Those that came with a chunk's delta at a revision."""
-        data: bytes | None = self._get("SELECT extents FROM deltas WHERE chunk = ? AND revision = ?", chunk, revision)
+        data: bytes | None = self._get(EXTENTS, *between(chunk, revision - 1, revision))
         return data
 
     def pending(self, chunk: int, upto: int) -> int:
         """The bytes of extents that came with deltas up to a revision, since all were written."""
-        query = f"SELECT coalesce(sum(length(extents)), 0) FROM ({BETWEEN})"
-        return int(self._get(query, chunk, self._last_whole(chunk, upto), upto))
+        query = f"SELECT coalesce(sum(length(extents)), 0) FROM ({EXTENTS})"
+        return int(self._get(query, *between(chunk, self._last_whole(chunk, upto), upto)))
 
     def highest(self) -> int:
         """The highest label that ever had voxels or facts; 0 if none has."""
@@ -271,7 +279,11 @@ class Facts:
     def _highest(self, first: int, last: int) -> int | None:
         """The highest signed label between two that ever had voxels or facts."""
         found = [
-            self._get("SELECT max(label) FROM haunts WHERE label BETWEEN ? AND ?", first, last),
+            self._get(
+                f"SELECT label FROM haunts WHERE label BETWEEN ? AND ? AND {SEEN} ORDER BY label DESC LIMIT 1",
+                first,
+                last,
+            ),
             self._get("SELECT max(subject) FROM facts WHERE space = 0 AND subject BETWEEN ? AND ?", first, last),
         ]
         return max((label for label in found if label is not None), default=None)
@@ -297,9 +309,9 @@ class Facts:
         """Those of all labels of a chunk."""
         self._insert("INTO extents", [(chunk, revision, first, data) for first, data in pieces])
 
-    def add_haunts(self, pairs: Iterable[tuple[int, int]]) -> None:
-        """Labels and chunks that they are in, perhaps not for the first time."""
-        self._insert("OR IGNORE INTO haunts", [(signed(label), chunk) for label, chunk in pairs])
+    def add_haunts(self, pairs: Iterable[tuple[int, int]], parcel: int = 0) -> None:
+        """Labels and chunks that they are in, perhaps not for the first time; or will be in, with a parcel."""
+        self._insert("OR IGNORE INTO haunts", [(signed(label), chunk, parcel) for label, chunk in pairs])
 
     def take_labels(self, count: int, above: int) -> int:
         """The first of so many labels in a row that nobody else will be given, above all in use and `above`.

@@ -23,6 +23,10 @@ class Kind(enum.StrEnum):
     REVERT = "revert"
 
 
+KINDS = tuple(Kind)
+"""A kind is stored as its place here."""
+
+
 @dataclass(frozen=True)
 class Commit:
     """One revision of a volume.
@@ -135,8 +139,16 @@ class Receipt(NamedTuple):
     written: int
 
 
-def link(before: bytes, record: Record, deltas: dict[int, bytes], facts: Sequence[Fact]) -> bytes:
-    """The chain hash of a commit: over the hash before it (the volume's id, for revision 0) and all that it holds."""
+def digest(data: bytes) -> bytes:
+    """What stands for a delta's bytes in the chain hash."""
+    return blake2b(data, digest_size=HASH_BYTES).digest()
+
+
+def link(before: bytes, record: Record, digests: Sequence[bytes], facts: Sequence[Fact]) -> bytes:
+    """The chain hash of a commit: over the hash before it (the volume's id, for revision 0) and all that it holds.
+
+    `digests` has that of the delta of each of its chunks.
+    """
     state = blake2b(before, digest_size=HASH_BYTES)
 
     def add_text(text: str | None) -> None:
@@ -146,10 +158,10 @@ def link(before: bytes, record: Record, deltas: dict[int, bytes], facts: Sequenc
     for text in (record.kind.value, record.author, record.message, record.session):
         add_text(text)
     numbers = (record.revision, record.time, record.changed, record.written, record.left_alone, record.lowest)
-    state.update(struct.pack(f"<6q3Q{len(record.targets)}q", *numbers, len(deltas), len(record.targets), len(facts),
-                             *record.targets))  # fmt: skip
-    for chunk, data in deltas.items():
-        state.update(struct.pack("<qQ", chunk, len(data)) + data)
+    counts = len(record.chunks), len(record.targets), len(facts)
+    state.update(struct.pack(f"<6q3Q{len(record.targets)}q", *numbers, *counts, *record.targets))
+    for chunk, of_delta in zip(record.chunks, digests, strict=True):
+        state.update(struct.pack("<q", chunk) + of_delta)
     for (space, subject, field), origin, step, value in facts:
         state.update(struct.pack("<BQqq?", space, subject, origin, step, isinstance(value, int)))
         add_text(field)

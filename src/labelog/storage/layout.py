@@ -10,6 +10,7 @@ META = "labelog.json"
 JOURNAL = "journal.sqlite"
 HEAD = "head"
 LOCK = "lock"
+PARCELS = "parcels"
 BASE = "base"
 ARRAY = "0"  # the label array within the base
 PYRAMID = "pyramid"

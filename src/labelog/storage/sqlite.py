@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,17 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import apsw
-import google_crc32c
 
 from labelog.errors import Corrupt, LabelogError, NotFound, ReadOnly, Unsupported
-from labelog.storage import connections, facts
+from labelog.storage import connections, deltas, facts, parcels
 from labelog.storage.connections import Connections, checksummed, explained, extended, keep_log
+from labelog.storage.deltas import Deltas
 from labelog.storage.disk import explained as files_explained
 from labelog.storage.facts import Facts
 from labelog.storage.forks import working
 from labelog.storage.head import Head, Slot, read_slots
-from labelog.storage.journal import Fact, Kind, Receipt, Record, link, pack_numbers, unpack_numbers
-from labelog.storage.layout import APPLICATION_ID, FORMAT, HEAD, JOURNAL, LOCK
+from labelog.storage.journal import KINDS, Fact, Kind, Receipt, Record, link, pack_numbers, unpack_numbers
+from labelog.storage.layout import APPLICATION_ID, FORMAT, HEAD, JOURNAL, LOCK, PARCELS
+from labelog.storage.parcels import Parcels
 
 log = logging.getLogger("labelog.journal")
 
@@ -44,31 +44,21 @@ CREATE TABLE edits (
 CREATE INDEX edits_author ON edits (author, kind, live);
 CREATE TABLE takes_out (revision INTEGER, target INTEGER, PRIMARY KEY (revision, target)) STRICT, WITHOUT ROWID;
 CREATE INDEX takes_out_target ON takes_out (target);
-CREATE TABLE deltas (chunk INTEGER, revision INTEGER, crc INTEGER NOT NULL, extents BLOB NOT NULL, data BLOB NOT NULL,
-    PRIMARY KEY (chunk, revision)) STRICT, WITHOUT ROWID;
 CREATE TABLE keys (author INTEGER, key TEXT, digest BLOB NOT NULL, revision INTEGER, changed INTEGER NOT NULL,
     written INTEGER NOT NULL, PRIMARY KEY (author, key)) STRICT, WITHOUT ROWID;
 CREATE TABLE base (chunk INTEGER PRIMARY KEY, revision INTEGER NOT NULL, crc INTEGER NOT NULL) STRICT;
 CREATE TABLE kept (chunk INTEGER, revision INTEGER, data BLOB NOT NULL,
     PRIMARY KEY (chunk, revision)) STRICT, WITHOUT ROWID;
-{facts.SCHEMA}PRAGMA application_id = {APPLICATION_ID};
+{parcels.SCHEMA}{deltas.SCHEMA}{facts.SCHEMA}PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {FORMAT};
 """
 
 HEAD_QUERY = "SELECT max(revision) FROM edits"
 
-PLACE = struct.Struct("<QQ")  # chunk and revision, before a delta's bytes for its CRC
-
-KINDS = tuple(Kind)  # a kind is stored as its place here
-
 EDIT_COLUMNS = (
     "revision, kind, (SELECT name FROM authors WHERE id = author), session, time, message, "
     "changed, written, left_alone, lowest, chunks"
 )
-
-
-def _delta_crc(chunk: int, revision: int, data: bytes) -> int:
-    return int(google_crc32c.value(PLACE.pack(chunk, revision) + data))
 
 
 class SqliteJournal:
@@ -113,7 +103,7 @@ class SqliteJournal:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute(SCHEMA)
             connection.execute("INSERT INTO volume VALUES (?, 1)", (volume,))
-            chain = _insert(connection, volume, record, {}, {}, table)
+            chain = _insert(connection, volume, record, [], table)
             fill(Turn(connection))
             connection.execute("COMMIT")
             connection.close()
@@ -232,12 +222,27 @@ class SqliteJournal:
             raise
 
     @contextmanager
-    def _flocked(self) -> Iterator[None]:
-        path = self.folder / LOCK
+    def parcelling(self) -> Iterator[None]:
+        """While parcels of this handle may be without a revision."""
+        with self._flocked(PARCELS, fcntl.LOCK_SH):
+            yield
+
+    @contextmanager
+    def not_parcelling(self) -> Iterator[bool]:
+        """Keep all from beginning with parcels; False, and then it does not, if somebody is at work with one."""
+        try:
+            with self._flocked(PARCELS, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                yield True
+        except BlockingIOError:
+            yield False
+
+    @contextmanager
+    def _flocked(self, name: str = LOCK, how: int = fcntl.LOCK_EX) -> Iterator[None]:
+        path = self.folder / name
         with files_explained(path):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            fcntl.flock(descriptor, how)
             yield
         finally:
             os.close(descriptor)
@@ -264,7 +269,7 @@ class SqliteJournal:
         self._head.flush()
 
 
-class Reader(Facts):
+class Reader(Deltas):
     """What can be asked of the journal, on one connection."""
 
     @contextmanager
@@ -311,43 +316,6 @@ class Reader(Facts):
         query = "SELECT id FROM authors WHERE name = ? OR substr(name, 1, ?) = ?"
         return [number for (number,) in self.rows(query, path, len(path) + 1, path + "/")]
 
-    # Deltas
-
-    def deltas(self, chunk: int, after: int, upto: int) -> list[tuple[int, bytes]]:
-        """Revision and bytes of a chunk's deltas with after < revision <= upto, ascending."""
-        rows = self._db.execute(
-            "SELECT revision, crc, data FROM deltas WHERE chunk = ? AND revision > ? AND revision <= ? "
-            "ORDER BY revision", (chunk, after, upto),
-        )  # fmt: skip
-        return [(revision, _verified(chunk, revision, crc, data)) for revision, crc, data in rows]
-
-    def live_edits(self, chunk: int, first: int) -> Iterator[tuple[int, bytes]]:
-        """Revision and bytes of the deltas that live edits made in a chunk from `first` on, newest first."""
-        rows = self._db.execute(
-            "SELECT d.revision, d.crc, d.data FROM deltas d JOIN edits e ON e.revision = d.revision "
-            "WHERE d.chunk = ? AND d.revision >= ? AND e.kind = ? AND e.live ORDER BY d.revision DESC",
-            (chunk, first, KINDS.index(Kind.EDIT)),
-        )
-        for revision, crc, data in rows:
-            yield revision, _verified(chunk, revision, crc, data)
-
-    def lowest_toggled(self, chunk: int, first: int) -> int | None:
-        """The lowest edit that an undo, redo or revert from revision `first` on put back or took out in a chunk."""
-        lowest: int | None = self._get(
-            "SELECT min(e.lowest) FROM deltas d JOIN edits e ON e.revision = d.revision "
-            "WHERE d.chunk = ? AND d.revision >= ? AND e.kind != ?", chunk, first, KINDS.index(Kind.EDIT),
-        )  # fmt: skip
-        return lowest
-
-    def last_change(self, chunk: int, upto: int) -> int:
-        """The newest revision up to `upto` with a delta in this chunk; 0 if there is none."""
-        query = "SELECT coalesce(max(revision), 0) FROM deltas WHERE chunk = ? AND revision <= ?"
-        return int(self._get(query, chunk, upto))
-
-    def count_deltas(self, chunk: int, after: int) -> int:
-        """How many deltas of a chunk are newer than `after`."""
-        return int(self._get("SELECT count(*) FROM deltas WHERE chunk = ? AND revision > ?", chunk, after))
-
     def changed_chunks(self, after: int, upto: int) -> dict[int, int]:
         """Chunk -> newest revision with a delta in it, after < revision <= upto."""
         found: dict[int, int] = {}
@@ -355,10 +323,6 @@ class Reader(Facts):
         for revision, chunks in self._db.execute(query, (after, upto)):
             found.update(dict.fromkeys(unpack_numbers(chunks), revision))
         return found
-
-    def chunks(self) -> list[int]:
-        """All chunks that were ever loaded or written, ascending."""
-        return [chunk for (chunk,) in self.rows("SELECT chunk FROM base UNION SELECT chunk FROM deltas ORDER BY 1")]
 
     # The live set
 
@@ -416,7 +380,7 @@ class Reader(Facts):
         return Receipt(*row) if row else None
 
 
-class Turn(Reader):
+class Turn(Reader, Parcels):
     """The writer's transaction: sees and adds to the journal. Only the thread that began it may use it."""
 
     def __init__(self, connection: apsw.Connection) -> None:
@@ -450,11 +414,10 @@ class Turn(Reader):
             raise
         self._db.execute("RELEASE attempt")
 
-    def add(self, record: Record, deltas: dict[int, bytes], extents: dict[int, bytes], facts: Sequence[Fact]) -> None:
-        """The next revision: its deltas by chunk, the extents of the labels that each of them changed, and facts, which
-        ascend by key."""
+    def add(self, record: Record, digests: Sequence[bytes], facts: Sequence[Fact]) -> None:
+        """The next revision, with the digest of the delta of each of its chunks; `facts` ascend by key."""
         assert record.revision == self.newest + 1
-        self._chain = self.added = _insert(self._db, self._chain, record, deltas, extents, facts)
+        self._chain = self.added = _insert(self._db, self._chain, record, digests, facts)
         self.newest, self.time_of_newest = record.revision, record.time
 
     def set_live(self, changes: dict[int, bool]) -> None:
@@ -486,9 +449,9 @@ def _author(connection: apsw.Connection, name: str) -> int:
     return int(number)
 
 
-def _insert(connection: apsw.Connection, before: bytes, record: Record, deltas: dict[int, bytes],
-            extents: dict[int, bytes], facts: Sequence[Fact]) -> bytes:  # fmt: skip
-    chain = link(before, record, deltas, facts)
+def _insert(connection: apsw.Connection, before: bytes, record: Record, digests: Sequence[bytes],
+            facts: Sequence[Fact]) -> bytes:  # fmt: skip
+    chain = link(before, record, digests, facts)
     connection.execute(
         "INSERT INTO edits VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)",
         (record.revision, KINDS.index(record.kind), _author(connection, record.author), record.session, record.time,
@@ -497,10 +460,6 @@ def _insert(connection: apsw.Connection, before: bytes, record: Record, deltas: 
     )  # fmt: skip
     for target in record.targets:
         connection.execute("INSERT INTO takes_out VALUES (?, ?)", (record.revision, target))
-    for chunk, data in deltas.items():
-        crc = _delta_crc(chunk, record.revision, data)
-        connection.execute("INSERT INTO deltas VALUES (?, ?, ?, ?, ?)",
-                           (chunk, record.revision, crc, extents[chunk], data))  # fmt: skip
     Facts(connection).add_facts(record.revision, facts)
     return chain
 
@@ -512,9 +471,3 @@ def _record(connection: apsw.Connection, row: tuple[Any, ...]) -> Record:
         found = connection.execute("SELECT target FROM takes_out WHERE revision = ? ORDER BY target", (revision,))
         targets = tuple(target for (target,) in found)
     return Record._make([revision, KINDS[kind], *rest, unpack_numbers(chunks), targets])
-
-
-def _verified(chunk: int, revision: int, crc: int, data: bytes) -> bytes:
-    if _delta_crc(chunk, revision, data) != crc:
-        raise Corrupt(f"the delta of chunk {chunk} at revision {revision} is damaged", chunk=chunk, revision=revision)
-    return data

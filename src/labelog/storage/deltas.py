@@ -1,0 +1,90 @@
+"""Deltas in SQLite: what each commit wrote in each chunk."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator
+
+import google_crc32c
+
+from labelog.errors import Corrupt
+from labelog.storage.facts import Facts
+from labelog.storage.journal import KINDS, Kind
+from labelog.storage.parcels import BETWEEN, LAST, REVISION, between
+
+SCHEMA = """
+CREATE TABLE deltas (chunk INTEGER, revision INTEGER, parcel INTEGER, crc INTEGER NOT NULL,
+    extents BLOB NOT NULL, data BLOB NOT NULL, PRIMARY KEY (chunk, revision, parcel)) STRICT, WITHOUT ROWID;
+CREATE INDEX deltas_parcel ON deltas (parcel) WHERE parcel > 0;
+"""
+
+NEWEST = 2**62  # no revision is as high
+
+PLACE = struct.Struct("<QQ")  # chunk and revision, before a delta's bytes for its CRC
+
+
+class Deltas(Facts):
+    """What can be asked of deltas, on one connection."""
+
+    def deltas(self, chunk: int, after: int, upto: int) -> list[tuple[int, bytes]]:
+        """Revision and bytes of a chunk's deltas with after < revision <= upto, ascending."""
+        rows = self._db.execute(
+            f"SELECT {REVISION}, t.revision, crc, data FROM deltas t WHERE {BETWEEN} ORDER BY t.revision",
+            between(chunk, after, upto),
+        )
+        return [(revision, _verified(chunk, revision, *row)) for revision, *row in rows]
+
+    def live_edits(self, chunk: int, first: int) -> Iterator[tuple[int, bytes]]:
+        """Revision and bytes of the deltas that live edits made in a chunk from `first` on, newest first."""
+        rows = self._db.execute(
+            f"SELECT e.revision, t.revision, crc, data FROM deltas t JOIN edits e ON e.revision = {REVISION} "
+            f"WHERE {BETWEEN} AND e.kind = ? AND e.live ORDER BY t.revision DESC",
+            (*between(chunk, first - 1, NEWEST), KINDS.index(Kind.EDIT)),
+        )
+        for revision, *row in rows:
+            yield revision, _verified(chunk, revision, *row)
+
+    def lowest_toggled(self, chunk: int, first: int) -> int | None:
+        """The lowest edit that an undo, redo or revert from revision `first` on put back or took out in a chunk."""
+        lowest: int | None = self._get(
+            f"SELECT min(e.lowest) FROM deltas t JOIN edits e ON e.revision = {REVISION} "
+            f"WHERE {BETWEEN} AND e.kind != ?",
+            *between(chunk, first - 1, NEWEST), KINDS.index(Kind.EDIT),
+        )  # fmt: skip
+        return lowest
+
+    def last_change(self, chunk: int, upto: int) -> int:
+        """The newest revision up to `upto` with a delta in this chunk; 0 if there is none."""
+        return self._get(LAST.format(REVISION), chunk, upto, upto) or 0
+
+    def count_deltas(self, chunk: int, after: int) -> int:
+        """How many deltas of a chunk are newer than `after`."""
+        return int(self._get(f"SELECT count(*) FROM deltas t WHERE {BETWEEN}", *between(chunk, after, NEWEST)))
+
+    def chunks(self) -> list[int]:
+        """All chunks that were ever loaded or written, ascending."""
+        query = f"SELECT chunk FROM base UNION SELECT chunk FROM deltas t WHERE {REVISION} >= 0 ORDER BY 1"
+        return [chunk for (chunk,) in self.rows(query)]
+
+    def unpublished(self) -> list[int]:
+        """The parcels that are of no revision."""
+        return [parcel for (parcel,) in self.rows("SELECT id FROM parcels WHERE revision IS NULL")]
+
+    # Writing (by whose turn it is)
+
+    def add_deltas(self, deltas: Iterable[tuple[int, int, bytes, bytes]], parcel: int = 0) -> None:
+        """Chunk, revision, bytes of the extents that a delta changed, and of the delta; if they are of a parcel, the
+        revision is the first possible."""
+        rows = [(chunk, revision, parcel, _crc(chunk, revision, data), extents, data)
+                for chunk, revision, extents, data in deltas]  # fmt: skip
+        self._insert("INTO deltas", rows)
+
+
+def _crc(chunk: int, revision: int, data: bytes) -> int:
+    return int(google_crc32c.value(PLACE.pack(chunk, revision) + data))
+
+
+def _verified(chunk: int, revision: int, stored: int, crc: int, data: bytes) -> bytes:
+    if _crc(chunk, stored, data) != crc:
+        raise Corrupt(f"the delta of chunk {chunk} at revision {revision} is damaged", chunk=chunk, revision=revision)
+    return data
