@@ -143,10 +143,9 @@ class Scales:
         `each` is `map`, or that of a pool.
         """
         ready = [found for found in each(lambda one: self._packed(one, head), wanted) if found]
-        if ready:
+        for scale, chunk, data in ready:
             with self._store.journal.turn():  # whose is last does not matter: each file says what it is of
-                for scale, chunk, data in ready:
-                    self.pyramid.write(scale, chunk, data)
+                self.pyramid.write(scale, chunk, data)
 
     def _packed(self, one: tuple[int, int], head: int) -> tuple[Scale, int, bytes] | None:
         number, chunk = one

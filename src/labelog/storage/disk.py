@@ -35,11 +35,10 @@ def temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.tmp")
 
 
-def write_file(path: Path, data: bytes, *, flush: bool = True) -> None:
+def write_file(path: Path, data: bytes) -> None:
     """Replace a file as a whole: temporary file, flush to disk, rename. The folder is for the caller to flush.
 
-    Call it where nobody else replaces the same file: in a turn, or in a folder not known to others yet. Without
-    `flush`, a power cut may leave anything in its place.
+    Call it where nobody else replaces the same file: in a turn, or in a folder not known to others yet.
     """
     draft = temporary(path)
     with explained(path):
@@ -47,8 +46,7 @@ def write_file(path: Path, data: bytes, *, flush: bool = True) -> None:
             with open(draft, "wb") as file:
                 file.write(data)
                 file.flush()
-                if flush:
-                    os.fsync(file.fileno())
+                os.fsync(file.fileno())
             os.replace(draft, path)
         except BaseException:
             draft.unlink(missing_ok=True)

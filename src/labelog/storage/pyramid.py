@@ -2,7 +2,7 @@
 
 A file says what it is of: scale and chunk, the revision that last changed the voxels beneath it, and that revision's
 chain hash, which no other volume and no other history has. One that is not of the revision asked for is as good as
-none; so is one that is damaged or lost, and nothing is flushed.
+none; so is one that is damaged or lost, so the folders are not flushed.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Pyramid:
         path = self.path(scale, chunk)
         with explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-        write_file(path, data, flush=False)
+        write_file(path, data)
 
     def present(self) -> list[tuple[Scale, int]]:
         """The chunks that have a file."""
