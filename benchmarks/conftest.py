@@ -24,6 +24,7 @@ ORDER = (
     "labels",
     "journal_growth",
     "volume_growth",
+    "large",
 )
 START = time.perf_counter()
 TABLE = pytest.StashKey[Table]()
