@@ -42,12 +42,13 @@ def seen(
     view: Annotated[str, Query(description="instance, fragment, semantic, or the name of a class")] = "instance",
     dtype: Annotated[str | None, Query(description="an integer dtype of the values")] = None,
     unannotated: Annotated[int | None, Query(ge=0, description="the value of what nobody has looked at")] = None,
+    scale: Annotated[int, Query(ge=0, description="0 is the finest; indices and boxes are in voxels of the scale")] = 0,
 ) -> Revision:
-    """A snapshot or a view of one."""
+    """A snapshot or a view of one, at a scale."""
     snapshot = served.at(rev)
-    if view == "instance" and dtype is None and unannotated is None:
-        return snapshot
-    return snapshot.view(view, dtype=dtype, unannotated=unannotated)
+    plain = view == "instance" and dtype is None and unannotated is None
+    found = snapshot if plain else snapshot.view(view, dtype=dtype, unannotated=unannotated)
+    return found.scale(scale) if scale else found
 
 
 Seen = Annotated[Revision, Depends(seen)]

@@ -106,11 +106,10 @@ class Paint(Drawn):
 
     def apply(self, edit: labelog.Edit, names: Names) -> None:
         where, at = self.where()
-        over = None if self.over is None else [names(ref) for ref in self.over]
-        edit.paint(names(self.label), where, at, over=over)
+        edit.paint(names(self.label), where, at, over=_over(self.over, names))
 
 
-class Fill(Operation):
+class Block(Operation):
     """Give all voxels of a box a label."""
 
     op: Literal["box"]
@@ -223,9 +222,108 @@ class Assign(Operation):
         edit.assign(names(self.label), **given, **self.attributes)
 
 
+class Flood(Operation):
+    """Give a label to what looks like a voxel and hangs together with it; with a tolerance, by the image too."""
+
+    op: Literal["fill"]
+    seed: Voxel
+    label: Ref
+    view: str = "instance"
+    connectivity: int | None = Field(None, description="6, 18 or 26; in a slice 4 or 8")
+    within: Corners | None = None
+    axis: Literal[0, 1, 2] | None = Field(None, description="fill in the slice of the seed across this axis")
+    limit: int | None = Field(None, ge=1, description="refuse to fill more voxels than this")
+    over: list[Ref] | None = Field(None, description="values in the view that may be filled; by default the seed's")
+    tolerance: float | None = None
+    between: tuple[float, float] | None = None
+
+    def apply(self, edit: labelog.Edit, names: Names) -> None:
+        edit.fill(
+            self.seed, names(self.label), view=self.view, connectivity=self.connectivity, within=self.within,
+            axis=self.axis, limit=self.limit, over=_over(self.over, names), tolerance=self.tolerance,
+            between=self.between,
+        )  # fmt: skip
+
+
+class Holes(Operation):
+    """Fill what an object encloses."""
+
+    op: Literal["fill_holes"]
+    label: Ref
+    axis: Literal[0, 1, 2] | None = None
+    connectivity: int | None = None
+    below: int | None = Field(None, ge=0, description="only holes of fewer voxels")
+    over: list[Ref] | None = Field(["0"], description="only where the label is one of these; null is anywhere")
+    within: Corners | None = None
+
+    def apply(self, edit: labelog.Edit, names: Names) -> None:
+        edit.fill_holes(names(self.label), axis=self.axis, connectivity=self.connectivity, below=self.below,
+                        over=_over(self.over, names), within=self.within)  # fmt: skip
+
+
+class Islands(Operation):
+    """Give small pieces of an object to the one that it lies in, or else to the background."""
+
+    op: Literal["remove_islands"]
+    label: Ref
+    below: int = Field(ge=0, description="pieces of fewer voxels; never the largest")
+    axis: Literal[0, 1, 2] | None = None
+    connectivity: int | None = None
+
+    def apply(self, edit: labelog.Edit, names: Names) -> None:
+        edit.remove_islands(names(self.label), below=self.below, axis=self.axis, connectivity=self.connectivity)
+
+
+class Growth(Operation):
+    label: Ref
+    distance: float = Field(ge=0)
+    unit: str = Field("voxel", description="voxel, nm, um, mm, m or angstrom")
+    axis: Literal[0, 1, 2] | None = None
+    within: Corners | None = None
+
+
+class Dilate(Growth):
+    """Grow an object by a distance."""
+
+    op: Literal["dilate"]
+    over: list[Ref] | None = Field(["0"], description="only where the label is one of these; null is anywhere")
+
+    def apply(self, edit: labelog.Edit, names: Names) -> None:
+        edit.dilate(names(self.label), self.distance, unit=self.unit, axis=self.axis, over=_over(self.over, names),
+                    within=self.within)  # fmt: skip
+
+
+class Erode(Growth):
+    """Shrink an object by a distance."""
+
+    op: Literal["erode"]
+
+    def apply(self, edit: labelog.Edit, names: Names) -> None:
+        edit.erode(names(self.label), self.distance, unit=self.unit, axis=self.axis, within=self.within)
+
+
+class Interpolate(Operation):
+    """Fill the slices between those on which an object is drawn."""
+
+    op: Literal["interpolate"]
+    label: Ref
+    slices: list[int] | None = None
+    axis: Literal[0, 1, 2] = 0
+    over: list[Ref] | None = Field(["0"], description="only where the label is one of these; null is anywhere")
+
+    def apply(self, edit: labelog.Edit, names: Names) -> None:
+        edit.interpolate(names(self.label), self.slices, axis=self.axis, over=_over(self.over, names))
+
+
+def _over(refs: list[str] | None, names: Names) -> list[int] | None:
+    return None if refs is None else [names(ref) for ref in refs]
+
+
 AnyOperation = Annotated[
-    Paint | Fill | Relabel | Erase | Merge | Cleave | Split | Separate | New | Assign, Field(discriminator="op")
-]
+    Paint | Block | Relabel | Erase | Merge | Cleave | Split | Separate | New | Assign | Flood | Holes | Islands
+    | Dilate | Erode | Interpolate,
+    Field(discriminator="op"),
+]  # fmt: skip
 
 
 class Request(BaseModel):

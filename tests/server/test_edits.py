@@ -75,6 +75,38 @@ def test_an_edit_that_cannot_be_is_not_done_at_all(client, edit, operation, stat
     assert client.get("/volumes/cells").json()["revision"] == 0
 
 
+def test_tools_are_the_engines(server, edit, tmp_path):
+    """Fill and shapes by HTTP and in Python give the same volume."""
+    answer = edit(
+        {"op": "fill", "seed": [0, 0, 6], "label": "9", "limit": 100_000},
+        {"op": "fill", "seed": [3, 20, 20], "label": "10", "axis": 0, "connectivity": 8, "over": ["0", "111"]},
+        {"op": "fill_holes", "label": "9", "axis": 0, "over": None},
+        {"op": "remove_islands", "label": "101", "below": 40},
+        {"op": "dilate", "label": "202", "distance": 1.5},
+        {"op": "erode", "label": "303", "distance": 20, "unit": "nm"},
+        {"op": "box", "label": "55", "box": [[0, 0, 0], [1, 9, 9]]},
+        {"op": "box", "label": "55", "box": [[6, 3, 3], [7, 15, 15]]},
+        {"op": "interpolate", "label": "55", "over": None},
+    )  # fmt: skip
+    assert answer.status_code == 200, answer.text
+    twin = labelog.load(tmp_path / "twin.labelog", labels(), chunks=(8, 16, 32), classes="platelet")
+    with twin, twin.edit("ana") as same:
+        same.fill((0, 0, 6), 9, limit=100_000)
+        same.fill((3, 20, 20), 10, axis=0, connectivity=8, over=[0, 111])
+        same.fill_holes(9, axis=0, over=None)
+        same.remove_islands(101, below=40)
+        same.dilate(202, 1.5)
+        same.erode(303, 20, unit="nm")
+        same[0:1, 0:9, 0:9] = 55
+        same[6:7, 3:15, 3:15] = 55
+        same.interpolate(55, over=None)
+    with labelog.open(server.folder / "cells.labelog", "r") as volume, labelog.open(twin.address, "r") as twin:
+        assert np.array_equal(volume[:], twin[:])
+    assert answer.json()["voxels"] == same.voxels > 0
+    refused = edit({"op": "fill", "seed": [0, 0, 0], "label": "3", "limit": 1})
+    assert refused.status_code == 422 and "operation 0 (fill)" in refused.json()["detail"]
+
+
 def test_a_key_happens_once(client, edit):
     operations = {"op": "new", "as": "$a"}, {"op": "paint", "label": "$a", "spans": [[0, 0, 0, 4]]}
     first = edit(*operations, headers={"Idempotency-Key": "k1"})

@@ -190,6 +190,18 @@ def test_views_and_revisions(client, edit):
     assert np.array_equal(decoded(semantic), (now == 1).astype(np.uint8))
 
 
+def test_scales(shared, reader):
+    told = reader.get("/volumes/cells").json()["scales"]
+    with labelog.open(shared.folder / "cells.labelog", "r") as volume:
+        assert [tuple(scale["shape"]) for scale in told] == [scale.shape for scale in volume.scales] and len(told) > 1
+        coarse = volume.scale(1)
+        answer = reader.get("/volumes/cells/slices/y/3", params={"scale": 1, "box": ":,2:9"})
+        assert np.array_equal(decoded(answer), coarse[:, 3:4, 2:9])
+        again = reader.get("/volumes/cells/slices/y/3", params={"box": ":,2:9"})
+        assert again.headers["etag"] != answer.headers["etag"]
+    assert reader.get("/volumes/cells/slices/y/3?scale=99").status_code == 422
+
+
 # Writing
 
 

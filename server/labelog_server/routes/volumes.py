@@ -40,6 +40,7 @@ def metadata(name: str, volume: labelog.Volume) -> dict[str, Any]:
         "unit": volume.unit,
         "dtype": volume.dtype.name,
         "mode": volume.mode,
+        "scales": [{"shape": scale.shape, "factors": scale.factors} for scale in volume.scales],
         "views": ["instance", "fragment", "semantic", *volume.classes],
     }
 
