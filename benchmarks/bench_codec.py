@@ -64,13 +64,28 @@ def bench_codec(table: Table, labels: Labels, shape: Shape) -> None:
     mine = [encoded(chunk) for chunk in chunks]
     theirs: list[Any] = [None] * len(chunks)
     if peers.crackle:
-        theirs = [peers.crackle.compress(chunk.T) for chunk in chunks]
-        least = [peers.crackle.compress(chunk.T, markov_model_order=5, allow_pins=True) for chunk in chunks]
+        theirs = [peers.crackle.compress(chunk.T, parallel=1) for chunk in chunks]
+        least = [peers.crackle.compress(chunk.T, markov_model_order=5, allow_pins=True, parallel=1) for chunk in chunks]
         _bytes(table, name, BYTES[shape], voxels * len(chunks), sum(map(len, mine)), sum(map(len, least)))
     for what, target, ours, peer in (
-        ("encode from dense", ENCODE, lambda i: encoded(chunks[i]), lambda i: peers.crackle.compress(chunks[i].T)),
-        ("decode to dense", DENSE, lambda i: dense(mine[i], shape), lambda i: peers.crackle.decompress(theirs[i])),
-        ("decode to runs", RUNS, lambda i: codec.decode(mine[i], shape), lambda i: peers.crackle.decompress(theirs[i])),
+        (
+            "encode from dense",
+            ENCODE,
+            lambda i: encoded(chunks[i]),
+            lambda i: peers.crackle.compress(chunks[i].T, parallel=1),
+        ),
+        (
+            "decode to dense",
+            DENSE,
+            lambda i: dense(mine[i], shape),
+            lambda i: peers.crackle.decompress(theirs[i], parallel=1),
+        ),
+        (
+            "decode to runs",
+            RUNS,
+            lambda i: codec.decode(mine[i], shape),
+            lambda i: peers.crackle.decompress(theirs[i], parallel=1),
+        ),
     ):
         sides = {"labelog": ours} | ({"crackle": peer} if peers.crackle else {})
         times = [*range(len(chunks))] * settings.times(3, 1)
