@@ -58,9 +58,9 @@ def counting():
 
 
 def files(volume):
-    """The pyramid's files, and their bytes."""
-    folder = Path(volume.address) / "pyramid"
-    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    """The pyramid's files, and their bytes; not what the keeper writes first."""
+    paths = (Path(volume.address) / "pyramid").rglob("[!.]*")
+    return {path: path.read_bytes() for path in sorted(paths) if path.is_file()}
 
 
 def over_all(volume):
