@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +44,6 @@ class Catalog:
     def names(self) -> list[str]:
         """What is served, ascending."""
         return sorted(self._paths())
-
-    def __iter__(self) -> Iterator[tuple[str, labelog.Volume]]:
-        """All volumes, opened."""
-        for name in self.names():
-            yield name, self[name]
 
     def __getitem__(self, name: str) -> labelog.Volume:
         """The volume of that name. Raises NotFound, and what opening it raises."""

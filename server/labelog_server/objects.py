@@ -24,6 +24,7 @@ import labelog
 from labelog.engine.snapshot import Revision
 from labelog.formats.colours import colour
 from labelog.geometry import Box
+from labelog.storage import base
 from labelog.storage.meta import UNITS
 from labelog_server.answers import etag, matches
 from labelog_server.bodies import decompressed
@@ -208,17 +209,7 @@ def group_document(seen: Revision) -> dict[str, Any]:
 
 
 def array_document(seen: Revision) -> dict[str, Any]:
-    """Zarr v3, with codecs that everyone has."""
-    return {
-        "zarr_format": 3,
-        "node_type": "array",
-        "shape": list(seen.shape),
-        "data_type": "uint64",
-        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(seen.chunks)}},
-        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
-        "fill_value": 0,
-        "codecs": [{"name": "bytes", "configuration": {"endian": "little"}},
-                   {"name": "zstd", "configuration": {"level": 1, "checksum": False}}],
-        "dimension_names": ["z", "y", "x"],
-        "attributes": {},
-    }  # fmt: skip
+    """The base's, with codecs that everyone has."""
+    codecs = [{"name": "bytes", "configuration": {"endian": "little"}},
+              {"name": "zstd", "configuration": {"level": 1, "checksum": False}}]  # fmt: skip
+    return base.array_document(seen.volume.store.meta) | {"codecs": codecs}

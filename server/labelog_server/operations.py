@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 import math
-from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -336,6 +335,3 @@ class Request(BaseModel):
     seen: int | None = Field(
         None, description="the revision that was looked at: 409 if a voxel to be written changed since"
     )
-
-    def steps(self) -> list[Callable[[labelog.Edit, Names], None]]:
-        return [operation.apply for operation in self.operations]

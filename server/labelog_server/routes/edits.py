@@ -12,7 +12,6 @@ from labelog_server import operations
 from labelog_server.access import Annotates, Reviews, Writer
 from labelog_server.asked import Key, Served
 from labelog_server.news import event
-from labelog_server.routes.history import commit_facts
 
 router = APIRouter(prefix="/api/v1", tags=["edits"])
 
@@ -57,16 +56,16 @@ class Revert(TakeBack):
 @router.post("/volumes/{name}/undo", dependencies=[Annotates])
 def undo(request: TakeBack, volume: Served, author: Writer, key: Key = None) -> dict[str, Any]:
     """Take back the newest edit of whoever asks, under later work of others."""
-    return commit_facts(volume.undo(author, **request.model_dump(), key=key))
+    return volume.undo(author, **request.model_dump(), key=key).row()
 
 
 @router.post("/volumes/{name}/redo", dependencies=[Annotates])
 def redo(request: TakeBack, volume: Served, author: Writer, key: Key = None) -> dict[str, Any]:
     """Put back what whoever asks undid last."""
-    return commit_facts(volume.redo(author, **request.model_dump(), key=key))
+    return volume.redo(author, **request.model_dump(), key=key).row()
 
 
 @router.post("/volumes/{name}/revert", dependencies=[Reviews])
 def revert(request: Revert, volume: Served, author: Writer, key: Key = None) -> dict[str, Any]:
     """Take out any revision, or all of an author's, and keep everyone else's work."""
-    return commit_facts(volume.revert(by=author, **request.model_dump(), key=key))
+    return volume.revert(by=author, **request.model_dump(), key=key).row()

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from labelog.storage.journal import Commit
 from labelog_server import wire
 from labelog_server.access import Reads
 from labelog_server.asked import Limits, Name, Served
@@ -15,15 +14,6 @@ from labelog_server.routes.voxels import accepted, refuse_many
 from labelog_server.wire import FORMATS, PNG
 
 router = APIRouter(prefix="/api/v1", tags=["history"])
-
-
-def commit_facts(commit: Commit) -> dict[str, Any]:
-    """A commit in JSON."""
-    return {
-        "revision": commit.revision, "kind": commit.kind.value, "author": commit.author, "session": commit.session,
-        "time": commit.time.isoformat(), "message": commit.message, "voxels": commit.voxels, "written": commit.written,
-        "left_alone": commit.left_alone, "targets": list(commit.targets), "live": commit.live,
-    }  # fmt: skip
 
 
 @router.get("/volumes/{name}/history", dependencies=[Reads])
@@ -38,7 +28,7 @@ def get_history(
     found = list(volume.history(author, session=session, label=label, box=within, since=since, until=until,
                                 limit=limit + 1))  # fmt: skip
     following = found[limit].revision if len(found) > limit else None
-    return {"commits": [commit_facts(commit) for commit in found[:limit]], "next": following}
+    return {"commits": [commit.row() for commit in found[:limit]], "next": following}
 
 
 @router.get("/volumes/{name}/history/{revision}", dependencies=[Reads])
@@ -46,7 +36,7 @@ def get_commit(name: Name, volume: Served, revision: int) -> dict[str, Any]:
     """One commit: who, when, why, and where it changed which labels."""
     commit = volume.commit(revision)
     told = event(name, volume, revision)
-    return commit_facts(commit) | {"boxes": told["boxes"], "labels": told["labels"]}
+    return commit.row() | {"boxes": told["boxes"], "labels": told["labels"]}
 
 
 @router.get("/volumes/{name}/blame", response_class=Response, dependencies=[Reads])

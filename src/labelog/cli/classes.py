@@ -8,7 +8,7 @@ import sys
 import labelog
 from labelog.cli.arguments import Commands, OpenBox, add_command, add_edit, add_revision, add_volume, within
 from labelog.cli.arguments import box as box_typed
-from labelog.cli.printing import commit_facts, print_json, printable, table, typed
+from labelog.cli.printing import print_json, printable, table, typed
 from labelog.cli.wording import said, some
 from labelog.engine.classes import LabelClass, as_toml, read_classes
 from labelog.engine.edit import Edit
@@ -139,6 +139,6 @@ def _report(volume: Volume, edit: Edit, arguments: argparse.Namespace) -> None:
     commit = volume.commit(edit.revision)
     lines = said(volume, commit.revision, commit.kind)
     if arguments.json:
-        print_json(commit_facts(commit) | {"said": lines})
+        print_json(commit.row() | {"said": lines})
     else:
         print(printable(f"revision {commit.revision}: {some(lines, 5)}"))

@@ -6,7 +6,7 @@ import argparse
 
 import labelog
 from labelog.cli.arguments import Commands, add_author, add_command, add_json, add_volume, natural
-from labelog.cli.printing import commit_facts, counted, listed, print_json, printable
+from labelog.cli.printing import counted, listed, print_json, printable
 from labelog.cli.wording import said, some
 from labelog.engine.volume import Volume
 from labelog.storage.journal import Commit
@@ -81,7 +81,7 @@ def run_revert(arguments: argparse.Namespace) -> None:
 
 def _report(volume: Volume, commit: Commit, as_json: bool) -> None:
     if as_json:
-        print_json(commit_facts(commit) | {"said": said(volume, commit.revision, commit.kind)})
+        print_json(commit.row() | {"said": said(volume, commit.revision, commit.kind)})
         return
     what = listed(commit.targets)
     if len(commit.targets) == 1:

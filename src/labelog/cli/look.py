@@ -30,7 +30,7 @@ from labelog.cli.arguments import (
     within,
 )
 from labelog.cli.files import colours_of, viewed
-from labelog.cli.printing import by, bytes_on_disk, commit_facts, counted, listed, print_facts, print_json, sized, table
+from labelog.cli.printing import by, bytes_on_disk, counted, listed, print_facts, print_json, sized, table
 from labelog.cli.wording import said, some
 from labelog.engine.snapshot import Revision
 from labelog.engine.volume import Volume
@@ -140,7 +140,7 @@ def _facts(volume: Volume) -> dict[str, Any]:
         "scales": [{"shape": list(s.shape), "voxel_size": list(s.voxel_size)} for s in volume.scales],
         "dtype": volume.dtype.name,
         "revision": last.revision,
-        "last_commit": commit_facts(last),
+        "last_commit": last.row(),
         "objects": volume.labels.by_class(),
         "colours": {str(label): colour for label, colour in volume.colours.items()},
         "bytes_on_disk": bytes_on_disk(volume.address),
@@ -201,7 +201,7 @@ def run_history(arguments: argparse.Namespace) -> None:
                                  until=arguments.until, limit=arguments.limit)  # fmt: skip
         if arguments.json:
             for commit in commits:
-                print_json(commit_facts(commit) | {"said": said(volume, commit.revision, commit.kind)}, indent=None)
+                print_json(commit.row() | {"said": said(volume, commit.revision, commit.kind)}, indent=None)
             return
         first = next(commits, None)
         if first is None:

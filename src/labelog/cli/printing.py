@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from labelog.geometry import Box
-from labelog.storage.journal import Commit
 
 SAMPLE = 200  # rows from which a table's columns get their widths, so that the rest can be printed as it comes
 
@@ -44,23 +43,6 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
 def printable(text: str) -> str:
     """The text with control characters written out: others chose it, and a terminal would obey them."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
-
-
-def commit_facts(commit: Commit) -> dict[str, Any]:
-    """A commit for JSON."""
-    return {
-        "revision": commit.revision,
-        "kind": commit.kind.value,
-        "author": commit.author,
-        "session": commit.session,
-        "time": commit.time.isoformat(),
-        "message": commit.message,
-        "voxels": commit.voxels,
-        "written": commit.written,
-        "left_alone": commit.left_alone,
-        "targets": list(commit.targets),
-        "live": commit.live,
-    }
 
 
 def counted(count: int, noun: str, many: str | None = None) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import labelog
 from labelog.cli.arguments import Commands, add_box, add_command, add_edit, add_volume, label, natural, object_label
 from labelog.cli.arguments import within as box_typed
-from labelog.cli.printing import commit_facts, counted, print_json, typed
+from labelog.cli.printing import counted, print_json, typed
 from labelog.engine.edit import Edit
 from labelog.engine.shaping import Shaped
 from labelog.errors import Invalid
@@ -150,7 +150,7 @@ def _change(arguments: argparse.Namespace, change: Callable[[Edit, Box | None], 
         body = volume.labels[arguments.label].id
         if arguments.json:
             commit = {"revision": None, "voxels": 0} if edit.revision is None else (
-                commit_facts(volume.commit(edit.revision)))  # fmt: skip
+                volume.commit(edit.revision).row())  # fmt: skip
             print_json(commit | {"label": str(body), "pieces": done.pieces, "box": done.box})
         elif edit.revision is None:
             print(f"object {body} stays as it is: {nothing}")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 import labelog
 from labelog import formats
 from labelog.cli.arguments import Commands, add_command, add_edit, add_volume, numbers, object_label
-from labelog.cli.printing import by, commit_facts, counted, listed, print_json
+from labelog.cli.printing import by, counted, listed, print_json
 from labelog.cli.wording import some
 from labelog.engine.edit import Edit
 from labelog.engine.splitting import Split
@@ -80,7 +80,7 @@ def _mask(volume: Volume, arguments: argparse.Namespace) -> tuple[NDArray[np.boo
 
 
 def _report(volume: Volume, edit: Edit, done: Split, body: int, arguments: argparse.Namespace) -> None:
-    commit = {"revision": None} if edit.revision is None else commit_facts(volume.commit(edit.revision))
+    commit = {"revision": None} if edit.revision is None else volume.commit(edit.revision).row()
     if arguments.json:
         parts = {"label": str(body), "labels": [*map(str, done.labels)],
                  "moved": {str(child): str(part) for child, part in done.moved.items()},

@@ -21,7 +21,7 @@ from labelog.cli.arguments import (
     object_label,
     within,
 )
-from labelog.cli.printing import commit_facts, counted, listed, print_facts, print_json, printable, table, typed
+from labelog.cli.printing import counted, listed, print_facts, print_json, printable, table, typed
 from labelog.cli.wording import said, some
 from labelog.engine.edit import Edit
 from labelog.engine.objects import Extent, Label, Labels, as_csv, for_json
@@ -216,7 +216,7 @@ def _report(volume: Volume, edit: Edit, arguments: argparse.Namespace, what: str
     made = {found.id: found.fragments for found in map(volume.at(edit.revision).labels.__getitem__, labels)}
     if arguments.json:
         objects = {str(body): [str(label) for label in fragments] for body, fragments in made.items()}
-        print_json(commit_facts(volume.commit(edit.revision)) | {"objects": objects})
+        print_json(volume.commit(edit.revision).row() | {"objects": objects})
     else:
         now = " and ".join(_body(body, fragments) for body, fragments in made.items())
         print(f"revision {edit.revision}: {what}; now {now}")
@@ -239,7 +239,7 @@ def run_assign(arguments: argparse.Namespace) -> None:
         commit = volume.commit(edit.revision)
         lines = said(volume, commit.revision, commit.kind)
     if arguments.json:
-        print_json(commit_facts(commit) | {"said": lines})
+        print_json(commit.row() | {"said": lines})
     else:
         print(printable(f"revision {commit.revision}: {some(lines, 5)}"))
 

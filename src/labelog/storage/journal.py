@@ -5,10 +5,10 @@ from __future__ import annotations
 import enum
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from labelog.storage.layout import HASH_BYTES
 
@@ -58,6 +58,10 @@ class Commit:
     left_alone: int
     targets: tuple[int, ...]
     live: bool = True
+
+    def row(self) -> dict[str, Any]:
+        """It as JSON has it: the same names, the time in ISO 8601."""
+        return asdict(self) | {"kind": self.kind.value, "time": self.time.isoformat(), "targets": list(self.targets)}
 
 
 class Record(NamedTuple):
