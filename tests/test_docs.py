@@ -18,6 +18,7 @@ from labelog.geometry import scales
 from labelog.kernels import codec, spans
 from labelog.kernels.runs import Runs
 from labelog.storage import base
+from labelog.storage.array_bytes import pack_array
 from labelog.storage.connections import PRAGMAS
 from labelog.storage.head import Slot
 from labelog.storage.journal import pack_numbers
@@ -64,7 +65,7 @@ def test_the_readmes_python_prints_what_it_says(tmp_path):
     assert run([sys.executable, "-c", example], tmp_path) == printed
 
 
-@pytest.mark.parametrize("name", ["labels", "scales", "tools"])
+@pytest.mark.parametrize("name", ["codec", "labels", "scales", "tools"])
 def test_pages_in_python_print_what_they_say(tmp_path, name):
     page = (ROOT / "docs" / f"{name}.md").read_text()
     assert run([sys.executable, "-c", "".join(blocks(page, "python"))], tmp_path) == "".join(blocks(page, "text"))
@@ -141,6 +142,11 @@ def test_the_code_map_is_whole():
 def test_the_chunk(meta):
     (shown,) = blocks(FORMATS, "hex chunk")
     assert shown == dump(base.pack(Runs.from_dense(BEFORE), meta.key, (0, 2, 0), 5))
+
+
+def test_the_plain_array():
+    (shown,) = blocks(FORMATS, "hex array")
+    assert shown == dump(pack_array(BEFORE[0].astype("<i2")))
 
 
 def test_the_chunk_of_a_coarser_scale(meta, tmp_path):

@@ -28,6 +28,13 @@ CHUNK_GUARDED = 12  # where the guarded bytes begin
 SCALED_MAGIC = b"LLSC"
 SCALED_HEADER = struct.Struct("<4sII16s3I3IQ3I")
 
+# A plain array: magic, format, CRC-32C of all other bytes, then what the CRC guards: byte order, kind and size of its
+# integers as NumPy writes them (<u8, >i4, |b1), C or F, how many axes, their lengths (after ones for those that it has
+# not), and for each volume a length and a body.
+ARRAY_MAGIC = b"LLAR"
+ARRAY_HEADER = struct.Struct("<4sII3scI4I")
+ARRAY_LENGTH = struct.Struct("<Q")
+
 # One of the two slots of the head file: magic, format, CRC-32C of the whole slot with 0 in its place, revision, chain
 # hash, padding.
 HEAD_MAGIC = b"LLHD"
