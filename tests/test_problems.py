@@ -145,13 +145,13 @@ def test_unclassified(volume):
         ("cell", None, None),
         ("cell", "thing", "a cell lies in no other object; it lies in label 9, of class thing"),
         ("cell", "", "a cell lies in no other object; it lies in label 9, of no class"),
-        ("organelle", None, "a organelle lies in a cell; it lies in nothing"),
+        ("organelle", None, "an organelle lies in a cell; it lies in nothing"),
         ("organelle", "cell", None),
-        ("organelle", "granule", "a organelle lies in a cell; it lies in label 9, of class granule"),
-        ("organelle", "", "a organelle lies in a cell; it lies in label 9, of no class"),
+        ("organelle", "granule", "an organelle lies in a cell; it lies in label 9, of class granule"),
+        ("organelle", "", "an organelle lies in a cell; it lies in label 9, of no class"),
         ("core", "organelle", None),
         ("core", "granule", None),
-        ("core", "cell", "a core lies in a organelle; it lies in label 9, of class cell"),
+        ("core", "cell", "a core lies in an organelle; it lies in label 9, of class cell"),
         ("thing", None, None),
         ("thing", "cell", None),
         ("thing", "", None),
@@ -172,7 +172,7 @@ def test_several_classes_may_hold_it(volume):
         edit.assign_class("core", within=["organelle", "thing"])
         edit[0, 0, 0] = edit.new(cls="core")
     (problem,) = volume.labels.problems()
-    assert problem.message == "a core lies in a organelle or a thing; it lies in nothing"
+    assert problem.message == "a core lies in an organelle or a thing; it lies in nothing"
     with volume.edit("ana") as edit:
         edit.assign_class("core", within=None)
     assert found(volume) == []

@@ -91,7 +91,7 @@ def misplaced(label: Label, classes: dict[str, LabelClass], snapshot: Snapshot) 
         return
     if not label.parent:
         if within:
-            yield Problem("misplaced", label.id, f"a {label.cls} lies in {_either(within)}; it lies in nothing")
+            yield Problem("misplaced", label.id, f"{_a(label.cls)} lies in {_either(within)}; it lies in nothing")
         return
     with snapshot.volume.store.table(snapshot.revision) as table:
         parent = table.class_of(label.parent)
@@ -100,8 +100,13 @@ def misplaced(label: Label, classes: dict[str, LabelClass], snapshot: Snapshot) 
             found = "no class" if parent is None else f"class {table.classes[parent].name}"
             where = f"in {_either(within)}" if within else "in no other object"
             yield Problem("misplaced", label.id,
-                          f"a {label.cls} lies {where}; it lies in label {label.parent}, of {found}")  # fmt: skip
+                          f"{_a(label.cls)} lies {where}; it lies in label {label.parent}, of {found}")  # fmt: skip
 
 
 def _either(names: tuple[str, ...]) -> str:
-    return " or ".join(f"a {name}" for name in names)
+    return " or ".join(map(_a, names))
+
+
+def _a(name: str) -> str:
+    """A class with its article."""
+    return f"an {name}" if name[0] in "aeioAEIO" else f"a {name}"
