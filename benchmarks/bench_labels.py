@@ -22,11 +22,12 @@ PLATELET = ("cell", "mitochondrion", "alpha granule")
 
 NOTE = """\
 Merges: two objects of so many voxels each, in one volume, are merged and the merge is undone, durably, sizes taking
-turns. Views: XY slices of connectomics-512, everything in cache; 500 pairs of labels are merged, each label has a
-class and every other one a parent; the reference is the snapshot, which gives the instance labels in uint64, as the
-views here do. Lookups: `volume.labels[label]` with its voxels and box, of random labels; a list:
-`labels.where(cls=)` of 10,000 objects, with voxels, box, parent and name of each; the reference is a volume with 10^4
-labels."""
+turns. Fragments: bodies of so many of them, each merged with the one before it; the last one is cleaved, that is
+undone, and a fragment more is merged, durably, bodies taking turns. Views: XY slices of connectomics-512, everything
+in cache; 500 pairs of labels are merged, each label has a class and every other one a parent; the reference is the
+snapshot, which gives the instance labels in uint64, as the views here do. Lookups: `volume.labels[label]` with its
+voxels and box, of random labels; a list: `labels.where(cls=)` of 10,000 objects, with voxels, box, parent and name of
+each; the reference is a volume with 10^4 labels."""
 
 
 def pairs(shape: tuple[int, int, int]) -> Iterator[NDArray[np.uint32]]:
@@ -59,6 +60,37 @@ def bench_merge_by_size(table: Table, folder: Path) -> None:
                 undos[place].append(timed(volume.undo, "ana"))
     for what, found in (("merge of two objects", merges), ("undo of a merge", undos)):
         flat(table, TOPIC, f"{what}, durable, by their voxels", sizes, [Sample(times[5:]) for times in found])
+
+
+def bench_bodies_by_fragments(table: Table, folder: Path) -> None:
+    counts = (2, 1_000, 10_000 if settings.QUICK else 100_000)
+    firsts = [1 + sum(counts[:place]) for place in range(3)]
+    last = 1 + sum(counts)  # a fragment more
+    array = np.arange(1, last + 1, dtype=np.uint32)[None, None]
+    merges = [(label, label + 1) for first, count in zip(firsts, counts, strict=True)
+              for label in range(first, first + count - 1)]  # fmt: skip
+    names = ("fragment cleaved", "undo of that", "fragment merged", "undo of that merge")
+    found: dict[str, list[list[float]]] = {name: [[], [], []] for name in names}
+    with labelog.load(folder / "bodies", array, merges=merges) as volume:
+
+        def cleave(label: int) -> None:
+            with volume.edit("ana") as edit:
+                edit.cleave(label)
+
+        def merge(label: int) -> None:
+            with volume.edit("ana") as edit:
+                edit.merge(label, last)
+
+        for turn in range(settings.times(200, 30)):
+            for step in range(3):
+                place = (turn + step) % 3
+                label = firsts[place] + counts[place] - 1
+                jobs = ((cleave, label), (volume.undo, "ana"), (merge, label), (volume.undo, "ana"))
+                for name, (job, item) in zip(names, jobs, strict=True):
+                    found[name][place].append(timed(job, item))
+    sizes = [f"{counts[0]} fragments", "10^3", "10^4" if settings.QUICK else "10^5"]
+    for name, times in found.items():
+        flat(table, TOPIC, f"{name}, durable, by fragments of the body", sizes, [Sample(each[5:]) for each in times])
 
 
 @pytest.fixture(scope="module")

@@ -49,6 +49,7 @@ def problems(path):
 HASH = "revision {} is not as it was committed: its hash does not hold"
 COUNT = r"chunk \(0, 0, {}\).*: the labels counted in it at revision {} are not those that are there"
 NOT_SAID = "name of label 4 is not what the live edits said"
+BODIES = "bodies at revision {} are not as its merges make them"
 STRAY = "rows of {} belong to no commit that can have made them \\({}\\)"
 
 
@@ -63,11 +64,17 @@ STRAY = "rows of {} belong to no commit that can have made them \\({}\\)"
         ("DELETE FROM facts WHERE field = 'name' AND revision = 5", [], NOT_SAID),
         ("INSERT INTO facts VALUES (0, ?, 'name', 3, 3, 0, 'x')", [signed(5)], HASH.format(3)),
         ("INSERT INTO facts VALUES (0, ?, 'name', 9, 9, 0, 'x')", [signed(5)], STRAY.format("facts", 9)),
-        ("UPDATE bodies SET body = ? WHERE label = ?", [signed(2), signed(3)], "label 3 is not of body 2"),
-        ("DELETE FROM bodies WHERE label = ?", [signed(3)], "bodies at revision 2 are not as its merges make them"),
-        ("INSERT INTO bodies VALUES (?, 2, ?)", [signed(4), signed(1)], "bodies at revision 2"),
-        ("INSERT INTO bodies VALUES (?, 3, ?)", [signed(3), signed(1)], STRAY.format("bodies", 3)),
-        ("INSERT INTO bodies VALUES (?, 9, ?)", [signed(3), signed(3)], STRAY.format("bodies", 9)),
+        ("UPDATE members SET cluster = 7 WHERE label = ?", [signed(3)], BODIES.format(2)),
+        ("UPDATE members SET first = ? WHERE label = ?", [signed(1), signed(3)], BODIES.format(2)),
+        ("DELETE FROM members WHERE label = ?", [signed(3)], BODIES.format(2)),
+        ("INSERT INTO members VALUES (?, 2, 1, ?, ?)", [signed(4), signed(1), signed(4)], BODIES.format(2)),
+        ("INSERT INTO members VALUES (?, 2, 5, NULL, NULL)", [signed(4)], BODIES.format(2)),
+        ("INSERT INTO members VALUES (?, 3, 0, NULL, NULL)", [signed(3)], STRAY.format("members", 3)),
+        ("INSERT INTO members VALUES (?, 9, 0, NULL, NULL)", [signed(3)], STRAY.format("members", 9)),
+        ("UPDATE clusters SET body = ?", [signed(2)], BODIES.format(2)),
+        ("DELETE FROM clusters", [], BODIES.format(2)),
+        ("INSERT INTO clusters VALUES (5, 2, ?)", [signed(4)], BODIES.format(2)),
+        ("INSERT INTO clusters VALUES (1, 9, ?)", [signed(1)], STRAY.format("clusters", 9)),
         ("UPDATE extents SET data = x'01'", [], COUNT.format(0, 0)),
         ("UPDATE extents SET data = (SELECT extents FROM deltas WHERE revision = 3)", [], COUNT.format(0, 0)),
         ("UPDATE extents SET first = 9 WHERE chunk = 0", [], COUNT.format(0, 0)),

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import pickle
-from itertools import chain
+from itertools import chain, combinations
 
 import dask.array
 import h5py
@@ -157,6 +157,29 @@ def test_cleave_of_several(volume):
         with pytest.raises(Invalid, match=message):
             edit(volume, "bo", "cleave", labels)
     assert volume.revision == 3
+
+
+@pytest.mark.parametrize("merges", [
+    [(1, 2), (1, 3), (1, 4), (1, 5)],
+    [(1, 2), (2, 3), (3, 4), (4, 5)],
+    [(2, 1), (3, 2), (4, 3), (5, 4)],
+    [(1, 3), (2, 3), (3, 4), (5, 4)],
+])  # fmt: skip
+def test_any_labels_of_a_loaded_body_are_cleaved(tmp_path, merges):
+    """Nothing is said of them but the merges, which the cleaving takes away."""
+    array = np.arange(1, 7, dtype=np.uint8)[None, None]
+    with labelog.load(tmp_path / "loaded.labelog", array, merges=merges) as volume:
+        whole = volume[0, 0]
+        for chosen in chain.from_iterable(combinations(range(1, 6), count) for count in range(1, 5)):
+            edit(volume, "ana", "cleave", chosen)
+            shown = volume[0, 0].tolist()
+            cleaved, rest = ({shown[label - 1] for label in range(1, 6) if (label in chosen) is side}
+                             for side in (True, False))  # fmt: skip
+            assert len(cleaved) == len(rest) == 1 and cleaved != rest, (chosen, shown)
+            assert cleaved <= set(chosen) and not rest & set(chosen)
+            volume.undo("ana")
+            assert (volume[0, 0] == whole).all()
+        sound(volume)
 
 
 def test_a_body_written_back_changes_no_voxel(volume):

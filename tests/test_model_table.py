@@ -406,8 +406,9 @@ class Staging:
             body = min(bodies)
             edges = [(a, b) for _, a, b in table.merges if table.body(a) == body]
             said = {("label", b, f"merge:{a}"): None for a, b in edges if (a in chosen) != (b in chosen)}
-            for group in (chosen, table.members(body) - chosen):
-                parts = parted(sorted(group, key=lambda label: (label != body, label)), edges)
+            ends = {label for pair in edges if (pair[0] in chosen) != (pair[1] in chosen) for label in pair}
+            for group, named in ((chosen, chosen), (table.members(body) - chosen, ends | {body})):
+                parts = parted(group, edges, sorted(group & named, key=lambda label: (label != body, label)))
                 said |= {("label", part, f"merge:{parts[0]}"): parts[0] for part in parts[1:]}
             self.say(said)
 
@@ -455,16 +456,17 @@ def inside(box):
     return mask
 
 
-def parted(labels, edges):
-    """The first label of each group that edges between these labels hold together."""
+def parted(labels, edges, named):
+    """The first that is named of each group that edges between these labels hold together."""
     firsts, met = [], set()
-    for label in labels:
+    for label in named:
         if label not in met:
             firsts.append(label)
             reach = {label}
-            while more := {x for a, b in edges if {a, b} <= set(labels) and {a, b} & reach for x in (a, b)} - reach:
+            while more := {x for a, b in edges if {a, b} <= labels and {a, b} & reach for x in (a, b)} - reach:
                 reach |= more
             met |= reach
+    assert met == labels
     return firsts
 
 

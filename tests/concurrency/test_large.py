@@ -254,6 +254,29 @@ def test_merges_meanwhile_count(path: str, between: list[Callable[[], Any]]) -> 
         assert volume.check().problems == []
 
 
+def test_merges_meanwhile_do_not_mix_with_those_asked_for(path: str, between: list[Callable[[], Any]]) -> None:
+    """2 would be of one body with 5 if 3 were still of the body of 2, and 4 already of that of 6."""
+    with opened(path, piece=200) as volume, labelog.open(path) as other:
+        with volume.edit("ana") as edit:
+            edit[...] = 2
+            for label in range(3, 8):
+                edit.assign(label, name=str(label))
+            edit.merge_all([(7, 2), (7, 3), (4, 5)])
+
+        def change() -> None:
+            with other.edit("bo") as edit:
+                edit.merge(6, [4])
+                edit.cleave(3)
+
+        between.append(change)
+        with volume.edit("large") as edit:
+            edit.merge(6, [3])
+            edit[...] = 5
+        assert set(np.unique(volume.view("fragment")[...])) == {5}
+        assert [volume.labels[label].id for label in (2, 3, 5)] == [7, 6, 6]
+        assert volume.check().problems == []
+
+
 def test_seen_and_keys(path: str, between: list[Callable[[], Any]]) -> None:
     def stroke() -> None:
         with other.edit("bo") as edit:

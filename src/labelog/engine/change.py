@@ -92,7 +92,7 @@ class Work:
 
     def keeps_fragments(self, table: Table) -> bool:
         """Whether what is written depends on which labels are of one body."""
-        return self.kind is Kind.EDIT and (table.merged or bool(table.staged.bodies))
+        return self.kind is Kind.EDIT and (table.merged or bool(table.staged.moved))
 
 
 class Summary(NamedTuple):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from labelog.engine.check_bodies import check_bodies
 from labelog.engine.check_table import check_facts, haunted
 from labelog.engine.store import Store
 from labelog.errors import LabelogError
@@ -109,10 +110,12 @@ def _check_journal(store: Store, report: Report, upto: int) -> list[int]:
         with journal.still():
             _check_live(journal, report)
             check_facts(journal, upto, report.problems.append)
+            check_bodies(journal, upto, report.problems.append)
         for chunk, revision in journal.rows(f"SELECT chunk, {REVISION} AS made FROM deltas t WHERE made NOT IN "
                                             "(SELECT revision FROM edits)"):  # fmt: skip
             report.problems.append(f"a delta of chunk {chunk} belongs to no commit ({revision})")
-        for table, known in (("facts", "edits"), ("bodies", "facts"), ("extents", "edits"), ("parcels", "edits")):
+        for table, known in (("facts", "edits"), ("members", "facts"), ("clusters", "facts"), ("extents", "edits"),
+                             ("parcels", "edits")):  # fmt: skip
             for (revision,) in journal.rows(f"SELECT DISTINCT revision FROM {table} WHERE revision NOT IN "
                                             f"(SELECT revision FROM {known})"):  # fmt: skip
                 report.problems.append(f"rows of {table} belong to no commit that can have made them ({revision})")

@@ -136,7 +136,7 @@ class Batch(Moment):
         )  # fmt: skip
         said = sorted(table.staged.facts.values())
         self.turn.add(record, [summary.digest for summary in found], said)
-        self.turn.add_bodies(revision, table.staged.bodies)
+        self.turn.add_bodies(revision, *table.bodies.changes())
         add(self.turn, [(chunk, revision, made) for chunk, made in changes.items()], 0)
         if self.parcel:
             self.parcel.deliver(self.turn, revision, work.recipes.keys() - changes.keys())

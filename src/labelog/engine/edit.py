@@ -80,7 +80,7 @@ class Edit(Shaping, Filling):
         self._spare = []
         self._made = {}
         self._bodies: LabelMap | None = None
-        self._bodies_of = self._said.bodies
+        self._bodies_of = 0  # the version of what is staged of merges
 
     # Staging
 
@@ -350,10 +350,11 @@ class Edit(Shaping, Filling):
     @property
     def _map(self) -> LabelMap:
         """Bodies, with the merges that are staged."""
-        if not self._said.bodies:
+        moved = self._said.moved
+        if not moved:
             return self._store.label_map("instance", self._start, UINT64)
-        if self._bodies is None or self._bodies_of is not self._said.bodies:
-            self._bodies, self._bodies_of = LabelMap("instance", self._table, UINT64), self._said.bodies
+        if self._bodies is None or self._bodies_of != moved.version:
+            self._bodies, self._bodies_of = LabelMap("instance", self._table, UINT64), moved.version
         return self._bodies
 
     def _view(self, name: str) -> LabelMap:

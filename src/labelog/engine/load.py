@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from labelog.engine.bodies import edges, merge_key, replayed
+from labelog.engine.bodies import clustered, edges, merge_key
 from labelog.engine.classes import LabelClass, check_classes, listed_classes, read_classes
 from labelog.engine.commit import draft
+from labelog.engine.naming import MADE
 from labelog.engine.table import class_facts, label_facts
 from labelog.engine.values import checked_labels, checked_object, checked_pairs
 from labelog.errors import Invalid
@@ -121,8 +122,8 @@ def _grid(shape: Any, chunks: Any) -> Grid:
 def _complete(folder: Path, meta: Meta, author: str, message: str, manifest: list[tuple[int, int, int]],
               facts: list[Fact], extents: list[tuple[int, Pieces]], haunts: list[tuple[int, int]]) -> None:  # fmt: skip
     now = time.time_ns() // 1000
-    bodies = replayed(edges(facts))
-    refuse_cycles(facts, bodies)
+    members, clusters = clustered(edges(facts))
+    refuse_cycles(facts, {label: clusters[member.cluster] for label, member in members.items()})
     Base(folder, meta).create()
     record = Record(0, Kind.CREATE, author, None, now, message, 0, 0, 0, 0, (), ())
 
@@ -131,7 +132,7 @@ def _complete(folder: Path, meta: Meta, author: str, message: str, manifest: lis
         for chunk, rows in extents:
             turn.add_extents(chunk, 0, rows)
         turn.add_haunts(sorted(haunts))  # as their table is, which makes it quick
-        turn.add_bodies(0, {label: body for label, body in bodies.items() if label != body})
+        turn.add_bodies(0, members, clusters)
 
     SqliteJournal.create(folder, meta.key, record, facts, fill)
     meta.write(folder)
@@ -163,11 +164,12 @@ def table_facts(classes: list[LabelClass], table: TableRows,
         for name, value in label_facts(fields, ids).items():
             said[Key(Space.LABEL, checked_object(label), name)] = value
     named = {int(str(value)) for key, value in said.items() if key.field == PARENT}
+    named -= {key.subject for key in said if key.space is Space.LABEL}
     for first, second in checked_pairs(merges):
         said[merge_key(first, second)] = first
-        named |= {first, second}
-    for label in named - {key.subject for key in said if key.space is Space.LABEL}:
-        said[Key(Space.LABEL, label, LISTED)] = 1
+        named.add(first)  # it stays to be named, also if it is cleaved, and nothing else is said of it
+    for label in named:
+        said[Key(Space.LABEL, label, LISTED)] = MADE
     facts = [Fact(key, 0, step, value) for step, (key, value) in enumerate(said.items()) if value is not None]
     return sorted(facts)
 

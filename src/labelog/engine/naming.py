@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import ArrayLike
 
 from labelog import indexing
-from labelog.engine.bodies import merge_key, replayed
+from labelog.engine.bodies import merge_key
 from labelog.engine.classes import KEYS, LabelClass, check_classes, listed_classes
 from labelog.engine.regions import region
 from labelog.engine.table import Staged, Table, class_facts, label_facts
@@ -19,7 +19,7 @@ from labelog.engine.values import checked_object, checked_pairs
 from labelog.errors import Invalid, NotFound
 from labelog.geometry import Box, Triple
 from labelog.storage.facts import OWN_IDS
-from labelog.storage.journal import IMAGE, LISTED, MERGE, PARENT, Fact, Key, Space, Value
+from labelog.storage.journal import IMAGE, LISTED, PARENT, Fact, Key, Space, Value
 
 if TYPE_CHECKING:
     from labelog.engine.store import Store
@@ -204,22 +204,11 @@ class Naming:
             bodies = sorted({table.body(label) for label in chosen})
             if len(bodies) != 1:
                 raise Invalid(f"labels to be cleaved are of one body; these are of {bodies}")
-            members = table.members(bodies[0])
-            merges = [(int(name.removeprefix(MERGE)), member) for member in members
-                      for name in table.fields(Space.LABEL, member) if name.startswith(MERGE)]  # fmt: skip
-        rest = sorted(set(members) - chosen)
-        if not rest:
+            merges = table.bodies.cleaving(bodies[0], chosen)
+        if not merges:
             raise Invalid(f"label {min(chosen)} is not merged with others; there is nothing to cleave")
-        said: dict[Key, Value] = {merge_key(*pair): None for pair in merges if len(chosen & set(pair)) == 1}
-        kept = {pair: (0, step) for step, pair in enumerate(merges) if len(chosen & set(pair)) != 1}
-        groups = replayed(kept)
-        for group in (chosen, rest):
-            parts: dict[int, int] = {}  # what still holds together -> the first label of each
-            for label in sorted(group, key=lambda label: (label != bodies[0], label)):  # who has the id keeps it
-                parts.setdefault(groups.get(label, label), label)
-            first, *others = parts.values()
-            said |= {merge_key(first, other): first for other in others}
-        self._say_all(said)
+        listed = self._listed(*sorted({first for (first, _), made in merges.items() if made}))
+        self._say_all({**listed, **{merge_key(*pair): pair[0] if made else None for pair, made in merges.items()}})
 
     # Classes
 

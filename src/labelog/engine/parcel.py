@@ -106,14 +106,15 @@ class Parcel:
         if not self.made or not work.keeps_fragments(table):
             return [], set()
         moved = moment.journal.rebodied(self.upto, moment.newest)
-        if moved or self._staged.bodies != table.staged.bodies:
-            moved |= {*self._staged.bodies, *table.staged.bodies}
+        if moved or self._staged.moved.members != table.staged.moved.members:
+            moved |= {*self._staged.moved.members, *table.staged.moved.members}
         return sorted(moved), {chunk for label in moved for chunk in moment.journal.haunted(label)}
 
     def _make(self, work: Work, chunk: int) -> tuple[int, int, Change]:
         with self._store.journal.reading() as journal, journal.still():
             moment = Moment(self._store, journal, journal.head())
-            return chunk, moment.newest, change(moment, work, chunk, Table(journal, moment.newest, self._staged))
+            bodies = Table(journal, self.upto, self._staged)  # what is staged goes with that revision, and no other
+            return chunk, moment.newest, change(moment, work, chunk, bodies)
 
     def _hold(self, chunk: int, made: Change) -> None:
         self._held[chunk] = made._replace(after=None)

@@ -22,7 +22,7 @@ from labelog.engine.cache import ChunkCache
 from labelog.engine.keeper import Keeper
 from labelog.engine.scales import Scales
 from labelog.engine.table import Staged, Table
-from labelog.engine.views import LabelMap, smallest
+from labelog.engine.views import Known, LabelMap, smallest
 from labelog.errors import Corrupt, Invalid
 from labelog.geometry import Box, Grid
 from labelog.kernels import codec, spans
@@ -164,7 +164,7 @@ class Store:
         said = self.said(revision)
         found = self._maps.get((name, said, dtype))
         if found is None:
-            before = self._usable(name, said, dtype)
+            before = self._still_known(name, said, dtype)
             found = LabelMap(name, lambda: self.table(revision), dtype, before)
             with self._lock:
                 self._maps[name, said, dtype] = found
@@ -172,8 +172,8 @@ class Store:
                     self._maps.popitem(last=False)
         return found
 
-    def _usable(self, name: str, said: int, dtype: np.dtype[Any]) -> LabelMap | None:
-        """The map that a view had before, if nothing that it knows has changed since."""
+    def _still_known(self, name: str, said: int, dtype: np.dtype[Any]) -> Known | None:
+        """What the map knows that a view had before, if it is so at this revision too."""
         with self._lock:
             states = [state for known, state, kind in self._maps if (known, kind) == (name, dtype) and state < said]
             if not states:
@@ -182,7 +182,7 @@ class Store:
         with self.journal.reading() as journal:
             changed = journal.rebodied(max(states), said)
             placed = set() if name == "instance" else journal.placed(max(states), said)
-        return None if placed is None or before.depends_on(changed | placed) else before
+        return None if placed is None else before.still_known(changed | placed)
 
     # Chunks
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from labelog.engine.bodies import edges, regrouped
+from labelog.engine.bodies import Bodies, edges
 from labelog.engine.classes import LabelClass, check_classes
+from labelog.engine.moved import Moved
 from labelog.engine.values import checked_label
 from labelog.errors import Conflict, Invalid, LabelogError, NotFound
 from labelog.geometry import whole
@@ -20,10 +21,10 @@ from labelog.storage.journal import ATTRIBUTE, CLASS, MERGE, NAME, PARENT, Fact,
 
 @dataclass
 class Staged:
-    """Facts that are not committed yet, and the bodies that follow from them."""
+    """Facts that are not committed yet, and what follows from them for the bodies."""
 
     facts: dict[Key, Fact] = field(default_factory=dict)
-    bodies: dict[int, int] = field(default_factory=dict)
+    moved: Moved = field(default_factory=Moved)
     _of: dict[tuple[Space, int], dict[str, Value]] = field(default_factory=lambda: defaultdict(dict))
     _saying: dict[tuple[Space, str, Value], set[int]] = field(default_factory=lambda: defaultdict(set))
 
@@ -31,19 +32,19 @@ class Staged:
         """Stage facts over the table as of a revision; later ones over earlier ones."""
         for fact in facts:
             self._set(fact)
-        if edges(facts):
-            self.bodies = regrouped(journal, revision, edges(self.facts.values()))
+        if merges := edges(facts):
+            Bodies(journal, revision, self.moved).change(merges)
 
     def trying(self, facts: list[Fact]) -> Callable[[], None]:
         """Call what this gives to take back the facts, which are about to be added."""
-        before, bodies = [self.facts.get(fact.key) for fact in facts], self.bodies
+        before, mark = [self.facts.get(fact.key) for fact in facts], self.moved.mark()
 
         def take_back() -> None:
             for fact, old in zip(facts, before, strict=True):
                 self._drop(fact.key)
                 if old is not None:
                     self._set(old)
-            self.bodies = bodies
+            self.moved.take_back(mark)
 
         return take_back
 
@@ -110,6 +111,11 @@ class Table:
         """Whether any labels were ever merged; if not, each is its own body."""
         return self.journal.merged()
 
+    @cached_property
+    def bodies(self) -> Bodies:
+        """Labels merged into one, with the merges that are staged."""
+        return Bodies(self.journal, self.revision, self.staged.moved)
+
     def highest(self) -> int:
         """No label in use is higher."""
         staged = max((key.subject for key in self.staged.facts if key.space is Space.LABEL), default=0)
@@ -117,16 +123,13 @@ class Table:
 
     def body(self, label: int) -> int:
         """The body that a label belongs to: itself, if it is not merged."""
-        body = self.staged.bodies.get(label)
-        if body is not None:
-            return body
-        return self.journal.body(label, self.revision) if self.merged else label
+        if not (self.merged or self.staged.moved):
+            return label
+        return self.bodies.body(label)
 
     def members(self, body: int) -> list[int]:
         """The labels that make up a body, ascending; none if it is a part of another."""
-        moved = self.staged.bodies
-        found = {label for label in self.journal.members(body, self.revision) if moved.get(label, body) == body}
-        return sorted(found | {label for label, now in moved.items() if now == body})
+        return self.bodies.members(body)
 
     def class_of(self, body: int) -> int | None:
         """The id of a body's class."""
@@ -211,12 +214,13 @@ class Table:
         conflict : whether others' work is in the way, rather than a mistake of who says them.
         """
         kind: type[LabelogError] = Conflict if conflict else Invalid
-        labels = {fact.key.subject for fact in facts if fact.key.space is Space.LABEL} | set(self.staged.bodies)
+        labels = {fact.key.subject for fact in facts if fact.key.space is Space.LABEL}
+        merged = {first for first, _ in edges(facts)}  # and their second labels: of each body that changes one is named
         classes = {fact.key.subject for fact in facts if fact.key.space is Space.CLASS}
         try:
             if classes:
                 check_classes(self.classes.values())
-            for body in {self.body(label) for label in labels}:
+            for body in {self.body(label) for label in labels | merged}:
                 for _ in self.ancestors(body):
                     pass
         except Invalid as error:
@@ -236,9 +240,9 @@ class Table:
         if not said:
             for child in self.subjects(Space.LABEL, PARENT, label):
                 raise kind(f"label {child} lies in label {label}, which would be no more", label=child)
-            for other in self.journal.merged_into(label, self.revision):
-                if self.value(Space.LABEL, other, f"{MERGE}{label}") is not None:
-                    raise kind(f"label {other} is merged with label {label}, which would be no more", label=other)
+            for first, second in self.bodies.merges_of(label):
+                if first == label:
+                    raise kind(f"label {second} is merged with label {label}, which would be no more", label=second)
         for name, value in said.items():
             if (name == PARENT or name.startswith(MERGE)) and not self.fields(Space.LABEL, int(value or 0)):
                 raise kind(f"label {label} names label {value}, which would be no more", label=label)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -26,6 +26,14 @@ from labelog.storage.journal import CLASS, Space
 Tables = Callable[[], AbstractContextManager[Table]]
 
 
+class Known(NamedTuple):
+    """What a map has worked out: the values of labels, those of bodies, and all on which these depend."""
+
+    values: dict[int, int]
+    bodies: dict[int, int]
+    asked: set[int]
+
+
 class LabelMap:
     """Labels as stored -> values of a view, worked out as they are met. Thread safe.
 
@@ -34,29 +42,35 @@ class LabelMap:
     name : of the view.
     tables : opens the label table as the view shall see it.
     dtype : of the values.
-    before : the map of the same view and dtype when the table was another; what it knows is taken over.
+    before : what the map of the same view and dtype knew when the table was another, and is still so.
 
     Raises NotFound for a name that is none, Invalid for a dtype that is not an integer's.
     """
 
-    def __init__(self, name: str, tables: Tables, dtype: DTypeLike, before: LabelMap | None = None) -> None:
+    def __init__(self, name: str, tables: Tables, dtype: DTypeLike, before: Known | None = None) -> None:
         self.name = name
         self._tables = tables
         with tables() as table:
             self._classes = _classes(name, table)
-            self.same = name == "fragment" or (name == "instance" and not (table.merged or table.staged.bodies))
+            self.same = name == "fragment" or (name == "instance" and not (table.merged or table.staged.moved))
         self.dtype = np.dtype(dtype)
         if self.dtype.kind not in "iu" or not self.dtype.isnative:
             raise Invalid(f"a view is of an integer dtype in this machine's byte order, not {self.dtype}")
         self._most = int(np.iinfo(self.dtype).max)
-        self._known: dict[int, int] = dict(before._known) if before else {0: 0}
-        self._bodies: dict[int, int] = dict(before._bodies) if before else {0: 0}
-        self._asked: set[int] = set(before._asked) if before else set()  # labels on which what is known depends
+        self._known, self._bodies, self._asked = before or Known({0: 0}, {0: 0}, set())
         self._kept: dict[int, tuple[weakref.ref[Runs], NDArray[Any]]] = {}
 
-    def depends_on(self, labels: Iterable[int]) -> bool:
-        """Whether anything that it knows might change with what is said of these labels."""
-        return not self._asked.isdisjoint(labels)
+    def still_known(self, changed: set[int]) -> Known | None:
+        """What it knows that is so too when these labels and bodies have changed; None if that can't be told."""
+        known, bodies = dict(self._known), dict(self._bodies)  # before what is asked for them, which is noted first
+        if self._classes is not None:  # what lies around a label may be among them
+            asked = set(self._asked)
+            return Known(known, bodies, asked) if asked.isdisjoint(changed) else None
+        for label in changed:
+            known.pop(label, None)
+        if not changed.isdisjoint(known.values()):
+            known = {label: body for label, body in known.items() if body not in changed}
+        return Known(known, {0: 0}, set())
 
     def values(self, runs: Runs) -> NDArray[Any]:
         """What to write for each entry of a chunk's palette."""

@@ -2,8 +2,8 @@
 
 A fact is a value of a field of a subject. Facts are registers, as voxels are: what counts is what the newest live edit
 wrote, and an undo writes anew what comes to light beneath it. So the value at a revision is that of the last row up to
-it. From facts and voxels follow, kept as of revisions too: which body each merged label belongs to, and the extents of
-labels: how many voxels each has in each chunk, and where.
+it. From facts and voxels follow, kept as of revisions too: which body each merged label belongs to (by way of its
+cluster), and the extents of labels: how many voxels each has in each chunk, and where.
 
 Extents are as deltas and chunks are: a delta comes with those of the labels that it changed, and now and then those of
 all labels of a chunk are written down. What holds at a revision is in the newest delta that has the label, or else in
@@ -12,7 +12,8 @@ the last whole table before.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
 import apsw
@@ -33,10 +34,14 @@ CREATE TABLE facts (space INTEGER, subject INTEGER, field TEXT, revision INTEGER
     step INTEGER NOT NULL, value ANY, PRIMARY KEY (space, subject, field, revision)) STRICT, WITHOUT ROWID;
 CREATE INDEX facts_revision ON facts (revision);
 CREATE INDEX facts_value ON facts (value, space, field) WHERE value IS NOT NULL;
-CREATE TABLE bodies (label INTEGER, revision INTEGER, body INTEGER NOT NULL,
+CREATE TABLE members (label INTEGER, revision INTEGER, cluster INTEGER NOT NULL, first INTEGER, second INTEGER,
     PRIMARY KEY (label, revision)) STRICT, WITHOUT ROWID;
-CREATE INDEX bodies_body ON bodies (body);
-CREATE INDEX bodies_revision ON bodies (revision);
+CREATE INDEX members_cluster ON members (cluster);
+CREATE INDEX members_merge ON members (first, second) WHERE first IS NOT NULL;
+CREATE INDEX members_revision ON members (revision);
+CREATE TABLE clusters (cluster INTEGER, revision INTEGER, body INTEGER NOT NULL,
+    PRIMARY KEY (cluster, revision)) STRICT, WITHOUT ROWID;
+CREATE INDEX clusters_revision ON clusters (revision);
 CREATE TABLE extents (chunk INTEGER, revision INTEGER, first INTEGER, data BLOB NOT NULL,
     PRIMARY KEY (chunk, revision, first)) STRICT, WITHOUT ROWID;
 CREATE TABLE haunts (label INTEGER, chunk INTEGER, parcel INTEGER,
@@ -45,7 +50,13 @@ CREATE INDEX haunts_parcel ON haunts (parcel, chunk) WHERE parcel > 0;
 """
 
 EXTENTS = f"SELECT extents FROM deltas t WHERE {BETWEEN}"
-MERGES = f"field >= '{MERGE}' AND field < '{MERGE[:-1]};'"  # ';' comes after ':'
+NEWEST = ("revision = (SELECT max(revision) FROM facts WHERE space = 0 AND subject = f.subject AND field = f.field "
+          "AND revision <= ?2)")  # fmt: skip
+MERGES_OF = f"""
+SELECT field, origin, step, {NEWEST} FROM facts f WHERE space = 0 AND subject = ?1
+    AND field >= '{MERGE}' AND field < '{MERGE[:-1]};' AND value NOT NULL AND revision <= ?2
+UNION ALL SELECT subject, origin, step, {NEWEST} FROM facts f INDEXED BY facts_value
+    WHERE value = ?1 AND space = 0 AND field = ?3 AND revision <= ?2"""  # ';' comes after ':'
 
 
 def signed(label: int) -> int:
@@ -72,6 +83,23 @@ class Occupied(NamedTuple):
     chunk: int
     voxels: int
     box: Box
+
+
+Pair = tuple[int, int]
+"""The labels of a merge: as named first and second."""
+
+Place = tuple[int, int]
+"""Where a merge stands among others: the revision of the edit that it is from, and its step within it."""
+
+
+class Member(NamedTuple):
+    """A label among others: its cluster (0: it is alone), and the merge at which it ceased to be the id of a body."""
+
+    cluster: int
+    yields: Pair | None
+
+
+ALONE = Member(0, None)
 
 
 class Facts:
@@ -151,58 +179,94 @@ class Facts:
         rows = self.rows(
             "SELECT value, count(*) FROM (SELECT subject, value, max(revision) AS newest FROM facts WHERE space = 0 "
             "AND field = ? AND revision <= ? GROUP BY subject) WHERE newest >= 0 AND value IS NOT NULL "
-            "AND subject = coalesce((SELECT body FROM bodies WHERE label = subject AND revision <= ? "
-            "ORDER BY revision DESC LIMIT 1), subject) GROUP BY value", CLASS, upto, upto,
+            "AND (SELECT first FROM members WHERE label = subject AND revision <= ? ORDER BY revision DESC LIMIT 1) "
+            "IS NULL GROUP BY value", CLASS, upto, upto,
         )  # fmt: skip
         return dict(rows)
 
     # Bodies
 
-    def edges(self, label: int, upto: int) -> Iterator[tuple[Key, Fact]]:
-        """The merges as of a revision in which a label was named second: as keys (label, merge:first)."""
-        rows = self._db.execute(
-            f"SELECT field, origin, step, value FROM facts WHERE space = 0 AND subject = ? AND {MERGES} "
-            "AND revision <= ? ORDER BY field, revision", (signed(label), upto),
-        )  # fmt: skip
-        last = {field: (origin, step, value) for field, origin, step, value in rows}
-        for field, row in last.items():
-            if row[2] is not None:
-                key = Key(Space.LABEL, label, field)
-                yield key, _fact(key, *row)
+    def merges_of(self, label: int, upto: int) -> Iterator[tuple[Pair, Place | None]]:
+        """The merges that name a label, and their places as of a revision, as they are asked for.
 
-    def merged_into(self, label: int, upto: int) -> Iterator[int]:
-        """The labels that were named second in a merge with this one first, as of a revision."""
-        query = f"SELECT DISTINCT subject, field FROM facts WHERE value = ? AND space = 0 AND {MERGES}"
-        for subject, field in self.rows(query, signed(label)):
-            known = self.fact(Key(Space.LABEL, unsigned(subject), field), upto)
-            if known is not None and known.value is not None:
-                yield unsigned(subject)
+        None comes for each time that one was written which does not hold any more.
+        """
+        rows = self._db.execute(MERGES_OF, (signed(label), upto, f"{MERGE}{label}"))
+        while found := list(islice(rows, 8)):  # few at once, so that those of thousands can be asked for in turns
+            for other, origin, step, holds in found:
+                pair = (label, unsigned(other)) if isinstance(other, int) else (int(other.removeprefix(MERGE)), label)
+                yield pair, (origin, step) if holds else None
 
     def body(self, label: int, upto: int) -> int:
         """The body that a label belongs to as of a revision: itself, if it is not merged."""
-        query = "SELECT body FROM bodies WHERE label = ? AND revision <= ? ORDER BY revision DESC LIMIT 1"
-        body = self._get(query, signed(label), upto)
+        body = self._get(
+            "SELECT (SELECT body FROM clusters WHERE cluster = m.cluster AND revision <= ? ORDER BY revision DESC "
+            "LIMIT 1) FROM members m WHERE label = ? AND revision <= ? ORDER BY revision DESC LIMIT 1",
+            upto, signed(label), upto,
+        )  # fmt: skip
         return label if body is None else unsigned(body)
 
-    def members(self, body: int, upto: int) -> list[int]:
-        """The labels that make up a body as of a revision, ascending; none if it is a part of another."""
-        rows = self.rows(
-            "SELECT DISTINCT label FROM bodies b WHERE body = ? AND revision = (SELECT max(revision) FROM bodies "
-            "WHERE label = b.label AND revision <= ?) ORDER BY label", signed(body), upto,
+    def member(self, label: int, upto: int) -> Member:
+        """A label among those that it is merged with as of a revision."""
+        row = self._get("SELECT cluster, first, second FROM members WHERE label = ? AND revision <= ? "
+                        "ORDER BY revision DESC LIMIT 1", signed(label), upto)  # fmt: skip
+        return ALONE if row is None else _member(*row)
+
+    def cluster(self, cluster: int, upto: int) -> Iterator[int]:
+        """The labels of a cluster as of a revision; found as they are asked for."""
+        rows = self._db.execute(
+            "SELECT label FROM members m WHERE cluster = ? AND revision = (SELECT max(revision) FROM members "
+            "WHERE label = m.label AND revision <= ?)", (cluster, upto),
         )  # fmt: skip
-        found = {unsigned(label) for (label,) in rows}
-        if self.body(body, upto) == body:
-            found.add(body)
-        return sorted(found)
+        return (unsigned(label) for (label,) in rows)
+
+    def name_of(self, cluster: int, upto: int) -> int:
+        """The body's id that a cluster has as of a revision; 0 if there is no such cluster."""
+        query = "SELECT body FROM clusters WHERE cluster = ? AND revision <= ? ORDER BY revision DESC LIMIT 1"
+        return unsigned(self._get(query, cluster, upto) or 0)
+
+    def last_cluster(self, upto: int) -> int:
+        """The highest number that a cluster had up to a revision; 0 if there were none."""
+        query = "SELECT cluster FROM clusters WHERE revision <= ? ORDER BY cluster DESC LIMIT 1"
+        return self._get(query, upto) or 0
+
+    def yielded(self, merge: Pair, upto: int) -> Iterator[int]:
+        """The label that yields at a merge as of a revision, if one does."""
+        first, second = map(signed, merge)
+        for (label,) in self.rows("SELECT DISTINCT label FROM members WHERE first = ? AND second = ?", first, second):
+            if self.member(unsigned(label), upto).yields == merge:
+                yield unsigned(label)
 
     def merged(self) -> bool:
         """Whether any labels were ever merged."""
-        return bool(self._get("SELECT EXISTS (SELECT 1 FROM bodies)"))
+        return bool(self._get("SELECT EXISTS (SELECT 1 FROM members)"))
 
     def rebodied(self, after: int, upto: int) -> set[int]:
-        """The labels whose body changed, after < revision <= upto."""
-        query = "SELECT DISTINCT label FROM bodies WHERE revision > ? AND revision <= ?"
-        return {unsigned(label) for (label,) in self.rows(query, after, upto)}
+        """Labels and bodies, of which each label whose body changed is one or was in one, after < revision <= upto."""
+        found = self.rows(
+            "SELECT label FROM members WHERE revision > ?1 AND revision <= ?2 UNION "
+            "SELECT body FROM clusters WHERE revision > ?1 AND revision <= ?2 UNION "
+            "SELECT (SELECT body FROM clusters WHERE cluster = c.cluster AND revision <= ?1 ORDER BY revision DESC "
+            "LIMIT 1) FROM clusters c WHERE revision > ?1 AND revision <= ?2", after, upto,
+        )  # fmt: skip
+        return {unsigned(label) for (label,) in found if label is not None}
+
+    def bodies_by(self, revision: int) -> tuple[dict[int, Member], dict[int, int]]:
+        """What one commit wrote: label -> member, cluster -> body."""
+        members = self.rows("SELECT label, cluster, first, second FROM members WHERE revision = ?", revision)
+        clusters = self.rows("SELECT cluster, body FROM clusters WHERE revision = ?", revision)
+        return ({unsigned(label): _member(*row) for label, *row in members},
+                {cluster: unsigned(body) for cluster, body in clusters})  # fmt: skip
+
+    def revisions_of_bodies(self, upto: int) -> list[int]:
+        """The revisions that wrote facts, or anything that follows from merges; ascending."""
+        found = {row for table in ("facts", "members", "clusters")
+                 for row in self.rows(f"SELECT DISTINCT revision FROM {table} WHERE revision <= ?", upto)}  # fmt: skip
+        return sorted(revision for (revision,) in found)
+
+    def ever_merged(self, upto: int) -> set[int]:
+        """The labels that ever were in a cluster."""
+        return {unsigned(label) for (label,) in self.rows("SELECT label FROM members WHERE revision <= ?", upto)}
 
     def placed(self, after: int, upto: int) -> set[int] | None:
         """The labels whose class or parent was said, after < revision <= upto; None if anything was of a class."""
@@ -301,9 +365,13 @@ class Facts:
             for f in facts
         ])  # fmt: skip
 
-    def add_bodies(self, revision: int, bodies: dict[int, int]) -> None:
-        """Labels and the bodies that they belong to from this revision on."""
-        self._insert("INTO bodies", [(signed(label), revision, signed(body)) for label, body in bodies.items()])
+    def add_bodies(self, revision: int, members: Mapping[int, Member], clusters: Mapping[int, int]) -> None:
+        """Labels and where they are from this revision on; clusters and the bodies that they are."""
+        self._insert("INTO members", [
+            (signed(label), revision, member.cluster, *(map(signed, member.yields) if member.yields else (None, None)))
+            for label, member in members.items()
+        ])  # fmt: skip
+        self._insert("INTO clusters", [(cluster, revision, signed(body)) for cluster, body in clusters.items()])
 
     def add_extents(self, chunk: int, revision: int, pieces: Pieces) -> None:
         """Those of all labels of a chunk."""
@@ -362,6 +430,10 @@ def _fact(key: Key, origin: int, step: int, value: Value) -> Fact:
 def _known(space: Space, subject: int, field: str, value: Value) -> Iterator[tuple[int, str, Value]]:
     if value is not None:
         yield _loaded_subject(space, subject), field, _value(space, field, value)
+
+
+def _member(cluster: int, first: int | None, second: int | None) -> Member:
+    return Member(cluster, None if first is None or second is None else (unsigned(first), unsigned(second)))
 
 
 def newest(parts: list[Extents]) -> Extents:

@@ -53,6 +53,7 @@ def main() -> None:
     (path / "journal.sqlite-wal").unlink()
     (path / "journal.sqlite-shm").unlink()
     (path / "lock").unlink()
+    shutil.rmtree(path / "pyramid")  # worked out anew when it is missed
     np.savez_compressed(HERE / "states.npz", **states)
     (HERE / "commits.json").write_text(json.dumps(commits, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     (HERE / "labels.json").write_text(json.dumps(tables, indent=1) + "\n", encoding="utf-8")
