@@ -25,6 +25,7 @@ import labelog
 from labelog import cli, formats
 from labelog.cli import care, files
 from labelog.formats.picture import colour_slice
+from labelog.synthetic import Platelets
 
 LABELOG = [sys.executable, "-m", "labelog.cli"]
 SHAPE = (6, 40, 50)
@@ -223,6 +224,19 @@ def test_fill(volume):
 
 
 # Create
+
+
+def test_create_synthetic(tmp_path):
+    path = tmp_path / "v"
+    said = fine("create", path, "--shape", "8,150,200", "--synthetic", 3)
+    scene = Platelets((8, 150, 200), seed=3)
+    with labelog.open(path, "r") as volume:
+        assert (volume.read() == scene.slab(0, 8)).all()
+        assert volume.voxel_size == (40, 10, 10) and volume.commit(0).message == "synthetic platelets, seed 3"
+        assert f"{len(volume.labels)} objects; 8 classes" in said
+    assert "leave out --classes" in refused("create", tmp_path / "w", "--shape", "8,9,9", "--synthetic", 3,
+                                            "--classes", "platelet")  # fmt: skip
+    assert not (tmp_path / "w").exists()
 
 
 def test_create(tmp_path):

@@ -13,8 +13,8 @@ import labelog
 import labelog_server
 
 SOURCE = Path(labelog.__file__).parent
-LAYERS = ["errors", "extras", "damage", "geometry", "indexing", "kernels", "arrays", "storage", "image", "engine",
-          "formats", "layers", "cli"]  # fmt: skip
+LAYERS = ["errors", "extras", "damage", "geometry", "synthetic", "indexing", "kernels", "arrays", "storage", "image",
+          "engine", "formats", "layers", "cli"]  # fmt: skip
 
 
 def imported(path):

@@ -26,6 +26,7 @@ from labelog.cli.arguments import (
     add_view,
     add_volume,
     label,
+    natural,
     numbers,
     within,
 )
@@ -43,6 +44,7 @@ from labelog.formats.limits import slab_depth
 from labelog.formats.picture import own_colours
 from labelog.geometry import Box
 from labelog.storage.meta import UNITS
+from labelog.synthetic import Platelets
 
 Update = Callable[[int, int], None]
 
@@ -62,8 +64,8 @@ def add_in(commands: Commands) -> argparse.ArgumentParser:
         commands, "create", run_create, "make an empty volume",
         "All its voxels are background, label 0. To make one of a file, see labelog import.",
         "  labelog create cells.labelog --shape 250,2000,2000 --voxel-size 40,10,10\n"
-        "  labelog create cells.labelog --shape 250,2000,2000 --classes platelet\n"
-        "  labelog create cells.labelog --shape 250,2000,2000 --chunks 16,128,128 --author ana",
+        "  labelog create cells.labelog --shape 250,2000,2000 --classes platelet --author ana\n"
+        "  labelog create try.labelog --shape 50,1000,1000 --synthetic 1",
     )  # fmt: skip
     create.add_argument("volume", metavar="VOLUME", help="the folder to make; nothing may be there")
     create.add_argument("--shape", type=numbers, metavar="Z,Y,X", required=True, help="voxels along the axes")
@@ -71,6 +73,9 @@ def add_in(commands: Commands) -> argparse.ArgumentParser:
     create.add_argument("--classes", metavar="FILE", default=(),
                         help="that objects may have: a TOML file, or 'platelet', which comes with labelog; "
                              "see labelog classes")  # fmt: skip
+    create.add_argument("--synthetic", metavar="SEED", type=natural,
+                        help="not empty, but of made-up platelets, to try things on; each seed gives others. Voxels "
+                             "are of 40,10,10 nm unless --voxel-size says else")  # fmt: skip
     add_author(create)
     return _add_import(commands)
 
@@ -139,13 +144,29 @@ def add_out(commands: Commands) -> None:
 
 
 def run_create(arguments: argparse.Namespace) -> None:
-    with labelog.create(
-        arguments.volume, arguments.shape, voxel_size=arguments.voxel_size or (1, 1, 1), unit=arguments.unit or "nm",
-        chunks=arguments.chunks, classes=arguments.classes, author=arguments.author,
-    ) as volume:  # fmt: skip
+    make = _empty if arguments.synthetic is None else _synthetic
+    with make(arguments) as volume:
+        what = "all background" if arguments.synthetic is None else f"{counted(len(volume.labels), 'object')}"
         classes = f"; {counted(len(volume.classes), 'class', 'classes')}" if volume.classes else ""
         voxels = f"{by(volume.shape)} voxels of {by(volume.voxel_size)} {volume.unit}"
-        print(f"{arguments.volume}: {voxels}, all background{classes}")
+        print(f"{arguments.volume}: {voxels}, {what}{classes}")
+
+
+def _empty(arguments: argparse.Namespace) -> Volume:
+    return labelog.create(arguments.volume, arguments.shape, voxel_size=arguments.voxel_size or (1, 1, 1),
+                          unit=arguments.unit or "nm", chunks=arguments.chunks, classes=arguments.classes,
+                          author=arguments.author)  # fmt: skip
+
+
+def _synthetic(arguments: argparse.Namespace) -> Volume:
+    if arguments.classes or arguments.unit not in (None, "nm"):
+        raise Invalid("--synthetic has classes of its own, and voxels in nm; leave out --classes and --unit")
+    scene = Platelets(arguments.shape, arguments.synthetic, arguments.voxel_size or (40, 10, 10))
+    with progress("making", "slices") as update:
+        return labelog.load(arguments.volume, scene.slabs(), voxel_size=scene.voxel_size, chunks=arguments.chunks,
+                            classes="platelet", table=scene.table(), author=arguments.author,
+                            message=f"synthetic platelets, seed {arguments.synthetic}",
+                            progress=lambda done, _: update(done, scene.shape[0]))  # fmt: skip
 
 
 def run_import(arguments: argparse.Namespace) -> None:
