@@ -30,9 +30,9 @@ from labelog.synthetic import Platelets
 LABELOG = [sys.executable, "-m", "labelog.cli"]
 SHAPE = (6, 40, 50)
 TOP = 2**64 - 1
-COMMANDS = ["create", "import", "info", "show", "history", "labels", "merge", "cleave", "assign", "split", "fill",
-            "holes", "islands", "dilate", "erode", "gaps", "classes", "regions", "undo", "redo", "revert", "export",
-            "check", "compact", "serve", "token"]  # fmt: skip
+COMMANDS = ["create", "import", "info", "show", "history", "labels", "merge", "cleave", "assign", "components",
+            "compare", "split", "fill", "holes", "islands", "dilate", "erode", "gaps", "classes", "regions", "undo",
+            "redo", "revert", "export", "check", "compact", "serve", "token"]  # fmt: skip
 SOURCE = str(Path(labelog.__file__).parents[1])  # so that a command is of this labelog wherever it is run
 ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "LABELOG_DEBUG"} | {
     "COLUMNS": "90", "PYTHONPATH": SOURCE,
@@ -698,6 +698,81 @@ def test_merge_and_cleave_refuse(cells):
     assert "are of one body" in refused("cleave", cells, 1, 7)
     assert "there is no label 9" in refused("cleave", cells, 9)
     assert facts("info", cells)["revision"] == 1
+
+
+def test_components(cells, tmp_path):
+    with labelog.open(cells) as volume, volume.edit("bo") as edit:
+        edit[5, 38:40, 0:3] = 7
+        edit[5, 39, 5] = 7
+    with labelog.open(cells, "r") as volume:
+        found = volume.components()
+        granules = volume.components(cls="organelle", view="instance")
+    rows = [json.loads(line) for line in fine("components", cells, "--json").splitlines()]
+    assert [row["label"] for row in rows] == [*map(str, found.label[1:].tolist())]
+    assert [row["voxels"] for row in rows] == found.voxels[1:].tolist()
+    lines = fine("components", cells, "--cls", "organelle").splitlines()
+    assert len(lines) == granules.count + 2 and lines[0].split() == [
+        "COMPONENT",
+        "LABEL",
+        "VOXELS",
+        "BOX",
+        "FIRST",
+        "VOXEL",
+    ]
+    assert lines[-1].startswith(f"{granules.count} components of 1 label, ") and granules.count > 2
+    assert len(fine("components", cells, "--labels", "7", "--at-least", 2).splitlines()) == granules.count + 1
+    said = fine("components", cells, "--csv", tmp_path / "t.csv", "--box", "5,:,:")
+    assert said == f"{tmp_path / 't.csv'}: {len((tmp_path / 't.csv').read_text().splitlines()) - 1} components\n"
+    done = run("components", cells, "--labels", 300)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "labelog: there is no such component\n")
+
+
+def test_components_become_objects(cells):
+    before = read(cells)
+    with labelog.open(cells) as volume, volume.edit("bo") as edit:
+        edit[5, 38:40, 0:3] = 7
+        edit[5, 39, 5] = 7
+    said = fine("components", cells, "--cls", "organelle", "--separate", "--remove", 2, "--author", "ana").splitlines()
+    assert said == ["revision 3: 2 new objects, 1 voxel given away", "new: 301, 302"]
+    now = read(cells)
+    assert (now[5, 38:40, 0:3] == 302).all() and now[5, 39, 5] == 1
+    assert facts("labels", cells, 302)["parent"] == "1"
+    assert facts("components", cells, "--labels", "7,302", "--separate")["revision"] is None
+    assert "stays as it is" in fine("components", cells, "--labels", 7, "--separate")
+    fine("revert", cells, 3), fine("revert", cells, 2)
+    np.testing.assert_array_equal(read(cells), before)
+    assert "--remove is for --separate" in refused("components", cells, "--remove", 2, code=2)
+    assert "--view is not for --separate" in refused("components", cells, "--separate", "--view", "cell", code=2)
+    assert "there is no label 9" in refused("components", cells, "--separate", "--labels", 9)
+
+
+def test_compare(cells, tmp_path):
+    there = read(cells)
+    other = there.copy()
+    other[2:4, 10:30, 10:30] = 17
+    np.save(tmp_path / "b.npy", other)
+    with labelog.load(tmp_path / "b", other):
+        pass
+    found = labelog.contingency(there, other)
+    summary, *rows = (json.loads(line) for line in fine("compare", cells, tmp_path / "b", "--json").splitlines())
+    assert [(int(row["a"]), int(row["b"]), row["voxels"]) for row in rows] == [
+        *zip(found.a.tolist(), found.b.tolist(), found.voxels.tolist(), strict=True)]  # fmt: skip
+    assert summary["pairs"] == len(found.a) and summary["rand_index"] == found.rand_index() < 1
+    assert [row["iou"] for row in rows] == found.iou().tolist()
+    for a, b in ((cells, tmp_path / "b.npy"), (tmp_path / "b.npy", cells)):
+        again = [json.loads(line) for line in fine("compare", a, b, "--json").splitlines()]
+        assert again[0]["rand_index"] == summary["rand_index"] and len(again) == len(rows) + 1
+    np.save(tmp_path / "a.npy", there)
+    assert fine("compare", tmp_path / "a.npy", tmp_path / "b.npy") == fine("compare", cells, tmp_path / "b")
+    assert "adjusted Rand index: 1.0000" in fine("compare", cells, tmp_path / "a.npy")
+    said = fine("compare", cells, tmp_path / "b", "--box", "2:3,:,:", "--csv", "-").splitlines()
+    assert said[0] == "a,b,voxels,a_voxels,b_voxels,iou"
+    part = labelog.contingency(there[2:3], other[2:3])
+    assert len(said) == len(part.a) + 1 and sum(int(line.split(",")[2]) for line in said[1:]) == there[2].size
+    assert "--box is for volumes" in refused("compare", cells, tmp_path / "b.npy", "--box", "2:3,:,:")
+    np.save(tmp_path / "c.npy", other[:, :-1])
+    assert "must be alike" in refused("compare", cells, tmp_path / "c.npy")
+    assert "does not exist" in refused("compare", cells, tmp_path / "none")
 
 
 def test_split_by_a_mask(cells, tmp_path):

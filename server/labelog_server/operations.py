@@ -178,14 +178,17 @@ class Split(Drawn):
 
 
 class Separate(Operation):
-    """Make an object of each connected component of one; the largest keeps the label."""
+    """Make an object of each connected component of one, or of many; the largest keeps the label."""
 
     op: Literal["separate"]
-    label: Ref
+    label: Ref | None = Field(None, description="the object; all of the class, or all, without it")
+    cls: str | None = Field(None, description="the name of a class")
+    below: int = Field(0, ge=0, description="components of fewer voxels are given away")
     connectivity: Literal[6, 18, 26] = 6
 
     def apply(self, edit: labelog.Edit, names: Names) -> None:
-        edit.separate(names(self.label), self.connectivity)
+        label = None if self.label is None else names(self.label)
+        edit.separate(label, self.connectivity, cls=self.cls, below=self.below)
 
 
 class New(Operation):

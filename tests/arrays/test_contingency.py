@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from skimage.metrics import variation_of_information
 
 import labelog
 import oracles
@@ -95,3 +96,27 @@ def test_refusals():
         labelog.contingency(np.zeros(3, int), np.zeros((1, 3), int))
     with pytest.raises(Invalid, match="within= takes a volume"):
         labelog.contingency(np.zeros(3, int), np.zeros(3, int), within=((0, 0, 0), (1, 1, 1)))
+
+
+def test_how_alike_two_are():
+    """Beside scikit-image, and beside a count of all pairs of voxels."""
+    rng = np.random.default_rng(3)
+    for most, noise in ((2, 0.1), (9, 0.4), (1, 0), (40, 1)):
+        a = rng.integers(0, most + 1, (4, 5, 6))
+        b = np.where(rng.random(a.shape) < noise, rng.integers(0, 9, a.shape), a + 3)
+        found = labelog.contingency(a, b)
+        assert found.variation_of_information() == pytest.approx(variation_of_information(a, b), abs=1e-12)
+        same_a, same_b = ((x.ravel()[:, None] == x.ravel())[np.triu_indices(a.size, 1)] for x in (a, b))
+        both, left, right, total = (same_a & same_b).sum(), same_a.sum(), same_b.sum(), len(same_a)
+        expected = left * right / total
+        assert found.rand_index() == pytest.approx((both - expected) / ((left + right) / 2 - expected))
+        for x, y, iou, *sizes in zip(found.a, found.b, found.iou(), *found.sizes(), strict=True):
+            assert sizes == [(a == x).sum(), (b == y).sum()]
+            assert iou == ((a == x) & (b == y)).sum() / ((a == x) | (b == y)).sum()
+
+
+def test_how_alike_without_voxels_or_of_one_label():
+    nothing = labelog.contingency(np.zeros(0, int), np.zeros(0, int))
+    assert nothing.variation_of_information() == (0, 0) and nothing.rand_index() == 1 and len(nothing.iou()) == 0
+    one = labelog.contingency(np.ones(9, int), np.full(9, 4))
+    assert one.variation_of_information() == (0, 0) and one.rand_index() == 1

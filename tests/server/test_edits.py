@@ -32,6 +32,7 @@ def test_operations_are_the_engines(server, edit, tmp_path):
         {"op": "assign", "label": "12", "cls": "mitochondrion", "parent": "$cell", "attributes": {"q": [1, None]}},
         {"op": "split", "label": "18446744073709551615", "as": "$part", "spans": [[5, 10, 30, 40]]},
         {"op": "separate", "label": "101"},
+        {"op": "separate", "below": 2, "connectivity": 26},
         message="all", session="left", headers={"Labelog-Author": "ana"},
     )  # fmt: skip
     assert answer.status_code == 200, answer.text
@@ -48,6 +49,7 @@ def test_operations_are_the_engines(server, edit, tmp_path):
         same.assign(12, cls="mitochondrion", parent=cell, q=[1, None])
         part = same.split(2**64 - 1, [[5, 10, 30, 40]]).labels[0]
         same.separate(101)
+        same.separate(None, 26, below=2)
     with labelog.open(server.folder / "cells.labelog", "r") as volume, labelog.open(twin.address, "r") as twin:
         assert np.array_equal(volume[:], twin[:])
         assert volume.labels.to_json() == twin.labels.to_json()

@@ -37,6 +37,55 @@ class Contingency(NamedTuple):
     b: NDArray[Any]
     voxels: NDArray[np.int64]
 
+    def sizes(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """How many voxels the entries' labels have, each in its own volume: int64, two for each entry."""
+        return _totals(self.a, self.voxels), _totals(self.b, self.voxels)
+
+    def iou(self) -> NDArray[np.float64]:
+        """Intersection over union of each entry's two labels, 0 to 1."""
+        left, right = self.sizes()
+        return np.asarray(self.voxels / (left + right - self.voxels))
+
+    def variation_of_information(self) -> tuple[float, float]:
+        """H(b | a) and H(a | b), in bits: how much b cuts up what is one in a, and the other way round. 0 is none.
+
+        All labels count, background too. Meila, Comparing clusterings: an information based distance, 2007.
+        """
+        left, right = self.sizes()
+        share = self.voxels / max(1, self.voxels.sum())
+        return float(share @ np.log2(left / self.voxels)), float(share @ np.log2(right / self.voxels))
+
+    def rand_index(self) -> float:
+        """The adjusted Rand index: 1 for the same partition, about 0 for what agrees by chance.
+
+        All labels count, background too. Hubert and Arabie, Comparing partitions, 1985.
+        """
+        both, left, right = (_pairs(counts) for counts in (self.voxels, *_marginals(self)))
+        total = _pairs(self.voxels.sum(keepdims=True))
+        expected = left * right / total if total else 0.0
+        most = (left + right) / 2
+        return (both - expected) / (most - expected) if most != expected else 1.0
+
+
+def _totals(labels: NDArray[Any], voxels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For each entry the voxels of all entries with its label."""
+    _, place = np.unique(labels, return_inverse=True)
+    totals = np.zeros(int(place.max(initial=-1)) + 1, np.int64)
+    np.add.at(totals, place, voxels)
+    return np.asarray(totals[place])
+
+
+def _marginals(table: Contingency) -> Iterator[NDArray[np.int64]]:
+    """The voxels of each label of a, and of each of b."""
+    for labels, totals in zip((table.a, table.b), table.sizes(), strict=True):
+        yield totals[np.unique(labels, return_index=True)[1]]
+
+
+def _pairs(counts: NDArray[np.int64]) -> float:
+    """How many pairs of voxels there are within each, together."""
+    exact = counts.astype(np.float64)
+    return float((exact * (exact - 1) / 2).sum())
+
 
 def contingency(a: ArrayLike, b: ArrayLike, *, threads: int | None = None) -> Contingency:
     """Count the voxels of each pair of labels that two arrays have at the same places.

@@ -19,7 +19,22 @@ from types import FrameType
 from typing import NoReturn
 
 from labelog import __version__
-from labelog.cli import care, classes, correct, files, fill, layers, look, serve, shape, split, table, token
+from labelog.cli import (
+    care,
+    classes,
+    compare,
+    components,
+    correct,
+    files,
+    fill,
+    layers,
+    look,
+    serve,
+    shape,
+    split,
+    table,
+    token,
+)
 from labelog.errors import LabelogError
 
 FINE, PROBLEM, USAGE, INTERRUPTED, PIPE = 0, 1, 2, 130, 141
@@ -141,6 +156,8 @@ def _parser() -> argparse.ArgumentParser:
     layers.extend(files.add_in(commands))  # in the order of a working day
     look.add(commands)
     table.add(commands)
+    components.add(commands)
+    compare.add(commands)
     split.add(commands)
     fill.add(commands)
     shape.add(commands)

@@ -43,6 +43,14 @@ def add_json(parser: argparse.ArgumentParser, what: str = "print one JSON object
     parser.add_argument("--json", action="store_true", help=what)
 
 
+def add_form(parser: argparse.ArgumentParser) -> None:
+    """How a table is printed: for people by default."""
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--csv", metavar="FILE", help="write the table to this file ('-' is the standard output)")
+    form.add_argument("--json", action="store_true", help="print a JSON object on a line for each, for scripts")
+    parser.add_argument("--overwrite", action="store_true", help="replace the file if it is there")
+
+
 def add_box(parser: argparse._ActionsContainer, what: str) -> None:
     parser.add_argument("--box", type=box, metavar="Z0:Z1,Y0:Y1,X0:X1",
                         help=f"{what}; the last voxel is not in it, an end left out is the volume's")  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,6 +10,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from labelog.engine.objects import as_csv
+from labelog.formats.output import new_file
 from labelog.geometry import Box
 
 SAMPLE = 200  # rows from which a table's columns get their widths, so that the rest can be printed as it comes
@@ -38,6 +41,17 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
             cell.rjust(width) if flush else cell.ljust(width)
             for cell, width, flush in zip(cells, widths, right, strict=True)
         ).rstrip()
+
+
+def write_csv(rows: list[dict[str, Any]], columns: Sequence[str], arguments: argparse.Namespace, noun: str) -> None:
+    """Write a table where --csv says, and how many rows it has."""
+    if arguments.csv == "-":
+        print(as_csv(rows, columns), end="")
+        return
+    target = Path(arguments.csv)
+    with new_file(target, overwrite=arguments.overwrite) as temporary:
+        temporary.write_text(as_csv(rows, columns), encoding="utf-8")
+    print(f"{target}: {counted(len(rows), noun)}")
 
 
 def printable(text: str) -> str:

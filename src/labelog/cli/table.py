@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import labelog
@@ -15,19 +14,19 @@ from labelog.cli.arguments import (
     add_box,
     add_command,
     add_edit,
+    add_form,
     add_revision,
     add_volume,
     label,
     object_label,
     within,
 )
-from labelog.cli.printing import counted, listed, print_facts, print_json, printable, table, typed
+from labelog.cli.printing import counted, listed, print_facts, print_json, printable, table, typed, write_csv
 from labelog.cli.wording import said, some
 from labelog.engine.edit import Edit
-from labelog.engine.objects import Extent, Label, Labels, as_csv, for_json
+from labelog.engine.objects import COLUMNS, Extent, Label, Labels, for_json
 from labelog.engine.volume import Volume
 from labelog.errors import Invalid
-from labelog.formats.output import new_file
 
 HEADS = ("LABEL ", "CLASS", "PARENT ", "NAME", "VOXELS ", "BOX")
 FRAGMENTS = 100  # labels as stored that are printed of an object; --json has all
@@ -97,10 +96,7 @@ def _add_labels(commands: Commands) -> None:
     labels.add_argument("--name", metavar="TEXT", help="only of this name")
     add_box(labels, "only those with own voxels in this part")
     add_revision(labels)
-    form = labels.add_mutually_exclusive_group()
-    form.add_argument("--csv", metavar="FILE", help="write the table to this file ('-' is the standard output)")
-    form.add_argument("--json", action="store_true", help="print a JSON object on a line for each, for scripts")
-    labels.add_argument("--overwrite", action="store_true", help="replace the file if it is there")
+    add_form(labels)
 
 
 def run_labels(arguments: argparse.Namespace) -> None:
@@ -114,7 +110,7 @@ def run_labels(arguments: argparse.Namespace) -> None:
             return
         rows = _rows(volume, labels, arguments)
         if arguments.csv is not None:
-            _write_csv(rows, arguments)
+            write_csv(rows, COLUMNS, arguments, "object")
         elif arguments.json:
             for row in rows:
                 print_json(for_json(row), indent=None)
@@ -127,13 +123,14 @@ def run_labels(arguments: argparse.Namespace) -> None:
 
 def _rows(volume: Volume, labels: Labels, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     box = None if arguments.box is None else within(volume, arguments.box)
-    chosen = {"cls": _cls(volume, arguments.cls), "parent": arguments.parent, "name": arguments.name, "box": box}
+    chosen = {"cls": known_class(volume, arguments.cls), "parent": arguments.parent, "name": arguments.name,
+              "box": box}  # fmt: skip
     if all(value is None for value in chosen.values()):
         return labels.table_rows()
     return [found.row() for found in labels.where(**chosen)]
 
 
-def _cls(volume: Volume, typed: str | None) -> str | int | None:
+def known_class(volume: Volume, typed: str | None) -> str | int | None:
     """A class as typed: its name, or else its id."""
     return int(typed) if typed and typed.isdecimal() and typed not in volume.classes else typed
 
@@ -143,16 +140,6 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     box = "" if corners[0] is None else ",".join(f"{a}:{b}" for a, b in zip(corners[:3], corners[3:], strict=True))
     return (str(row["label"]), row["class"] or "", str(row["parent"] or ""), row["name"] or "",
             f"{row['voxels']:,}", box)  # fmt: skip
-
-
-def _write_csv(rows: list[dict[str, Any]], arguments: argparse.Namespace) -> None:
-    if arguments.csv == "-":
-        print(as_csv(rows), end="")
-        return
-    target = Path(arguments.csv)
-    with new_file(target, overwrite=arguments.overwrite) as temporary:
-        temporary.write_text(as_csv(rows), encoding="utf-8")
-    print(f"{target}: {counted(len(rows), 'object')}")
 
 
 def _tell(labels: Labels, arguments: argparse.Namespace) -> None:
@@ -229,7 +216,7 @@ def _body(body: int, fragments: list[int]) -> str:
 def run_assign(arguments: argparse.Namespace) -> None:
     given: dict[str, Any] = dict(_attributes(arguments.attribute))
     with labelog.open(arguments.volume) as volume:
-        given |= {"cls": _cls(volume, arguments.cls), "parent": arguments.parent, "name": arguments.name}
+        given |= {"cls": known_class(volume, arguments.cls), "parent": arguments.parent, "name": arguments.name}
         given = {name: value for name, value in given.items() if value is not None}
         if not given:
             raise argparse.ArgumentError(None, "say something: --cls, --parent, --name or --attribute")

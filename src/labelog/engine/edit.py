@@ -18,8 +18,9 @@ from labelog.engine.change import Moment, Patches, Settled, Work, measure
 from labelog.engine.commit import Batch, Draft, Outcome
 from labelog.engine.filling import Filling
 from labelog.engine.naming import MADE
+from labelog.engine.separating import Separating
 from labelog.engine.shaping import Shaping
-from labelog.engine.splitting import Extent, Parts, Split, by_components, by_seeds, checked_seeds
+from labelog.engine.splitting import Extent, Parts, Split, by_seeds, checked_seeds
 from labelog.engine.store import Store, layered
 from labelog.engine.table import Staged, Table
 from labelog.engine.values import checked_label, checked_labels, checked_object, label_set
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 UINT64 = np.dtype(np.uint64)
 
 
-class Edit(Shaping, Filling):
+class Edit(Shaping, Filling, Separating):
     """Changes to a volume that become one revision when the `with` block ends, or none if it raises.
 
     Voxels are chosen and labels fixed when a method is called, as the volume was when the edit began with what is
@@ -251,27 +252,17 @@ class Edit(Shaping, Filling):
         self._asked("split", self._called(label), np.asarray(where), None if at is None else tuple(at))
         return self._divide(extent, 1, lambda chunk: drawn.get(chunk, spans.nothing()))
 
-    def separate(self, label: int, connectivity: int = 6) -> Split:
-        """Make an object of each connected component of one, with what lies in it. The largest keeps the label.
-
-        Parameters and results are those of `split`; connectivity is 6, 18 or 26. Nothing happens to an object that is
-        connected. A component of which only objects have voxels that are in others too makes none: separate those.
-        """
-        self._mine()
-        label = checked_object(label)
-        extent = self._extent(label)
-        self._asked("separate", self._called(label), connectivity)
-        return self._divide(extent, *by_components(extent, connectivity), skip=True)
-
     def _extent(self, label: int) -> Extent:
         self._listed(label)
         with self._table() as table:
             body = table.body(label)
-            chunks = {*self._staged}
-            for each in table.subtree(body):
-                for member in table.members(each):
-                    chunks |= {entry.chunk for entry in table.journal.occupied(member, self._start)}
-            return Extent(self._store, table, body, chunks, self._runs, self._map.values)
+            return Extent(self._store, table, body, self._chunks(table, [body]), self._runs, self._map.values)
+
+    def _chunks(self, table: Table, bodies: Iterable[int]) -> set[int]:
+        """Where bodies, and what lies in them, may have voxels."""
+        members = {member for body in bodies for each in table.subtree(body) for member in table.members(each)}
+        return {entry.chunk for member in members for entry in table.journal.occupied(member, self._start)} | {
+            *self._staged}  # fmt: skip
 
     def _divide(self, extent: Extent, count: int, parts: Parts, *, skip: bool = False) -> Split:
         """Stage new objects for parts 1 to `count`; those that would have nothing are skipped, or Invalid."""

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -309,12 +309,13 @@ class Labels:
         return f"<Labels of {self._snapshot!r}>"
 
 
-def as_csv(rows: Iterable[dict[str, Any]]) -> str:
-    """Rows of objects as CSV, a header first."""
+def as_csv(rows: Iterable[dict[str, Any]], columns: Sequence[str] = COLUMNS) -> str:
+    """Rows of a table as CSV, a header first; of objects by default."""
     out = io.StringIO()
-    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(out, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(row | {"attributes": json.dumps(row["attributes"])} for row in rows)
+    writer.writerows({name: json.dumps(value) if isinstance(value, dict) else value for name, value in row.items()}
+                     for row in rows)  # fmt: skip
     return out.getvalue()
 
 

@@ -1,4 +1,4 @@
-"""One object made several: by a mask, by spans, by seeds, or by its connected components.
+"""One object made several: by a mask, by spans or by seeds.
 
 What is divided is the object's extent, its own voxels and those of all that lies in it. Its own voxels are written;
 what lies in it keeps its voxels, and moves along if it is wholly in a new part.
@@ -38,11 +38,13 @@ class Split(NamedTuple):
     labels : of the new objects, in the order of the parts.
     moved : objects that lay in it -> the new object that they lie in now.
     straddling : objects that lie in several parts at once; they stay with the old one.
+    removed : voxels of components that were too small, and were given away.
     """
 
     labels: tuple[int, ...]
     moved: dict[int, int]
     straddling: tuple[int, ...]
+    removed: int = 0
 
 
 class Division(NamedTuple):
@@ -144,22 +146,6 @@ class Extent:
                   if count == sizes[child]}  # fmt: skip
         stays = taken < own or any(sizes[child] and child not in within for child in self.children)
         return Division(written, within, sorted(set(shares) - set(within)), stays)
-
-
-def by_components(extent: Extent, connectivity: int) -> tuple[int, Parts]:
-    """How many new parts, and where: all components but the largest."""
-    found = extent.components(connectivity)
-    numbers = np.zeros(found.count + 1, np.uint64)
-    if found.count > 1:
-        largest = int(np.argmax(found.voxels))
-        numbers[[n for n in range(1, found.count + 1) if n != largest]] = np.arange(1, found.count)
-
-    def parts(chunk: int) -> Spans:
-        runs = found.runs(chunk)
-        values = numbers[runs.palette.astype(np.int64)]
-        return spans.select(runs, values != 0, values)
-
-    return max(0, found.count - 1), parts
 
 
 def by_seeds(extent: Extent, groups: list[list[Triple]]) -> tuple[int, Parts]:
