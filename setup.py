@@ -30,7 +30,7 @@ BLOSC2 = Path(blosc2.__file__).parent
 COMPILE = ["-O1", "-g"] if DEBUG else ["-O3", "-g0"]  # for any machine of the architecture: no -march
 
 
-KERNELS = ["runs", "spans", "extents", "forest", "components", "sides", "overlap", "seeds", "fill", "join",
+KERNELS = ["runs", "spans", "extents", "recount", "forest", "components", "sides", "overlap", "seeds", "fill", "join",
            "downsample", "solid", "dilation", "distance", "codec"]  # fmt: skip
 
 

@@ -9,7 +9,8 @@ from strategies import boxes, patches
 import oracles
 from labelog.errors import Corrupt, Invalid
 from labelog.kernels import spans
-from labelog.kernels.extents import Extents, changed, counted, decode, encode, entered, look_up
+from labelog.kernels.extents import Extents, changed, counted, decode, encode, look_up
+from labelog.kernels.recount import known, recounted
 from labelog.kernels.runs import Runs
 
 
@@ -75,12 +76,40 @@ def test_what_a_delta_changes(data):
 
 
 @given(st.data())
-def test_labels_that_enter(data):
-    """Those written that the chunk's palette did not have: all that were not there, and none that were."""
+def test_what_follows_from_a_delta_is_what_is_counted(data):
+    """From the extents before, delta by delta: those of the labels that it changed, of all, and who is new there."""
     array = data.draw(boxes())
     runs = Runs.from_dense(array)
-    delta = spans.diff(runs, data.draw(patches(array.shape)))
-    assert entered(delta, runs) == sorted({*delta.new.value.tolist()} - {0, *array.ravel().tolist()})
+    for _ in range(4):
+        before = runs.dense()
+        delta = spans.diff(runs, data.draw(patches(array.shape)))
+        after = spans.apply(runs, delta.new)
+        found, entered = recounted(delta, runs, after)
+        assert found == changed(delta, after)
+        assert known(after) == counted(after)
+        assert entered == sorted({*delta.new.value.tolist()} - {0, *before.ravel().tolist()})
+        runs = after
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("side", ["first", "last"])
+def test_bounds_become_smaller_when_a_face_is_lost(axis, side):
+    """A block loses all but one voxel of a face, then that one too."""
+    block = np.zeros((5, 6, 7), np.uint64)
+    block[1:4, 1:5, 1:6] = 9
+    face = [slice(1, 4), slice(1, 5), slice(1, 6)]
+    at = face[axis].start if side == "first" else face[axis].stop - 1
+    face[axis] = slice(at, at + 1)
+    runs = Runs.from_dense(block)
+    rest = np.zeros(block.shape, bool)
+    rest[tuple(face)] = True
+    one = np.argwhere(rest)[3]
+    for voxels in (rest & ~(np.indices(block.shape) == one[:, None, None, None]).all(0), rest):
+        delta = spans.diff(runs, spans.mask_spans(block.shape, (0, 0, 0), voxels, 0))
+        after = spans.apply(runs, delta.new)
+        found, entered = recounted(delta, runs, after)
+        assert told(found) == expected(after.dense()) and entered == []
+        runs = after
 
 
 numbers = st.integers(0, 2**64 - 1) | st.sampled_from([255, 256, 2**16 - 1, 2**16, 2**32 - 1, 2**32, 2**63])

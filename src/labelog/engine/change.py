@@ -13,6 +13,7 @@ from labelog.engine.store import Store
 from labelog.engine.table import Staged, Table
 from labelog.geometry import Box
 from labelog.kernels import codec, extents, spans
+from labelog.kernels.recount import recounted
 from labelog.kernels.runs import Runs
 from labelog.kernels.spans import Delta, Spans
 from labelog.storage.journal import Fact, Kind, digest
@@ -128,8 +129,8 @@ def change(moment: Moment, work: Work, chunk: int, table: Table) -> Change:
     written = delta.written if work.kind is Kind.EDIT else settled.written
     summary = Summary(delta.changed, written, settled.in_the_way.voxels,
                       bounds(moment.store, chunk, settled.in_the_way), digest(data))  # fmt: skip
-    found = extents.encode(extents.changed(delta, after))
-    return Change(data, found, extents.entered(delta, runs), after, summary)
+    found, entered = recounted(delta, runs, after)
+    return Change(data, extents.encode(found), entered, after, summary)
 
 
 def keeping_fragments(delta: Delta, table: Table) -> Spans:

@@ -43,15 +43,14 @@ def changes(store: Store, revision: int) -> Changes:
         labels = {label for fact in facts for label in _named(fact)}
         boxes = []
         for chunk in chunks:
-            for made, data in journal.deltas(chunk, revision - 1, revision):
-                delta = store.delta(chunk, made, data)
-                changed = delta.changes()
-                bounds = changed.bounds(store.grid.chunks)
-                if bounds is not None:
-                    z0, z1, y0, y1, x0, x1 = bounds
-                    boxes.append(Box((z0, y0, x0), (z1, y1, x1)).shift(store.grid.origin(chunk)))
-                    differs = delta.old.value != delta.new.value
-                    labels.update(delta.old.value[differs].tolist(), changed.value.tolist())
+            delta = store.written(journal, chunk, revision)
+            changed = delta.changes()
+            bounds = changed.bounds(store.grid.chunks)
+            if bounds is not None:
+                z0, z1, y0, y1, x0, x1 = bounds
+                boxes.append(Box((z0, y0, x0), (z1, y1, x1)).shift(store.grid.origin(chunk)))
+                differs = delta.old.value != delta.new.value
+                labels.update(delta.old.value[differs].tolist(), changed.value.tolist())
     return Changes(tuple(boxes), tuple(sorted(labels - {0})), bool(facts))
 
 

@@ -129,7 +129,7 @@ def _check_journal(store: Store, report: Report, upto: int) -> list[int]:
 
 def _digest(journal: Reader, chunk: int, revision: int) -> bytes:
     """That of a delta; of nothing if it is missing."""
-    return digest(b"".join(data for _, data in journal.deltas(chunk, revision - 1, revision)))
+    return digest(journal.delta(chunk, revision) or b"")
 
 
 def _check_live(journal: Reader, report: Report) -> None:
@@ -179,7 +179,7 @@ def _check_chunk(store: Store, report: Report, chunk: int, upto: int, noted: set
             _check_extents(store, chunk, revision, None, tables[revision])
         if met - {0} != noted and journal.head() == upto:
             raise store.damaged(chunk, "the labels noted to have been in it are not those that were")
-        for revision in sorted(revision for revision, _ in journal.live_edits(chunk, 1)):
+        for revision in sorted(revision for revision, _ in journal.live_edits(chunk)):
             if revision in edits:
                 replayed = spans.apply(replayed, edits[revision].new)
         if replayed != runs and journal.head() == upto:

@@ -55,7 +55,8 @@ def draft(author: str, session: str | None, message: str, key: str | None, *aske
             raise Invalid(f"{name} must be a text or None, not {text!r}")
     if not isinstance(message, str):
         raise Invalid(f"message must be a text, not {message!r}")
-    return Draft(author, session, message, key, blake2b(repr(asked).encode(), digest_size=16).digest())
+    told = b"" if key is None else blake2b(repr(asked).encode(), digest_size=16).digest()
+    return Draft(author, session, message, key, told)
 
 
 @dataclass(frozen=True)

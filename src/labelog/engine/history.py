@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterator
 
 from labelog.engine.change import Moment, Settled, Work
 from labelog.engine.commit import Batch, Draft, Outcome
@@ -19,7 +18,7 @@ from labelog.errors import Conflict, NothingToUndo
 from labelog.geometry import Box
 from labelog.kernels import spans
 from labelog.kernels.runs import Runs
-from labelog.kernels.spans import Delta, Spans
+from labelog.kernels.spans import Spans
 from labelog.storage.journal import MERGE, PARENT, UNSAID, Fact, Kind, Record, Space
 from labelog.storage.sqlite import Reader
 
@@ -145,16 +144,23 @@ def flipped(batch: Batch, targets: list[int]) -> list[tuple[Record, bool]]:
 def settle(moment: Moment, chunk: int, toggled: dict[int, bool]) -> Settled:
     """For each voxel that the toggled edits (revision -> live now) wrote in a chunk, what its newest writer gave it."""
     store, journal = moment.store, moment.journal
-    deltas = {r: store.delta(chunk, r, data) for r in toggled for _, data in journal.deltas(chunk, r - 1, r)}
+    deltas = {revision: store.written(journal, chunk, revision) for revision in toggled}
     whole = layered([delta.new for delta in deltas.values()])
     open_ = whole  # voxels whose newest live writer is not found yet
     hidden = whole  # voxels of which no writer, live or toggled, is found yet
     labels = uppermost = spans.nothing()  # uppermost: voxels that a toggled edit wrote last
     lowest = min(toggled)
-    ground = floor(journal, chunk, min(lowest, moment.start + 1))  # of what is not committed yet nothing can be read
-    for revision, made in _writers(moment, chunk, ground, deltas):
-        if not open_ and (not hidden or revision < lowest):
+    # Below the ground the chunk's edits are live or not as they were then: what it was just before it is what the live
+    # edits below it make today.
+    ground = min(lowest, moment.start + 1)  # of what is not committed yet nothing can be read
+    for revision, live, reached, edit in journal.written(chunk):
+        if revision < ground or not (open_ or (hidden and revision >= lowest)):
             break
+        if reached is not None:
+            ground = min(ground, reached)
+        if edit is None or not (live or revision in toggled):
+            continue
+        made = deltas[revision].new if revision in toggled else store.delta(chunk, revision, edit).new
         above = open_ is hidden and revision not in toggled
         if revision in toggled:
             uppermost = spans.overlay(uppermost, spans.intersect(made, hidden))
@@ -173,33 +179,10 @@ def settle(moment: Moment, chunk: int, toggled: dict[int, bool]) -> Settled:
     return Settled(labels, spans.subtract(whole, uppermost), whole.voxels)
 
 
-def _writers(moment: Moment, chunk: int, first: int, toggled: dict[int, Delta]) -> Iterator[tuple[int, Spans]]:
-    """What the toggled edits and all live ones from revision `first` on wrote in a chunk, newest first."""
-    live = (
-        (revision, moment.store.delta(chunk, revision, data).new)
-        for revision, data in moment.journal.live_edits(chunk, first)
-        if revision not in toggled
-    )
-    own = ((revision, toggled[revision].new) for revision in sorted(toggled, reverse=True))
-    return heapq.merge(live, own, key=lambda item: -item[0])
-
-
-def floor(journal: Reader, chunk: int, revision: int) -> int:
-    """The newest revision, up to the given one, below which the chunk's edits are live or not as they were then.
-
-    The chunk as it was just before it is then what the live edits below it make today.
-    """
-    while True:
-        lowest = journal.lowest_toggled(chunk, revision)
-        if lowest is None or lowest >= revision:
-            return revision
-        revision = lowest
-
-
 def blame(store: Store, journal: Reader, chunk: int, voxels: Spans) -> Runs:
     """For each of these voxels of a chunk the revision of its newest live writer, 0 if there is none; 0 elsewhere."""
     found = spans.nothing()
-    for revision, data in journal.live_edits(chunk, 1):
+    for revision, data in journal.live_edits(chunk):
         if not voxels:
             break
         made = store.delta(chunk, revision, data).new
@@ -229,13 +212,12 @@ def touches(store: Store, journal: Reader, record: Record, label: int | None, bo
     for chunk in record.chunks:
         if inside is not None and chunk not in inside and seen_label:
             continue
-        for revision, data in journal.deltas(chunk, record.revision - 1, record.revision):
-            delta = store.delta(chunk, revision, data)
-            seen_label = seen_label or bool((delta.old.value == label).any() or (delta.new.value == label).any())
-            if inside is not None and chunk in inside:
-                part = inside[chunk].relative(store.grid.origin(chunk))
-                voxels = spans.box_spans(store.grid.chunks, part.start, part.shape, 0)
-                seen_box = seen_box or bool(spans.intersect(delta.new, voxels))
+        delta = store.written(journal, chunk, record.revision)
+        seen_label = seen_label or bool((delta.old.value == label).any() or (delta.new.value == label).any())
+        if inside is not None and chunk in inside:
+            part = inside[chunk].relative(store.grid.origin(chunk))
+            voxels = spans.box_spans(store.grid.chunks, part.start, part.shape, 0)
+            seen_box = seen_box or bool(spans.intersect(delta.new, voxels))
         if seen_label and seen_box:
             return True
     return False

@@ -244,6 +244,13 @@ class Store:
         except Corrupt as error:
             raise self.damaged(chunk, f"its delta at revision {revision} is damaged: {error}") from error
 
+    def written(self, journal: Reader, chunk: int, revision: int) -> Delta:
+        """What a commit wrote in a chunk. Raises Corrupt if that is not there."""
+        data = journal.delta(chunk, revision)
+        if data is None:
+            raise self.damaged(chunk, f"its delta at revision {revision} is missing")
+        return self.delta(chunk, revision, data)
+
     def _forward(self, journal: Reader, chunk: int, revision: int, runs: Runs, state: int) -> Runs:
         deltas = journal.deltas(chunk, revision, state) if revision < state else []
         if len(deltas) > FOLD_AT:

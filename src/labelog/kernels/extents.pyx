@@ -27,8 +27,6 @@ cdef class Extents:
     bounds : uint32 (n, 6): z0, y0, x0, z1, y1, x1 within the chunk, half-open; all 0 for a label that is gone.
     """
 
-    cdef readonly object labels, voxels, bounds
-
     def __init__(self, labels, voxels, bounds):
         self.labels, self.voxels, self.bounds = labels, voxels, bounds
 
@@ -54,12 +52,6 @@ cdef class Extents:
 
 
 # Counting
-
-cdef struct Tally:
-    uint64_t voxels
-    uint32_t low[3]
-    uint32_t high[3]
-
 
 def counted(Runs runs, start=(0, 0, 0), size=None):
     """The extents of all labels but 0 in a box of `size` at `start` (all of the chunk by default); bounds are those in
@@ -96,27 +88,6 @@ def changed(Delta delta, Runs runs):
         table_close(&table)
 
 
-def entered(Delta delta, Runs runs):
-    """The labels but 0 that a delta brings into a chunk, given the chunk before it: a list."""
-    cdef Table table = [NULL, NULL, 0, 0]
-    cdef Py_ssize_t i, n = delta.starts.shape[0]
-    cdef uint64_t last = 0
-    try:
-        table_open(&table, 16)
-        for i in range(n):
-            if delta.news[i] != last:
-                last = delta.news[i]
-                table_add(&table, last)
-        met = {*keys_in_order(&table).tolist()}
-        met.discard(0)
-        for i in range(runs.labels.shape[0]):
-            if table_find(&table, runs.labels[i]) >= 0:
-                met.discard(runs.labels[i])
-        return sorted(met)
-    finally:
-        table_close(&table)
-
-
 cdef tallied(Runs runs, const uint32_t[::1] places, labels, bint gone, start, size):
     """The extents of some labels in a box, ascending, with or without those that are gone; `places` has for each entry
     of the palette which of them it is, from 1, or 0."""
@@ -132,7 +103,7 @@ cdef tallied(Runs runs, const uint32_t[::1] places, labels, bint gone, start, si
     cdef uint32_t[:, ::1] bounds = bounds_array
     try:
         with nogil:
-            walk(runs, places, tallies, low, high)
+            walk(runs, &places[0], tallies, low, high)
             for i in range(n):
                 t = &tallies[i + 1]
                 voxels[i] = t.voxels
@@ -147,13 +118,12 @@ cdef tallied(Runs runs, const uint32_t[::1] places, labels, bint gone, start, si
     return Extents(labels[order], voxels_array[order], bounds_array[order])
 
 
-cdef void walk(Runs runs, const uint32_t[::1] places, Tally *tallies, const uint32_t *low,
+cdef void walk(Runs runs, const uint32_t *place, Tally *tallies, const uint32_t *low,
                const uint32_t *high) noexcept nogil:
     """Count the runs of the palette's entries that have a place, within a box."""
     cdef const uint32_t *rows
     cdef const uint32_t *stops = &runs.stops[0]
     cdef const uint32_t *picks = &runs.picks[0]
-    cdef const uint32_t *place = &places[0]
     cdef uint32_t y, z, i, first, last, start, stop, found
     cdef Tally *t
     for z in range(low[0], high[0]):

@@ -11,6 +11,7 @@ cdef class Runs:
     cdef const uint32_t[::1] stops       # where each run ends in its row, ascending, the last one nx
     cdef const uint32_t[::1] picks       # its index into the palette
     cdef readonly Py_ssize_t nbytes
+    cdef public object extents           # of its labels, once they are known: see recount.pyx
 
     cdef int _weigh(self) except -1
 

@@ -9,6 +9,7 @@ class Runs:
     ny: int
     nx: int
     nbytes: int
+    extents: Any
     def __init__(
         self, shape: Sequence[int], palette: ArrayLike, rows: ArrayLike, stops: ArrayLike, picks: ArrayLike
     ) -> None: ...

@@ -50,7 +50,7 @@ cdef class Runs:
         self._verify()
 
     cdef int _weigh(self) except -1:
-        self.nbytes = 8 * self.labels.shape[0] + 4 * (self.rows.shape[0] + 2 * self.stops.shape[0])
+        self.nbytes = (8 + 40) * self.labels.shape[0] + 4 * (self.rows.shape[0] + 2 * self.stops.shape[0])
         return 0
 
     def _verify(self):

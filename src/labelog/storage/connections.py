@@ -23,6 +23,7 @@ from labelog.storage.forks import working
 OLDEST = (3, 51, 3)  # SQLite before 3.51.3 may corrupt a database when the write-ahead log is reset
 LOG_HEADER = 32  # bytes of a log without commits
 CHECKED = 8  # bytes at the end of each page, for its checksum
+STATEMENTS = 1000  # that a connection keeps prepared: each use takes one's place, so many more than there are
 
 PRAGMAS = {
     "journal_mode": "wal",
@@ -199,13 +200,13 @@ class Connections:
     def _connect(self, how: How) -> apsw.Connection:
         with explained(self.path):
             if self.writable:
-                connection = apsw.Connection(str(self.path), vfs="cksmvfs", flags=apsw.SQLITE_OPEN_READWRITE)
+                connection = apsw.Connection(str(self.path), apsw.SQLITE_OPEN_READWRITE, "cksmvfs", STATEMENTS)
                 configure(connection)
                 return connection
             option = "&immutable=1" if how.rest else "" if how.shared else "&readonly_shm=1"
             flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
             name = str(self.path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-            connection = apsw.Connection(f"file:{name}?mode=ro{option}", vfs="cksmvfs", flags=flags)
+            connection = apsw.Connection(f"file:{name}?mode=ro{option}", flags, "cksmvfs", STATEMENTS)
             connection.set_busy_timeout(10_000)
             return connection
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import google_crc32c
 
@@ -23,6 +24,25 @@ NEWEST = 2**62  # no revision is as high
 PLACE = struct.Struct("<QQ")  # chunk and revision, before a delta's bytes for its CRC
 
 
+EDIT = KINDS.index(Kind.EDIT)
+
+
+class Written(NamedTuple):
+    """What a commit wrote in a chunk.
+
+    Attributes
+    ----------
+    live : whether it counts today.
+    lowest : of an undo, redo or revert: the lowest edit that it put back or took out.
+    edit : of an edit: the bytes of its delta.
+    """
+
+    revision: int
+    live: bool
+    lowest: int | None
+    edit: bytes | None
+
+
 class Deltas(Facts):
     """What can be asked of deltas, on one connection."""
 
@@ -34,24 +54,31 @@ class Deltas(Facts):
         )
         return [(revision, _verified(chunk, revision, *row)) for revision, *row in rows]
 
-    def live_edits(self, chunk: int, first: int) -> Iterator[tuple[int, bytes]]:
-        """Revision and bytes of the deltas that live edits made in a chunk from `first` on, newest first."""
-        rows = self._db.execute(
-            f"SELECT e.revision, t.revision, crc, data FROM deltas t JOIN edits e ON e.revision = {REVISION} "
-            f"WHERE {BETWEEN} AND e.kind = ? AND e.live ORDER BY t.revision DESC",
-            (*between(chunk, first - 1, NEWEST), KINDS.index(Kind.EDIT)),
-        )
-        for revision, *row in rows:
-            yield revision, _verified(chunk, revision, *row)
-
-    def lowest_toggled(self, chunk: int, first: int) -> int | None:
-        """The lowest edit that an undo, redo or revert from revision `first` on put back or took out in a chunk."""
-        lowest: int | None = self._get(
-            f"SELECT min(e.lowest) FROM deltas t JOIN edits e ON e.revision = {REVISION} "
-            f"WHERE {BETWEEN} AND e.kind != ?",
-            *between(chunk, first - 1, NEWEST), KINDS.index(Kind.EDIT),
+    def delta(self, chunk: int, revision: int) -> bytes | None:
+        """The bytes of the delta that one commit made in a chunk; None if it made none."""
+        row = self._get(
+            "SELECT t.revision, crc, data FROM deltas t WHERE chunk = ? AND t.revision = ? AND parcel = 0 UNION ALL "
+            "SELECT t.revision, crc, data FROM parcels p JOIN deltas t ON parcel = p.id AND parcel > 0 "
+            "WHERE chunk = ? AND p.revision = ? LIMIT 1", chunk, revision, chunk, revision,
         )  # fmt: skip
-        return lowest
+        return None if row is None else _verified(chunk, revision, *row)
+
+    def written(self, chunk: int) -> Iterator[Written]:
+        """What commits wrote in a chunk, newest first."""
+        rows = self._db.execute(
+            f"SELECT e.revision, e.live, iif(e.kind = {EDIT}, NULL, e.lowest), t.revision, crc, "
+            f"iif(e.kind = {EDIT}, data, NULL) FROM deltas t JOIN edits e ON e.revision = {REVISION} "
+            f"WHERE chunk = ? ORDER BY t.revision DESC", (chunk,),
+        )  # fmt: skip
+        for revision, live, lowest, stored, crc, data in rows:
+            edit = None if data is None else _verified(chunk, revision, stored, crc, data)
+            yield Written(revision, bool(live), lowest, edit)
+
+    def live_edits(self, chunk: int) -> Iterator[tuple[int, bytes]]:
+        """Revision and bytes of the deltas that live edits made in a chunk, newest first."""
+        for revision, live, _, edit in self.written(chunk):
+            if live and edit is not None:
+                yield revision, edit
 
     def last_change(self, chunk: int, upto: int) -> int:
         """The newest revision up to `upto` with a delta in this chunk; 0 if there is none."""

@@ -153,24 +153,21 @@ def link(before: bytes, record: Record, digests: Sequence[bytes], facts: Sequenc
 
     `digests` has that of the delta of each of its chunks.
     """
-    state = blake2b(before, digest_size=HASH_BYTES)
-
-    def add_text(text: str | None) -> None:
-        data = b"" if text is None else text.encode()
-        state.update(struct.pack("<Q?", len(data), text is None) + data)
-
-    for text in (record.kind.value, record.author, record.message, record.session):
-        add_text(text)
+    texts = (record.kind.value, record.author, record.message, record.session)
     numbers = (record.revision, record.time, record.changed, record.written, record.left_alone, record.lowest)
     counts = len(record.chunks), len(record.targets), len(facts)
-    state.update(struct.pack(f"<6q3Q{len(record.targets)}q", *numbers, *counts, *record.targets))
+    parts = [before, *map(_text, texts), struct.pack(f"<6q3Q{len(record.targets)}q", *numbers, *counts, *record.targets)]
     for chunk, of_delta in zip(record.chunks, digests, strict=True):
-        state.update(struct.pack("<q", chunk) + of_delta)
+        parts.append(struct.pack("<q", chunk) + of_delta)
     for (space, subject, field), origin, step, value in facts:
-        state.update(struct.pack("<BQqq?", space, subject, origin, step, isinstance(value, int)))
-        add_text(field)
-        add_text(None if value is None else str(value))
-    return state.digest()
+        parts.append(struct.pack("<BQqq?", space, subject, origin, step, isinstance(value, int)))
+        parts += _text(field), _text(None if value is None else str(value))
+    return blake2b(b"".join(parts), digest_size=HASH_BYTES).digest()
+
+
+def _text(text: str | None) -> bytes:
+    data = b"" if text is None else text.encode()
+    return struct.pack("<Q?", len(data), text is None) + data
 
 
 def pack_numbers(numbers: Sequence[int]) -> bytes:

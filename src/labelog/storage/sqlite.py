@@ -67,6 +67,7 @@ class SqliteJournal:
     def __init__(self, folder: Path, volume: bytes, *, writable: bool) -> None:
         self.folder = folder
         self.path = folder / JOURNAL
+        self._lock_file, self._parcels_file = folder / LOCK, folder / PARCELS
         self.volume = volume
         self.writable = writable
         self.broken: str | None = None  # why no more may be written through this handle
@@ -104,7 +105,7 @@ class SqliteJournal:
             connection.execute(SCHEMA)
             connection.execute("INSERT INTO volume VALUES (?, 1)", (volume,))
             chain = _insert(connection, volume, record, [], table)
-            fill(Turn(connection))
+            fill(Turn(connection, path))
             connection.execute("COMMIT")
             connection.close()
         head = Head(folder / HEAD)
@@ -169,7 +170,7 @@ class SqliteJournal:
     def turn(self) -> Iterator[Turn]:
         """A transaction, alone among all processes: committed at the end, rolled back by an exception."""
         self.refuse_to_write()
-        with working, self._lock, self._flocked():
+        with working, self._lock, _flocked(self._lock_file, fcntl.LOCK_EX):
             self.refuse_to_write()
             if self._head is None:
                 self._head = Head(self.folder / HEAD)
@@ -179,7 +180,7 @@ class SqliteJournal:
                 self._checkpoint(apsw.SQLITE_CHECKPOINT_RESTART)
             with explained(self.path):
                 writer.execute("BEGIN IMMEDIATE")
-                turn = Turn(writer)
+                turn = Turn(writer, self.path)
                 try:
                     yield turn
                     with self._minding_flushes():
@@ -224,28 +225,17 @@ class SqliteJournal:
     @contextmanager
     def parcelling(self) -> Iterator[None]:
         """While parcels of this handle may be without a revision."""
-        with self._flocked(PARCELS, fcntl.LOCK_SH):
+        with _flocked(self._parcels_file, fcntl.LOCK_SH):
             yield
 
     @contextmanager
     def not_parcelling(self) -> Iterator[bool]:
         """Keep all from beginning with parcels; False, and then it does not, if somebody is at work with one."""
         try:
-            with self._flocked(PARCELS, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            with _flocked(self._parcels_file, fcntl.LOCK_EX | fcntl.LOCK_NB):
                 yield True
         except BlockingIOError:
             yield False
-
-    @contextmanager
-    def _flocked(self, name: str = LOCK, how: int = fcntl.LOCK_EX) -> Iterator[None]:
-        path = self.folder / name
-        with files_explained(path):
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.flock(descriptor, how)
-            yield
-        finally:
-            os.close(descriptor)
 
     def _count_pages(self, connection: apsw.Connection, name: str, pages: int) -> int:
         self.log_pages = pages
@@ -267,6 +257,17 @@ class SqliteJournal:
             except apsw.BusyError:
                 log.info("%s: a reader holds back the checkpoint", self.path)
         self._head.flush()
+
+
+@contextmanager
+def _flocked(path: Path, how: int) -> Iterator[None]:
+    with files_explained(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(descriptor, how)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 class Reader(Deltas):
@@ -335,18 +336,15 @@ class Reader(Deltas):
 
     def latest(self, author: str, session: str | None, kinds: Iterable[Kind], *, live: bool) -> int | None:
         """The author's newest commit of these kinds (in this session, if one is given)."""
-        states = (1,) if live else (0, 1)
-        newest = [self._latest(author, session, kind, state) for kind in kinds for state in states]
-        return max((revision for revision in newest if revision is not None), default=None)
-
-    def _latest(self, author: str, session: str | None, kind: Kind, live: int) -> int | None:
-        """One step back along the index, or as many as there are other sessions' commits on the way."""
-        revision: int | None = self._get(
-            "SELECT revision FROM edits WHERE author = (SELECT id FROM authors WHERE name = ?) AND kind = ? "
-            "AND live = ? AND (? IS NULL OR session = ?) ORDER BY revision DESC LIMIT 1",
-            author, KINDS.index(kind), live, session, session,
+        states = [(KINDS.index(kind), state) for kind in kinds for state in ((1,) if live else (0, 1))]
+        # one step back along the index for each, or as many as there are other sessions' commits on the way
+        each = " UNION ALL ".join(
+            "SELECT * FROM (SELECT revision FROM edits WHERE author = (SELECT id FROM authors WHERE name = ?1) "
+            f"AND kind = {kind} AND live = {state} AND (?2 IS NULL OR session = ?2) ORDER BY revision DESC LIMIT 1)"
+            for kind, state in states
         )  # fmt: skip
-        return revision
+        newest: int | None = self._get(f"SELECT max(revision) FROM ({each})", author, session)
+        return newest
 
     def of_author(self, path: str, kinds: Iterable[Kind]) -> list[int]:
         """All commits of these kinds by an author, or by any below that path; ascending."""
@@ -383,8 +381,9 @@ class Reader(Deltas):
 class Turn(Reader, Parcels):
     """The writer's transaction: sees and adds to the journal. Only the thread that began it may use it."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: apsw.Connection, path: Path) -> None:
         super().__init__(connection)
+        self._path = path
         self.newest: int
         self.time_of_newest: int
         self._chain: bytes
@@ -405,7 +404,7 @@ class Turn(Reader, Parcels):
         before = self.newest, self.time_of_newest, self._chain, self.added
         self._db.execute("SAVEPOINT attempt")
         try:
-            with explained(Path(self._db.filename)):
+            with explained(self._path):
                 yield
         except BaseException:
             if self.alive:

@@ -1,0 +1,6 @@
+from labelog.kernels.extents import Extents
+from labelog.kernels.runs import Runs
+from labelog.kernels.spans import Delta
+
+def known(runs: Runs) -> Extents: ...
+def recounted(delta: Delta, before: Runs, after: Runs) -> tuple[Extents, list[int]]: ...
