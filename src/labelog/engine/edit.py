@@ -261,8 +261,7 @@ class Edit(Shaping, Filling, Separating):
     def _chunks(self, table: Table, bodies: Iterable[int]) -> set[int]:
         """Where bodies, and what lies in them, may have voxels."""
         members = {member for body in bodies for each in table.subtree(body) for member in table.members(each)}
-        return {entry.chunk for member in members for entry in table.journal.occupied(member, self._start)} | {
-            *self._staged}  # fmt: skip
+        return {*self._staged, *(entry.chunk for entry in table.journal.occupied(members, self._start))}
 
     def _divide(self, extent: Extent, count: int, parts: Parts, *, skip: bool = False) -> Split:
         """Stage new objects for parts 1 to `count`; those that would have nothing are skipped, or Invalid."""
@@ -356,7 +355,7 @@ class Edit(Shaping, Filling, Separating):
         return self._volume.at(self._start).image
 
     def _has_voxels(self, table: Table, label: int) -> bool:
-        if any(table.journal.occupied(label, self._start)):
+        if any(table.journal.occupied([label], self._start)):
             return True
         patches = (self._patch(chunk) for chunk in self._staged)
         return any(patch is not None and (patch.value == np.uint64(label)).any() for patch in patches)

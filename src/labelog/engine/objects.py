@@ -28,6 +28,7 @@ from labelog.storage.journal import CLASS, NAME, PARENT, Space, Value
 if TYPE_CHECKING:
     from labelog.engine.snapshot import Snapshot
 
+TOGETHER = 1000  # objects of a list whose voxels are looked up together
 COLUMNS = ("label", "class", "parent", "name", "voxels", "z0", "y0", "x0", "z1", "y1", "x1", "attributes")
 
 
@@ -51,10 +52,11 @@ class Label:
     attributes : what else is known of it: name -> anything that JSON can say.
     """
 
-    def __init__(self, labels: Labels, table: Table, body: int, said: Mapping[str, Value] | None = None) -> None:
-        said = table.fields(Space.LABEL, body) if said is None else said
+    def __init__(self, labels: Labels, table: Table, body: int, said: Mapping[str, Value],
+                 group: Mapping[int, Extent] | None = None) -> None:  # fmt: skip
         cls, parent, name = (said.get(field) for field in (CLASS, PARENT, NAME))
         self._labels = labels
+        self._group = group
         self.id = body
         self.cls = table.classes[cls].name if isinstance(cls, int) else None
         self.parent = table.body(parent) if isinstance(parent, int) else 0
@@ -75,7 +77,7 @@ class Label:
     @cached_property
     def own(self) -> Extent:
         """The voxels that are its own, and not those of objects in it."""
-        return self._labels.extent([self.id])
+        return self._labels.extent([self.id]) if self._group is None else self._group[self.id]
 
     @cached_property
     def whole(self) -> Extent:
@@ -108,6 +110,27 @@ class Label:
         return dict(zip(COLUMNS, facts, strict=True))
 
 
+class _Group(Mapping[int, Extent]):
+    """The own voxels of objects that were found together: when those of one are asked for, those of all are."""
+
+    def __init__(self, labels: Labels, bodies: list[int]) -> None:
+        self._labels = labels
+        self._bodies = bodies
+
+    @cached_property
+    def _extents(self) -> dict[int, Extent]:
+        return self._labels.extents(self._bodies)
+
+    def __getitem__(self, body: int) -> Extent:
+        return self._extents[body]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._bodies)
+
+    def __len__(self) -> int:
+        return len(self._bodies)
+
+
 class Labels:
     """The objects of a volume at a revision: `labels[7]`, `7 in labels`, `for label in labels`.
 
@@ -126,9 +149,11 @@ class Labels:
     def __getitem__(self, label: int) -> Label:
         number = checked_label(label)
         with self.table() as table:
-            if not self._there(table, number):
+            said = table.fields(Space.LABEL, number)
+            if not self._there(table, number, said):
                 raise NotFound(f"there is no label {number} at revision {self._snapshot.revision}", label=number)
-            return Label(self, table, table.body(number))
+            body = table.body(number)
+            return Label(self, table, body, said if body == number else table.fields(Space.LABEL, body))
 
     def __contains__(self, label: object) -> bool:
         try:
@@ -136,12 +161,10 @@ class Labels:
         except Invalid:
             return False
         with self.table() as table:
-            return self._there(table, number)
+            return self._there(table, number, table.fields(Space.LABEL, number))
 
-    def _there(self, table: Table, label: int) -> bool:
-        if not label:
-            return False
-        return bool(table.fields(Space.LABEL, label)) or any(table.journal.occupied(label, table.revision))
+    def _there(self, table: Table, label: int, said: Mapping[str, Value]) -> bool:
+        return bool(label) and (bool(said) or any(table.journal.occupied([label], table.revision)))
 
     def __iter__(self) -> Iterator[Label]:
         return iter(self.where())
@@ -180,8 +203,14 @@ class Labels:
             if box is not None:
                 sets.append(self._in(indexing.within(box, self._snapshot.shape)))
             found = sorted(set.intersection(*sets)) if sets else self._all(table)
-            return [Label(self, table, body) for body in found
-                    if table.body(body) == body and not (parent == 0 and table.parent(body))]  # fmt: skip
+            if table.merged:
+                found = [body for body in found if table.body(body) == body]
+            objects = list[Label]()
+            for at in range(0, len(found), TOGETHER):
+                said = table.fields_of(Space.LABEL, found[at : at + TOGETHER])
+                group = _Group(self, list(said))
+                objects += (Label(self, table, body, fields, group) for body, fields in said.items())
+            return [label for label in objects if not (parent == 0 and label.parent)]
 
     def by_class(self) -> dict[str, int]:
         """How many objects each class has: its name -> objects of it, those of its kinds not included."""
@@ -211,9 +240,17 @@ class Labels:
     def extent(self, labels: list[int]) -> Extent:
         """Where the own voxels of some objects are, together."""
         with self.table() as table:
-            parts = [part for body in labels for label in table.members(body)
-                     for part in table.journal.occupied(label, table.revision)]  # fmt: skip
-        return extent(self._store.grid, parts)
+            members = [label for body in labels for label in table.members(body)]
+            return extent(self._store.grid, table.journal.occupied(members, table.revision))
+
+    def extents(self, labels: Iterable[int]) -> dict[int, Extent]:
+        """Where the own voxels of each of some objects are."""
+        with self.table() as table:
+            bodies = {label: body for body in labels for label in table.members(body)}
+            parts: dict[int, list[Occupied]] = {body: [] for body in bodies.values()}
+            for part in table.journal.occupied(bodies, table.revision):
+                parts[bodies[part.label]].append(part)
+        return {body: extent(self._store.grid, found) for body, found in parts.items()}
 
     def problems(self, *, region: str | None = None, connectivity: int = 6,
                  progress: Callable[[int, int], None] | None = None) -> Iterator[Problem]:  # fmt: skip
@@ -324,11 +361,13 @@ def for_json(row: dict[str, Any]) -> dict[str, Any]:
     return row | {"label": str(row["label"]), "parent": str(row["parent"])}
 
 
-def extent(grid: Any, parts: list[Occupied]) -> Extent:
+def extent(grid: Any, parts: Iterable[Occupied]) -> Extent:
     """Voxels, bounds and chunks of parts in chunks."""
     whole: Box | None = None
+    voxels, chunks = 0, set()
     for part in parts:
         box = part.box.shift(grid.origin(part.chunk))
         whole = box if whole is None else whole.union(box)
-    chunks = tuple(grid.index(chunk) for chunk in sorted({part.chunk for part in parts}))
-    return Extent(sum(part.voxels for part in parts), whole, chunks)
+        voxels += part.voxels
+        chunks.add(part.chunk)
+    return Extent(voxels, whole, tuple(grid.index(chunk) for chunk in sorted(chunks)))

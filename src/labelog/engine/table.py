@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -88,9 +88,14 @@ class Table:
 
     def fields(self, space: Space, subject: int) -> dict[str, Value]:
         """All that is said of a subject."""
-        known = self.journal.facts_of(space, subject, self.revision)
-        known |= self.staged.of(space, subject)
-        return {name: value for name, value in known.items() if value is not None}
+        return self.fields_of(space, [subject])[subject]
+
+    def fields_of(self, space: Space, subjects: Sequence[int]) -> dict[int, dict[str, Value]]:
+        """The same of several."""
+        known = self.journal.facts_of(space, subjects, self.revision)
+        found = {subject: {**known.get(subject, {}), **self.staged.of(space, subject)} for subject in subjects}
+        return {subject: {name: value for name, value in fields.items() if value is not None}
+                for subject, fields in found.items()}  # fmt: skip
 
     def subjects(self, space: Space, name: str, value: Value) -> list[int]:
         """Of whom a field says this, ascending."""

@@ -11,7 +11,7 @@ import google_crc32c
 from labelog.errors import Corrupt
 from labelog.storage.facts import Facts
 from labelog.storage.journal import KINDS, Kind
-from labelog.storage.parcels import BETWEEN, LAST, REVISION, between
+from labelog.storage.parcels import BETWEEN, REVISION, last
 
 SCHEMA = """
 CREATE TABLE deltas (chunk INTEGER, revision INTEGER, parcel INTEGER, crc INTEGER NOT NULL,
@@ -50,7 +50,7 @@ class Deltas(Facts):
         """Revision and bytes of a chunk's deltas with after < revision <= upto, ascending."""
         rows = self._db.execute(
             f"SELECT {REVISION}, t.revision, crc, data FROM deltas t WHERE {BETWEEN} ORDER BY t.revision",
-            between(chunk, after, upto),
+            (chunk, after, upto),
         )
         return [(revision, _verified(chunk, revision, *row)) for revision, *row in rows]
 
@@ -82,11 +82,11 @@ class Deltas(Facts):
 
     def last_change(self, chunk: int, upto: int) -> int:
         """The newest revision up to `upto` with a delta in this chunk; 0 if there is none."""
-        return self._get(LAST.format(REVISION), chunk, upto, upto) or 0
+        return self._get(last(REVISION, "?1", "?2"), chunk, upto) or 0
 
     def count_deltas(self, chunk: int, after: int) -> int:
         """How many deltas of a chunk are newer than `after`."""
-        return int(self._get(f"SELECT count(*) FROM deltas t WHERE {BETWEEN}", *between(chunk, after, NEWEST)))
+        return int(self._get(f"SELECT count(*) FROM deltas t WHERE {BETWEEN}", chunk, after, NEWEST))
 
     def chunks(self) -> list[int]:
         """All chunks that were ever loaded or written, ascending."""

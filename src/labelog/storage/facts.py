@@ -12,8 +12,11 @@ the last whole table before.
 
 from __future__ import annotations
 
+import json
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
+from itertools import groupby, islice
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import apsw
@@ -57,6 +60,19 @@ SELECT field, origin, step, {NEWEST} FROM facts f WHERE space = 0 AND subject = 
     AND field >= '{MERGE}' AND field < '{MERGE[:-1]};' AND value NOT NULL AND revision <= ?2
 UNION ALL SELECT subject, origin, step, {NEWEST} FROM facts f INDEXED BY facts_value
     WHERE value = ?1 AND space = 0 AND field = ?3 AND revision <= ?2"""  # ';' comes after ':'
+PLACES = f"""
+WITH last(whole) AS MATERIALIZED (SELECT coalesce(max(revision), -1) FROM extents WHERE chunk = ?1 AND revision <= ?2)
+SELECT 1, t.revision, extents FROM last, deltas t WHERE {between("?1", "whole", "?2")}
+UNION ALL SELECT 0, first, data FROM last, extents WHERE chunk = ?1 AND revision = whole AND first <= ?4
+AND first >= coalesce((SELECT max(first) FROM extents WHERE chunk = ?1 AND revision = whole AND first <= ?3), ?3)
+"""
+"""Of a chunk at a revision: the extents that came with deltas since all were written, and what then was written of the
+labels between two."""
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    """Numbers for a query to take as a table."""
+    return json.dumps(list(numbers))
 
 
 def signed(label: int) -> int:
@@ -135,14 +151,18 @@ class Facts:
         )  # fmt: skip
         return None if row is None else _fact(key, *row)
 
-    def facts_of(self, space: Space, subject: int, upto: int) -> dict[str, Value]:
-        """All that is known of a subject as of a revision: field -> value."""
+    def facts_of(self, space: Space, subjects: Iterable[int], upto: int) -> dict[int, dict[str, Value]]:
+        """All that is known of some subjects as of a revision: subject -> field -> value."""
+        found: dict[int, dict[str, Value]] = {}
         rows = self._db.execute(
-            "SELECT field, value FROM facts WHERE space = ? AND subject = ? AND revision <= ? ORDER BY field, revision",
-            (int(space), _subject(space, subject), upto),
+            "SELECT subject, field, value FROM facts WHERE space = ?2 AND revision <= ?3 AND subject IN "
+            "(SELECT value FROM json_each(?1)) ORDER BY subject, field, revision",
+            (_listed(_subject(space, subject) for subject in subjects), int(space), upto),
         )
-        found = dict(rows)  # the last of each
-        return {field: _value(space, field, value) for field, value in found.items() if value is not None}
+        for subject, field, value in rows:  # the last of each counts
+            found.setdefault(_loaded_subject(space, subject), {})[field] = _value(space, field, value)
+        return {subject: {field: value for field, value in fields.items() if value is not None}
+                for subject, fields in found.items()}  # fmt: skip
 
     def facts_in(self, space: Space, upto: int) -> Iterator[tuple[int, str, Value]]:
         """All that is known in a space as of a revision: subject, field, value; in that order."""
@@ -166,13 +186,12 @@ class Facts:
 
     def who_say(self, space: Space, field: str, value: Value, upto: int) -> Iterator[int]:
         """The subjects of which a field has this value as of a revision, ascending."""
-        stored = _stored_value(space, field, value)
-        query = "SELECT DISTINCT subject FROM facts WHERE value = ? AND space = ? AND field = ? AND revision <= ?"
-        subjects = [subject for (subject,) in self._db.execute(query, (stored, int(space), field, upto))]
-        for subject in sorted(subjects):
-            known = self.fact(Key(space, _loaded_subject(space, subject), field), upto)
-            if known is not None and known.value == value:
-                yield known.key.subject
+        rows = self.rows(
+            "SELECT DISTINCT subject FROM facts f WHERE value = ?1 AND space = ?2 AND field = ?3 AND revision = "
+            "(SELECT max(revision) FROM facts WHERE space = ?2 AND subject = f.subject AND field = ?3 "
+            "AND revision <= ?4)", _stored_value(space, field, value), int(space), field, upto,
+        )  # fmt: skip
+        return iter(sorted(_loaded_subject(space, subject) for (subject,) in rows))
 
     def class_counts(self, upto: int) -> dict[int, int]:
         """How many bodies have each class, by its id, as of a revision."""
@@ -277,26 +296,29 @@ class Facts:
 
     # Extents
 
-    def occupied(self, label: int, upto: int) -> Iterator[Occupied]:
-        """Where a label's own voxels are as of a revision, chunk by chunk, ascending."""
-        for chunk in self.haunted(label):
-            found = self._extent(chunk, label, upto)
+    def occupied(self, labels: Iterable[int], upto: int) -> Iterator[Occupied]:
+        """Where the own voxels of some labels are as of a revision, chunk by chunk, ascending."""
+        rows = self.rows("SELECT DISTINCT chunk, label FROM haunts WHERE label IN (SELECT value FROM json_each(?)) "
+                         "ORDER BY chunk, label", _listed(map(signed, labels)))  # fmt: skip
+        for chunk, group in groupby(rows, itemgetter(0)):
+            yield from self._occupied_in(chunk, [label for _, label in group], upto)
+
+    def _occupied_in(self, chunk: int, labels: list[int], upto: int) -> Iterator[Occupied]:
+        """The same in one chunk; labels signed, ascending."""
+        rows: list[tuple[int, int, bytes]] = self.rows(PLACES, chunk, upto, labels[0], labels[-1])
+        newer = [data for since, _, data in sorted(rows, reverse=True) if since]
+        whole = sorted((first, data) for since, first, data in rows if not since)
+        for label in labels:
+            at = bisect_right(whole, label, key=itemgetter(0))
+            parts = [*newer, *(data for _, data in whole[max(at - 1, 0) : at])]
+            found = next((told for data in parts if (told := extents.look_up(data, unsigned(label)))), None)
             if found is not None and found[0]:
-                yield Occupied(label, chunk, found[0], Box(found[1][:3], found[1][3:]))
+                yield Occupied(unsigned(label), chunk, found[0], Box(found[1][:3], found[1][3:]))
 
     def haunted(self, label: int) -> list[int]:
         """The chunks that a label was ever in, ascending; those included in which a parcel would put it."""
         query = "SELECT DISTINCT chunk FROM haunts WHERE label = ? ORDER BY chunk"
         return [chunk for (chunk,) in self.rows(query, signed(label))]
-
-    def _extent(self, chunk: int, label: int, upto: int) -> extents.Extent | None:
-        whole = self._last_whole(chunk, upto)
-        for (data,) in self._db.execute(f"{EXTENTS} ORDER BY t.revision DESC", between(chunk, whole, upto)):
-            if found := extents.look_up(data, label):
-                return found
-        data = self._get("SELECT data FROM extents WHERE chunk = ? AND revision = ? AND first <= ? "
-                         "ORDER BY first DESC LIMIT 1", chunk, whole, signed(label))  # fmt: skip
-        return None if data is None else extents.look_up(data, label)
 
     def _last_whole(self, chunk: int, upto: int) -> int:
         """The newest revision up to `upto` for which the extents of all labels of a chunk were written; -1 if none."""
@@ -307,7 +329,7 @@ class Facts:
         """Those of all labels of a chunk as of a revision. Raises Corrupt."""
         whole = self._last_whole(chunk, upto)
         rows = self.rows("SELECT data FROM extents WHERE chunk = ? AND revision = ? ORDER BY first", chunk, whole)
-        rows += self.rows(f"{EXTENTS} ORDER BY t.revision", *between(chunk, whole, upto))
+        rows += self.rows(f"{EXTENTS} ORDER BY t.revision", chunk, whole, upto)
         return newest([extents.decode(data, shape) for (data,) in rows])
 
     def all_extents(self, upto: int, shape: Triple) -> Iterator[tuple[int, Extents]]:
@@ -324,13 +346,13 @@ class Facts:
 
     def changed_extents(self, chunk: int, revision: int) -> bytes | None:
         """Those that came with a chunk's delta at a revision."""
-        data: bytes | None = self._get(EXTENTS, *between(chunk, revision - 1, revision))
+        data: bytes | None = self._get(EXTENTS, chunk, revision - 1, revision)
         return data
 
     def pending(self, chunk: int, upto: int) -> int:
         """The bytes of extents that came with deltas up to a revision, since all were written."""
         query = f"SELECT coalesce(sum(length(extents)), 0) FROM ({EXTENTS})"
-        return int(self._get(query, *between(chunk, self._last_whole(chunk, upto), upto)))
+        return int(self._get(query, chunk, self._last_whole(chunk, upto), upto))
 
     def highest(self) -> int:
         """The highest label that ever had voxels or facts; 0 if none has."""

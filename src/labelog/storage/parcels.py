@@ -28,18 +28,20 @@ REVISION = "iif(t.parcel, (SELECT p.revision FROM parcels p WHERE p.id = t.parce
 SEEN = "(parcel = 0 OR EXISTS (SELECT 1 FROM parcels p WHERE p.id = parcel AND p.revision NOT NULL))"
 """Whether a row of a table is of any revision."""
 
-LAST = (f"SELECT {{}} FROM deltas t WHERE chunk = ? AND t.revision <= ? AND {REVISION} <= ? "
-        "ORDER BY t.revision DESC LIMIT 1")  # fmt: skip
-"""Something of the newest delta of a chunk up to a revision."""
 
-BETWEEN = (f"chunk = ? AND t.revision > coalesce(({LAST.format('t.revision')}), -1) AND t.revision <= ? "
-           f"AND {REVISION} > ? AND {REVISION} <= ?")  # fmt: skip
-"""Of deltas `t`: those of a chunk that `between` says."""
+def last(what: str, chunk: str, upto: str) -> str:
+    """A query for something of the newest delta `t` of a chunk up to a revision; these are SQL, as `between`'s are."""
+    return (f"SELECT {what} FROM deltas t WHERE t.chunk = {chunk} AND t.revision <= {upto} AND {REVISION} <= {upto} "
+            "ORDER BY t.revision DESC LIMIT 1")  # fmt: skip
 
 
-def between(chunk: int, after: int, upto: int) -> tuple[int, ...]:
-    """What `BETWEEN` asks for: after < revision <= upto."""
-    return chunk, chunk, after, after, upto, after, upto
+def between(chunk: str, after: str, upto: str) -> str:
+    """What is true of those deltas `t` of a chunk with after < revision <= upto."""
+    return (f"t.chunk = {chunk} AND t.revision > coalesce(({last('t.revision', chunk, after)}), -1) "
+            f"AND t.revision <= {upto} AND {REVISION} > {after} AND {REVISION} <= {upto}")  # fmt: skip
+
+
+BETWEEN = between("?1", "?2", "?3")
 
 
 class Parcels:
