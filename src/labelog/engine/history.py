@@ -150,14 +150,14 @@ def settle(moment: Moment, chunk: int, toggled: dict[int, bool]) -> Settled:
     hidden = whole  # voxels of which no writer, live or toggled, is found yet
     labels = uppermost = spans.nothing()  # uppermost: voxels that a toggled edit wrote last
     lowest = min(toggled)
-    # Below the ground the chunk's edits are live or not as they were then: what it was just before it is what the live
+    # Below the floor the chunk's edits are live or not as they were then: what it was just before it is what the live
     # edits below it make today.
-    ground = min(lowest, moment.start + 1)  # of what is not committed yet nothing can be read
+    floor = min(lowest, moment.start + 1)  # of what is not committed yet nothing can be read
     for revision, live, reached, edit in journal.written(chunk):
-        if revision < ground or not (open_ or (hidden and revision >= lowest)):
+        if revision < floor or not (open_ or (hidden and revision >= lowest)):
             break
         if reached is not None:
-            ground = min(ground, reached)
+            floor = min(floor, reached)
         if edit is None or not (live or revision in toggled):
             continue
         made = deltas[revision].new if revision in toggled else store.delta(chunk, revision, edit).new
@@ -171,10 +171,10 @@ def settle(moment: Moment, chunk: int, toggled: dict[int, bool]) -> Settled:
             labels = spans.overlay(labels, spans.intersect(made, open_))
             open_ = spans.subtract(open_, made)
     if open_:
-        if len(toggled) == 1 and ground == lowest:
+        if len(toggled) == 1 and floor == lowest:
             below = deltas[lowest].old
         else:
-            below = spans.diff(store.runs(chunk, ground - 1), open_).old
+            below = spans.diff(store.runs(chunk, floor - 1), open_).old
         labels = spans.overlay(labels, spans.intersect(below, open_))
     return Settled(labels, spans.subtract(whole, uppermost), whole.voxels)
 

@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from getpass import getuser
 from pathlib import Path
@@ -23,11 +24,12 @@ from labelog.engine.bodies import clustered, edges, merge_key
 from labelog.engine.classes import LabelClass, check_classes, listed_classes, read_classes
 from labelog.engine.commit import draft
 from labelog.engine.naming import MADE
+from labelog.engine.spool import Spool
 from labelog.engine.table import class_facts, label_facts
 from labelog.engine.values import checked_labels, checked_object, checked_pairs
 from labelog.errors import Invalid
 from labelog.geometry import Box, Grid
-from labelog.kernels.extents import Extents, counted
+from labelog.kernels.extents import Extents, counted, decode
 from labelog.kernels.runs import Runs
 from labelog.storage.base import Base
 from labelog.storage.disk import under_construction
@@ -89,15 +91,16 @@ def load(path: str | os.PathLike[str], labels: Any, *, voxel_size: Iterable[floa
         chunks = _grid(labels.shape, None).chunks
     threads = threads or os.cpu_count() or 1
     with under_construction(Path(path)) as folder, ThreadPoolExecutor(threads) as pool:
-        loader = _Loader(folder, chunks, pool)
-        for number, slab in enumerate(slabs):
-            loader.add(slab, number)
-            if progress:
-                progress(loader.depth, total)
-        grid = loader.finish()
-        meta = Meta(loader.key.hex, grid.shape, grid.chunks, size, unit, dict(colours or {}))
-        facts = table_facts(known, table, merges)
-        _complete(folder, meta, who.author, message or "loaded", loader.manifest, facts, loader.extents, loader.haunts)
+        with closing(Spool(folder)) as counts:
+            loader = _Loader(folder, chunks, pool, counts)
+            for number, slab in enumerate(slabs):
+                loader.add(slab, number)
+                if progress:
+                    progress(loader.depth, total)
+            grid = loader.finish()
+            meta = Meta(loader.key.hex, grid.shape, grid.chunks, size, unit, dict(colours or {}))
+            facts = table_facts(known, table, merges)
+            _complete(folder, meta, who.author, message or "loaded", loader.manifest, facts, counts)
 
 
 def create(path: str | os.PathLike[str], shape: Iterable[int], voxel_size: Iterable[float], unit: str,
@@ -109,7 +112,7 @@ def create(path: str | os.PathLike[str], shape: Iterable[int], voxel_size: Itera
     who = draft(user(author), None, "", None)
     with under_construction(Path(path)) as folder:
         meta = Meta(uuid.uuid4().hex, grid.shape, grid.chunks, size, unit)
-        _complete(folder, meta, who.author, "created", [], table_facts(known, {}, ()), [], [])
+        _complete(folder, meta, who.author, "created", [], table_facts(known, {}, ()), [])
 
 
 def _grid(shape: Any, chunks: Any) -> Grid:
@@ -120,7 +123,7 @@ def _grid(shape: Any, chunks: Any) -> Grid:
 
 
 def _complete(folder: Path, meta: Meta, author: str, message: str, manifest: list[tuple[int, int, int]],
-              facts: list[Fact], extents: list[tuple[int, Pieces]], haunts: list[tuple[int, int]]) -> None:  # fmt: skip
+              facts: list[Fact], counts: Iterable[tuple[int, Pieces]]) -> None:  # fmt: skip
     now = time.time_ns() // 1000
     members, clusters = clustered(edges(facts))
     refuse_cycles(facts, {label: clusters[member.cluster] for label, member in members.items()})
@@ -129,9 +132,10 @@ def _complete(folder: Path, meta: Meta, author: str, message: str, manifest: lis
 
     def fill(turn: Turn) -> None:
         turn.set_manifest(manifest)
-        for chunk, rows in extents:
+        for chunk, rows in counts:
             turn.add_extents(chunk, 0, rows)
-        turn.add_haunts(sorted(haunts))  # as their table is, which makes it quick
+        turn.add_first_haunts((chunk, decode(data, meta.chunks).labels.tolist())
+                              for chunk, rows in counts for _, data in rows)  # fmt: skip
         turn.add_bodies(0, members, clusters)
 
     SqliteJournal.create(folder, meta.key, record, facts, fill)
@@ -204,12 +208,11 @@ def _slabs(labels: Any) -> tuple[int, Iterable[NDArray[Any]]]:
 class _Loader:
     """Cuts slabs into chunks, and writes each row of chunks when it is complete."""
 
-    def __init__(self, folder: Path, chunks: Any, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, folder: Path, chunks: Any, pool: ThreadPoolExecutor, counts: Spool) -> None:
         self.key = uuid.uuid4()
         self.depth = 0
         self.manifest: list[tuple[int, int, int]] = []
-        self.extents: list[tuple[int, Pieces]] = []
-        self.haunts: list[tuple[int, int]] = []
+        self._counts = counts
         self._chunks = chunks
         self._pool = pool
         self._folder = folder
@@ -274,8 +277,7 @@ class _Loader:
             if written:
                 chunk, crc, found = written
                 self.manifest.append((chunk, 0, crc))
-                self.extents.append((chunk, pieces(found)))
-                self.haunts += [(label, chunk) for label in found.labels.tolist()]
+                self._counts.add(chunk, pieces(found))
         self._parts.clear()
 
     def finish(self) -> Grid:

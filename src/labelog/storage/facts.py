@@ -403,6 +403,14 @@ class Facts:
         """Labels and chunks that they are in, perhaps not for the first time; or will be in, with a parcel."""
         self._insert("OR IGNORE INTO haunts", [(signed(label), chunk, parcel) for label, chunk in pairs])
 
+    def add_first_haunts(self, met: Iterable[tuple[int, Iterable[int]]]) -> None:
+        """Each chunk with the labels in it, of a journal that has none: sorted, on disk, as the table is."""
+        self._db.execute("CREATE TEMP TABLE met (label INTEGER NOT NULL, chunk INTEGER NOT NULL)")
+        self._db.executemany("INSERT INTO temp.met VALUES (?, ?)",
+                             ((signed(label), chunk) for chunk, labels in met for label in labels))  # fmt: skip
+        self._db.execute("INSERT INTO haunts SELECT label, chunk, 0 FROM temp.met ORDER BY label, chunk")
+        self._db.execute("DROP TABLE temp.met")
+
     def take_labels(self, count: int, above: int) -> int:
         """The first of so many labels in a row that nobody else will be given, above all in use and `above`.
 

@@ -156,7 +156,8 @@ def link(before: bytes, record: Record, digests: Sequence[bytes], facts: Sequenc
     texts = (record.kind.value, record.author, record.message, record.session)
     numbers = (record.revision, record.time, record.changed, record.written, record.left_alone, record.lowest)
     counts = len(record.chunks), len(record.targets), len(facts)
-    parts = [before, *map(_text, texts), struct.pack(f"<6q3Q{len(record.targets)}q", *numbers, *counts, *record.targets)]
+    fixed = struct.pack(f"<6q3Q{len(record.targets)}q", *numbers, *counts, *record.targets)
+    parts = [before, *map(_text, texts), fixed]
     for chunk, of_delta in zip(record.chunks, digests, strict=True):
         parts.append(struct.pack("<q", chunk) + of_delta)
     for (space, subject, field), origin, step, value in facts:
