@@ -22,7 +22,7 @@ class Spool:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         with explained(folder):
-            self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115: `close` does it
+            self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
 
     def add(self, chunk: int, rows: Pieces) -> None:
         with explained(self._folder):
