@@ -1,12 +1,11 @@
 """The extents of a chunk after a delta, from those before it: without counting all of the chunk again.
 
-What a label loses and gains the delta tells. Its bounds can only become smaller where what it loses lies on one of their
-six faces and nothing of it is left there; only then its voxels are counted anew.
+What a label loses and gains the delta tells. Its bounds can only become smaller where what it loses lies on one of
+their six faces and nothing of it is left there; only then its voxels are counted anew.
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memset
 
 from labelog.kernels.extents cimport Extents, Tally, walk
 from labelog.kernels.labels cimport Table, table_add, table_close, table_find, table_open
@@ -34,7 +33,7 @@ def known(Runs runs):
 
 
 def recounted(Delta delta, Runs before, Runs after):
-    """The extents, after a delta, of the labels but 0 that lost or gained voxels by it, as `extents.changed` counts them.
+    """The extents, after a delta, of the labels but 0 that lost or gained voxels by it: as `extents.changed` counts.
 
     Returns them, and a list of the labels that were not in the chunk before. `after` gets to know its extents.
     """
