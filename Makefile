@@ -1,6 +1,7 @@
 # make demo    load the sample, edit it, undo, look at it     make lint    ruff, mypy, cython-lint
 # make test    the tests (no root needed)                     make bench   figures beside other engines
 # make soak    the long versions of the tests                 make clean   forget what was built
+# make sanitize   kernels and decoders under AddressSanitizer and UBSan      make fuzz   a fuzzer that sees coverage
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -14,10 +15,10 @@ KERNELS := $(wildcard src/labelog/kernels/*.pyx src/labelog/kernels/*.pxd)
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help tools demo test test-root test-debug soak lint bench clean
+.PHONY: help tools demo test test-root test-debug sanitize fuzz soak lint bench clean
 
 help:
-	@sed -n 's/^# //p' Makefile | head -n 3
+	@sed -n 's/^# //p' Makefile | head -n 4
 
 # What only the system can provide, named if it is missing.
 tools:
@@ -44,6 +45,11 @@ $(VENV)/%.installed: $(BIN)/python pyproject.toml setup.py $(KERNELS)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$*]'
 	@touch $@
 
+# What setup.py imports, for builds beside the installed one.
+$(VENV)/build.ready: $(VENV)/test.installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "cython>=3.1,<4" "blosc2>=4.0,<5" "setuptools>=77"
+	@touch $@
+
 demo: $(VENV)/all.installed
 	@$(BIN)/python examples/demo.py
 
@@ -55,14 +61,35 @@ test-root: $(VENV)/test.installed
 	$(PYTEST) -m root -q
 
 # The tests against kernels with bounds and overflow checks.
-test-debug: $(VENV)/test.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "cython>=3.1,<4" "blosc2>=4.0,<5" "setuptools>=77"
+test-debug: $(VENV)/build.ready
 	LABELOG_DEBUG=1 $(BIN)/python setup.py -q build --build-base build/debug --build-lib build/debug/lib
 	PYTHONPATH=build/debug/lib $(PYTEST) -n $(WORKERS) --dist worksteal -m "not root" -q \
 	  tests/kernels tests/test_history.py tests/test_volume.py tests/test_indexing.py
 
+# The kernels' tests and the decoders' mutants, watched by AddressSanitizer and UBSan.
+sanitize: $(VENV)/build.ready
+	LABELOG_SANITIZE=address,undefined $(BIN)/python setup.py -q build --build-base build/sanitize \
+	  --build-lib build/sanitize/lib
+	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
+	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc \
+	  PYTHONPATH=build/sanitize/lib:server $(PYTEST) -n $(WORKERS) -q tests/kernels tests/fuzz
+
+# libFuzzer on each decoder, for FUZZ_SECONDS; what it finds is left in build/fuzz.
+FUZZ_SECONDS ?= 300
+fuzz: $(VENV)/build.ready $(VENV)/fuzz.installed
+	@command -v clang clang-14 >/dev/null || { echo "it needs clang and its runtime; on Debian: sudo apt-get install clang libclang-rt-dev"; exit 1; }
+	CC="$$(command -v clang || command -v clang-14)" LDSHARED="$$(command -v clang || command -v clang-14) -shared" \
+	  LABELOG_SANITIZE=address,fuzzer-no-link $(BIN)/python setup.py -q build --build-base build/fuzz \
+	  --build-lib build/fuzz/lib
+	for kind in chunk delta counts; do \
+	  LD_PRELOAD="$$($(BIN)/python -c 'import atheris; print(atheris.path())')/asan_with_fuzzer.so" \
+	    ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc PYTHONPATH=build/fuzz/lib:server \
+	    $(BIN)/python tests/fuzz/guided.py $$kind build/fuzz/corpus/$$kind -max_total_time=$(FUZZ_SECONDS) -max_len=65536 \
+	    -rss_limit_mb=2048 -artifact_prefix=build/fuzz/$$kind- || exit 1; done
+
 soak: $(VENV)/test.installed
 	LABELOG_SOAK=1 $(PYTEST) -n $(WORKERS) --dist worksteal -m "not root" -q
+	$(MAKE) sanitize fuzz
 
 lint: $(VENV)/lint.installed $(VENV)/test.installed
 	$(BIN)/ruff check .

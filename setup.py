@@ -1,7 +1,8 @@
 """Builds the Cython kernels; everything else is in pyproject.toml.
 
 `python setup.py build_ext --inplace` makes the release build. With LABELOG_DEBUG=1 in the environment bounds and
-overflow checks are on: `make test-debug` runs tests against that.
+overflow checks are on: `make test-debug` runs tests against that. LABELOG_SANITIZE has the compiler's sanitizers, as
+-fsanitize takes them, for `make sanitize` and `make fuzz`: the release's C, watched.
 """
 
 import os
@@ -13,6 +14,7 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 DEBUG = bool(os.environ.get("LABELOG_DEBUG"))
+SANITIZE = [f"-fsanitize={names}"] if (names := os.environ.get("LABELOG_SANITIZE")) else []
 
 DIRECTIVES = {
     #                   release    debug
@@ -27,7 +29,8 @@ DIRECTIVES = {
 
 BLOSC2 = Path(blosc2.__file__).parent
 
-COMPILE = ["-O1", "-g"] if DEBUG else ["-O3", "-g0"]  # for any machine of the architecture: no -march
+COMPILE = ["-O1", "-g"] if DEBUG or SANITIZE else ["-O3", "-g0"]  # for any machine of the architecture: no -march
+WATCHED = [*SANITIZE, "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"] if SANITIZE else []
 
 
 KERNELS = ["runs", "spans", "extents", "recount", "forest", "components", "sides", "overlap", "seeds", "fill", "join",
@@ -41,8 +44,8 @@ def kernel(name: str, static: list[str] | None = None) -> Extension:
         include_dirs=[numpy.get_include(), str(BLOSC2 / "include")],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         extra_objects=[str(BLOSC2 / "lib" / library) for library in static or []],
-        extra_compile_args=COMPILE,
-        extra_link_args=["-lpthread", "-ldl", "-lm"] if static else [],
+        extra_compile_args=COMPILE + WATCHED,
+        extra_link_args=SANITIZE + (["-lpthread", "-ldl", "-lm"] if static else []),
     )
 
 

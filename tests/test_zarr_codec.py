@@ -220,6 +220,7 @@ def resealed(data, **changes):
         ({"ndim": 5}, "expected an array of integers"),
         ({"ndim": 0}, "expected an array of integers"),
         ({"ndim": 2}, "expected an array of integers"),
+        ({"n": 0, "z": 2**31, "y": 2**31}, "expected an array of integers"),
         ({"n": 3}, "the bytes end within a volume"),
         ({"n": 2**31}, "volumes cannot be in"),
         ({"n": 1}, "bytes follow the last volume"),

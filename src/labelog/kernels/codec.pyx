@@ -83,9 +83,10 @@ cdef inline int put(Bytes *b, uint8_t byte) except -1 nogil:
 
 
 cdef inline int put_bytes(Bytes *b, const Bytes *more) except -1 nogil:
-    room(b, more.size)
-    memcpy(b.at + b.size, more.at, more.size)
-    b.size += more.size
+    if more.size:                               # with nothing there is no `at`
+        room(b, more.size)
+        memcpy(b.at + b.size, more.at, more.size)
+        b.size += more.size
     return 0
 
 

@@ -7,6 +7,7 @@ go along memory: along the last axis, or along the first of an array in Fortran 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any
@@ -68,7 +69,8 @@ def unpack_array(data: bytes, place: str) -> NDArray[Any]:
 
 def _shape(code: bytes, order: bytes, ndim: int, lengths: list[int]) -> tuple[int, ...]:
     """The axes that a header declares, x last. Raises Corrupt if it declares no array of integers."""
-    if code not in DTYPES or order not in b"CF" or not 1 <= ndim <= AXES or any(n != 1 for n in lengths[: AXES - ndim]):
+    sound = code in DTYPES and order in b"CF" and 1 <= ndim <= AXES and all(n == 1 for n in lengths[: AXES - ndim])
+    if not sound or math.prod(n or 1 for n in lengths) * 8 > sys.maxsize:  # which also an empty array must not have
         found = f"{code!r} in order {order!r}, {ndim} axes of {lengths}"
         raise Corrupt(f"expected an array of integers in 1 to {AXES} dimensions, found {found}")
     shape = tuple(lengths[AXES - ndim :])
