@@ -300,6 +300,18 @@ def test_reparenting_under_a_label_that_an_undo_removes(volume):
     sound(volume)
 
 
+def test_a_class_that_an_undo_removes(volume):
+    edit(volume, "ana", "new_class", "thing")
+    edit(volume, "bo", "assign", 2, cls="thing")
+    with pytest.raises(Conflict, match="label 2 has class 5, which would be no more"):
+        volume.undo("ana")
+    volume.undo("bo")
+    volume.undo("ana")
+    with pytest.raises(Conflict, match="label 2 would have class 5, which is not there any more"):
+        volume.redo("bo")
+    sound(volume)
+
+
 def test_undo_that_would_make_a_circle(volume):
     edit(volume, "ana", "assign", 2, parent=1)
     edit(volume, "bo", "assign", 2, parent=0)

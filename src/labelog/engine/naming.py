@@ -153,12 +153,11 @@ class Naming:
         found: dict[Key, Value] = {}
         with self._table() as table:
             for label in (int(label) for label in labels if label):
-                said = table.fields(Space.LABEL, label)
-                if said.get(LISTED) == MADE:
+                if table.value(Space.LABEL, label, LISTED) == MADE:
                     continue
                 if self._has_voxels(table, label):
                     found[Key(Space.LABEL, label, LISTED)] = SEEN
-                elif not said:
+                elif not table.is_said(label):
                     raise NotFound(f"there is no label {label}: it has no voxels, and nothing is said of it",
                                    label=label)  # fmt: skip
         return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -96,6 +96,13 @@ class Table:
         found = {subject: {**known.get(subject, {}), **self.staged.of(space, subject)} for subject in subjects}
         return {subject: {name: value for name, value in fields.items() if value is not None}
                 for subject, fields in found.items()}  # fmt: skip
+
+    def is_said(self, label: int) -> bool:
+        """Whether anything is said of a label."""
+        staged = self.staged.of(Space.LABEL, label)
+        if any(value is not None for value in staged.values()):
+            return True
+        return any(name not in staged for name in self.journal.said_of(label, self.revision))
 
     def subjects(self, space: Space, name: str, value: Value) -> list[int]:
         """Of whom a field says this, ascending."""
@@ -211,7 +218,7 @@ class Table:
 
     # What must hold
 
-    def verify(self, facts: Iterable[Fact], *, conflict: bool) -> None:
+    def verify(self, facts: Collection[Fact], *, conflict: bool) -> None:
         """Raise if the table, with these facts staged, cannot be: Conflict or Invalid, with the reason.
 
         Parameters
@@ -234,23 +241,26 @@ class Table:
             for label in self.subjects(Space.LABEL, CLASS, cls):
                 raise kind(f"label {label} has class {cls}, which would be no more", label=label)
         for label in labels:
-            self._verify_named(label, kind)
+            if not self.is_said(label):
+                self._verify_gone(label, kind)
+        for (space, subject, name), _, _, value in facts:
+            if space is Space.LABEL and value is not None:
+                self._verify_named(subject, name, value, kind)
 
-    def _verify_named(self, label: int, kind: type[LabelogError]) -> None:
-        """What others name as parent, or are merged with, must be there; so must its class."""
-        said = self.fields(Space.LABEL, label)
-        cls = said.get(CLASS)
-        if cls is not None and cls not in self.classes:
-            raise kind(f"label {label} would have class {cls}, which is not there any more", label=label)
-        if not said:
-            for child in self.subjects(Space.LABEL, PARENT, label):
-                raise kind(f"label {child} lies in label {label}, which would be no more", label=child)
-            for first, second in self.bodies.merges_of(label):
-                if first == label:
-                    raise kind(f"label {second} is merged with label {label}, which would be no more", label=second)
-        for name, value in said.items():
-            if (name == PARENT or name.startswith(MERGE)) and not self.fields(Space.LABEL, int(value or 0)):
-                raise kind(f"label {label} names label {value}, which would be no more", label=label)
+    def _verify_gone(self, label: int, kind: type[LabelogError]) -> None:
+        """Nothing may name a label of which nothing is said any more."""
+        for child in self.subjects(Space.LABEL, PARENT, label):
+            raise kind(f"label {child} lies in label {label}, which would be no more", label=child)
+        for first, second in self.bodies.merges_of(label):
+            if first == label:
+                raise kind(f"label {second} is merged with label {label}, which would be no more", label=second)
+
+    def _verify_named(self, label: int, name: str, value: Value, kind: type[LabelogError]) -> None:
+        """The class, parent or label to merge with that is said of a label must be there."""
+        if name == CLASS and value not in self.classes:
+            raise kind(f"label {label} would have class {value}, which is not there any more", label=label)
+        if (name == PARENT or name.startswith(MERGE)) and not self.is_said(int(value or 0)):
+            raise kind(f"label {label} names label {value}, which would be no more", label=label)
 
 
 def attributes(said: Mapping[str, Value]) -> dict[str, Any]:

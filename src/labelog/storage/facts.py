@@ -164,6 +164,12 @@ class Facts:
         return {subject: {field: value for field, value in fields.items() if value is not None}
                 for subject, fields in found.items()}  # fmt: skip
 
+    def said_of(self, label: int, upto: int) -> Iterator[str]:
+        """The fields of a label that have a value as of a revision, as they are asked for."""
+        rows = self._db.execute("SELECT field FROM facts f WHERE space = 0 AND subject = ?1 AND revision <= ?2 "
+                                f"AND value NOT NULL AND {NEWEST}", (signed(label), upto))  # fmt: skip
+        return (field for (field,) in rows)
+
     def facts_in(self, space: Space, upto: int) -> Iterator[tuple[int, str, Value]]:
         """All that is known in a space as of a revision: subject, field, value; in that order."""
         last: tuple[Any, ...] | None = None
