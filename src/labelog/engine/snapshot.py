@@ -119,7 +119,9 @@ class Revision(Voxels):
         return self.volume.store.scales.runs(self.number, chunk, self.revision)
 
     def _fill(self, box: Box, out: NDArray[Any]) -> None:
-        self.volume.store.read(self._scale.grid, box, out, self._runs, self._map)
+        store, number, revision = self.volume.store, self.number, self.revision  # once, not for each chunk
+        scales = store.scales
+        store.read(scales[number].grid, box, out, lambda chunk: scales.runs(number, chunk, revision), self._map)
 
     def _lookup(self, points: NDArray[np.int64]) -> NDArray[Any]:
         return self.volume.store.lookup(self._scale.grid, points, self._runs, self._map)
