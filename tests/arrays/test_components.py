@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from importlib import import_module
 
+import cc3d
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,6 +16,9 @@ import oracles
 from labelog.arrays import boxes
 from labelog.errors import Invalid
 
+module = import_module("labelog.arrays.components")  # the package has a function of this name
+
+ALWAYS, NEVER = (dict.fromkeys((1, 2, 3), most) for most in (1000, 0))  # voxel by voxel, or by runs
 DTYPES = [bool, "u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", ">u4", ">i8"]
 REACHES = {1: {2: 1}, 2: {4: 1, 8: 2}, 3: {6: 1, 18: 2, 26: 3}}
 WIDTHS = st.sampled_from([0, 1, 2, 3, 5, 16, 17, 63, 64, 65])
@@ -48,13 +53,16 @@ def volumes(draw):
 
 
 @settings(max_examples=1000)
-@given(volumes(), st.sampled_from([2**22, 1, 20]), st.integers(1, 2), st.data())
-def test_as_filled_one_after_another(array, slab, threads, data):
+@given(volumes(), st.sampled_from([2**22, 1, 20]), st.integers(1, 3), st.sampled_from([module.SHORT, ALWAYS, NEVER]),
+       st.data())  # fmt: skip
+def test_as_filled_one_after_another(array, slab, threads, short, data):
     connectivity = data.draw(st.sampled_from(sorted(REACHES[array.ndim])))
     before = array.copy()
     array.flags.writeable = False
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(boxes, "SLAB", slab)
+        patch.setattr(module, "MOST", slab)
+        patch.setattr(module, "SHORT", short)
         found, count = labelog.connected_components(array, connectivity, return_N=True, threads=threads)
     wanted = oracles.components(array, REACHES[array.ndim][connectivity])
     assert found.shape == array.shape
@@ -92,13 +100,39 @@ def test_the_result_lies_in_memory_as_the_array_does():
 
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("connectivity", [6, 18, 26])
-def test_large_labels_and_many_slabs(order, connectivity, monkeypatch):
+@pytest.mark.parametrize("short", [ALWAYS, NEVER], ids=["voxels", "runs"])
+def test_large_labels_and_many_slabs(order, connectivity, short, monkeypatch):
     monkeypatch.setattr(boxes, "SLAB", 100)
+    monkeypatch.setattr(module, "MOST", 600)
+    monkeypatch.setattr(module, "SHORT", short)
     rng = np.random.default_rng(3)
     array = rng.choice(np.array([0, 1, 2**63, 2**64 - 1], np.uint64), (12, 11, 23)).astype(np.uint64, order=order)
     wanted = oracles.components(array, REACHES[3][connectivity])
     for threads in (1, 2, None):
         assert (labelog.connected_components(array, connectivity, threads=threads) == wanted).all()
+
+
+BOARD = np.indices((13, 32, 41)).sum(axis=0) % 2
+RESTLESS = {
+    "board of 0": BOARD, "board": BOARD + 1, "columns": np.indices((13, 32, 41))[2] % 2,
+    "distinct": np.arange(1, BOARD.size + 1).reshape(BOARD.shape),
+    **{f"noise of {n}": np.random.default_rng(n).integers(0, n, BOARD.shape) for n in (2, 3, 9)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RESTLESS)
+@pytest.mark.parametrize("connectivity", [6, 18, 26])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_labels_that_change_everywhere_as_cc3d_has_them(name, connectivity, threads):
+    array = RESTLESS[name].astype(np.uint32)
+    assert module._restless(array, 1)
+    theirs = cc3d.connected_components(array, connectivity=connectivity)
+    assert (labelog.connected_components(array, connectivity, threads=threads) == theirs).all()
+
+
+def test_smooth_labels_go_by_runs():
+    smooth = np.repeat(RESTLESS["noise of 9"], 20, axis=2)
+    assert not any(module._restless(smooth, reach) for reach in (1, 2, 3))
 
 
 def of_a_graph(array, reach):

@@ -1,7 +1,8 @@
 """Connected components of a plain array.
 
-The array is cut into slabs, which threads label side by side. Components that go on from one slab into the next are
-joined by a forest of those few; the numbers of all others follow from how many there are before them.
+The array is cut into slabs, which threads label side by side, by runs or, where labels change nearly everywhere, voxel
+by voxel. Components that go on from one slab into the next are joined by a forest of those few; the numbers of all
+others follow from how many there are before them.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Literal, overload
+from typing import Any, Literal, Protocol, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -21,8 +22,14 @@ from labelog.kernels import components as kernel
 from labelog.kernels import sides
 from labelog.kernels.forest import Forest
 from labelog.kernels.runs import Runs
+from labelog.kernels.voxels import label_voxels
 
 Numbers = NDArray[np.int64]
+INT64 = np.dtype(np.int64)
+
+SHORT = {1: 5, 2: 4, 3: 12}  # reach -> voxels to a run, below which voxels are faster than runs
+ROWS = 16  # along each axis, by which that is told
+MOST = 2**31  # voxels that are marked at a time
 
 
 @overload
@@ -61,7 +68,7 @@ def connected_components(array: ArrayLike, connectivity: int | None = None, *, d
     Notes
     -----
     Two passes with union-find (Rosenfeld and Pfaltz 1966, Sequential operations in digital picture processing), on
-    runs of equal labels instead of voxels.
+    runs of equal labels instead of voxels; where runs are short, on voxels (see `kernels/voxels.pyx`).
     """
     values = boxes.checked(array)
     far = reach(2 * values.ndim if connectivity is None else connectivity, values.ndim)
@@ -73,15 +80,14 @@ def connected_components(array: ArrayLike, connectivity: int | None = None, *, d
     threads = threads or os.cpu_count() or 1
     turn = boxes.Turn.along_memory(values)
     box = turn.box(values)
-    places = boxes.slabs(box)
-    slabs = boxes.each(lambda place: _Slab(*kernel.label_dense(box[place], far)), places, threads)
+    labelled, places = (_Voxels, _parts(box, threads)) if _restless(box, far) else (_Runs, boxes.slabs(box))
+    slabs: list[_Slab] = boxes.each(lambda place: labelled(box[place], far), places, threads)
     numbering = _Numbering(slabs, far)
     if not turn.in_order:
         numbering.order(slabs, places, turn.steps)
     out = np.empty_like(values, _fitting(dtype, numbering.count), subok=False)
     target = turn.box(out)
-    boxes.each(lambda k: slabs[k].runs.fill(target[places[k]], (0, 0, 0), numbering.of(k).astype(out.dtype)),
-          range(len(slabs)), threads)  # fmt: skip
+    boxes.each(lambda k: slabs[k].fill(target[places[k]], numbering.of(k, out.dtype)), range(len(slabs)), threads)
     return (out, numbering.count) if return_N else out
 
 
@@ -93,14 +99,68 @@ def _fitting(dtype: DTypeLike | None, count: int) -> np.dtype[Any]:
     return np.dtype(dtype)
 
 
-class _Slab:
-    """A slab's components, and what lies in its first and its last plane: the numbers there and their labels."""
+def _restless(box: NDArray[Any], far: int) -> bool:
+    """Whether runs are so short that voxels are faster, by some of the rows."""
+    rows = box[:: -(-len(box) // ROWS), :: -(-box.shape[1] // ROWS)]
+    runs = np.count_nonzero(rows[..., 1:] != rows[..., :-1]) + rows.shape[0] * rows.shape[1]
+    return bool(rows.size < SHORT[far] * runs)
 
-    def __init__(self, runs: Runs, labels: NDArray[np.uint64]) -> None:
-        self.runs = runs
+
+def _parts(box: NDArray[Any], threads: int) -> list[slice]:
+    """A box cut along z for threads, none with more voxels than can be marked."""
+    most = max(1, MOST // (box.shape[1] * box.shape[2]))
+    depth = min(most, -(-len(box) // threads))
+    return [slice(z, z + depth) for z in range(0, len(box), depth)]
+
+
+Face = tuple[Runs, NDArray[np.uint64]]
+"""What lies in a plane: the numbers there and, for each of the palette, its label."""
+
+
+class _Slab(Protocol):
+    """A slab's components, numbered from 1, and what lies in its first and its last plane."""
+
+    count: int
+    first: Face
+    last: Face
+
+    def fill(self, out: NDArray[Any], values: NDArray[Any]) -> None: ...
+
+    def first_voxels(self, steps: Sequence[int]) -> NDArray[np.int64]: ...
+
+
+class _Runs:
+    def __init__(self, array: NDArray[Any], far: int) -> None:
+        self._runs, labels = kernel.label_dense(array, far)
         self.count = len(labels) - 1
-        faces = [sides.cut(runs, (side, 0, 0)).compacted() for side in (-1, 1)]
+        faces = [sides.cut(self._runs, (side, 0, 0)).compacted() for side in (-1, 1)]
         self.first, self.last = ((face, labels[face.palette]) for face in faces)
+
+    def fill(self, out: NDArray[Any], values: NDArray[Any]) -> None:
+        self._runs.fill(out, (0, 0, 0), values)
+
+    def first_voxels(self, steps: Sequence[int]) -> NDArray[np.int64]:
+        return kernel.first_voxels(self._runs, steps)
+
+
+class _Voxels:
+    def __init__(self, array: NDArray[Any], far: int) -> None:
+        self._marks = label_voxels(array, far)
+        self.count = self._marks.count
+        self.first, self.last = (self._face(array[z], z) for z in (0, -1))
+
+    def _face(self, values: NDArray[Any], z: int) -> Face:
+        plane = self._marks.plane(z)
+        labels = np.zeros(self.count + 1, np.uint64)
+        labels[plane] = values.astype(np.uint64)
+        face = Runs.from_dense(plane[None])
+        return face, labels[face.palette]
+
+    def fill(self, out: NDArray[Any], values: NDArray[Any]) -> None:
+        self._marks.fill(values, out)
+
+    def first_voxels(self, steps: Sequence[int]) -> NDArray[np.int64]:
+        return self._marks.first_voxels(steps)
 
 
 class _Numbering:
@@ -122,24 +182,25 @@ class _Numbering:
         self.count = int(self.base[-1]) - len(self.joined)
         self.rank: Numbers | None = None
 
-    def of(self, slab: int) -> Numbers:
-        """The number of each of a slab's components, 0 for the background."""
+    def of(self, slab: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+        """The number of each of a slab's components, 0 for the background, in a dtype that holds all."""
         start, stop = self.base[slab : slab + 2]
         low, high = np.searchsorted(self.joined, (start, stop))
-        skipped = np.zeros(stop - start, np.int64)
-        skipped[self.joined[low:high] - start] = 1
-        numbers = np.zeros(stop - start + 1, np.int64)
-        numbers[1:] = np.arange(start, stop) + 1 - low - np.cumsum(skipped)
-        into = self.into[low:high]
-        numbers[1:][self.joined[low:high] - start] = into + 1 - np.searchsorted(self.joined, into)
-        return numbers if self.rank is None else self.rank[numbers]
+        joined, into = self.joined[low:high] - start + 1, self.into[low:high]
+        numbers = np.ones(stop - start + 1, dtype)  # steps from each number to the next
+        numbers[joined] = 0
+        numbers[0] = start - low
+        np.cumsum(numbers, dtype=dtype, out=numbers)
+        numbers[0] = 0
+        numbers[joined] = into + 1 - np.searchsorted(self.joined, into)
+        return numbers if self.rank is None else self.rank[numbers].astype(dtype)
 
     def order(self, slabs: list[_Slab], places: list[slice], steps: Sequence[int]) -> None:
         """Number by the least place of a component's voxels instead; steps as for `kernel.first_voxels`."""
         first = np.full(self.count + 1, np.iinfo(np.int64).max)
         for k, (slab, place) in enumerate(zip(slabs, places, strict=True)):
-            least = kernel.first_voxels(slab.runs, steps) + place.start * steps[0]
-            np.minimum.at(first, self.of(k)[1:], least[1:])
+            least = slab.first_voxels(steps) + place.start * steps[0]
+            np.minimum.at(first, self.of(k, INT64)[1:], least[1:])
         first[0] = -1
         self.rank = np.empty(self.count + 1, np.int64)
         self.rank[np.argsort(first)] = np.arange(self.count + 1)
