@@ -78,7 +78,7 @@ def test_relabelled(array, data):
 def test_extents(array, reach):
     components, labels = kernel.label_runs(Runs.from_dense(array), reach)
     dense = components.dense()
-    voxels, start, stop = kernel.measure(components)
+    voxels, start, stop, met = kernel.measure(components)
     steps = (7, 1000, 100)
     first = kernel.first_voxels(components, steps)
     for number in range(1, len(labels)):
@@ -86,6 +86,7 @@ def test_extents(array, reach):
         assert voxels[number] == len(held)
         assert (start[number] == held.min(axis=0)).all()
         assert (stop[number] == held.max(axis=0) + 1).all()
+        assert (met[number] == held[0]).all()
         assert first[number] == (held @ steps).min()
 
 

@@ -159,7 +159,7 @@ class Walk:
         """The bounds of what was reached."""
         found = []
         for chunk, part in self._reached().items():
-            _, start, stop = measure(part.components)
+            _, start, stop, _ = measure(part.components)
             low, high = start[part.reached].min(axis=0).tolist(), stop[part.reached].max(axis=0).tolist()
             found.append(Box(tuple(low), tuple(high)).shift(self._grid.origin(chunk)))
         return reduce(Box.union, found)

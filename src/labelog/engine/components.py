@@ -158,10 +158,8 @@ class Components(Voxels):
         runs, labels = self._local(chunk)
         self._kept.put(chunk, 0, runs)
         origin = np.array(self._grid.origin(chunk))
-        voxels, start, stop = kernel.measure(runs)
-        _, ny, nx = runs.shape
-        first = np.stack(np.unravel_index(kernel.first_voxels(runs, (ny * nx, nx, 1))[1:], runs.shape), axis=1)
-        extents = _Extents(labels[1:], voxels[1:], start[1:] + origin, stop[1:] + origin, first + origin)
+        voxels, start, stop, first = kernel.measure(runs)
+        extents = _Extents(labels[1:], voxels[1:], start[1:] + origin, stop[1:] + origin, first[1:] + origin)
         near = [after for after in AFTER if _apart(after) <= self._reach]
         cuts = {side: sides.cut(runs, side) for after in near for side in (after, _opposite(after))}
         return _Part(labels, extents, cuts)

@@ -276,31 +276,35 @@ def relabelled(Runs runs, values):
 # What each component is
 
 def measure(Runs components):
-    """Extent of each component, by its number (0, the background, is not measured): voxels uint64 (n,), and the
-    half-open bounds within these runs, start and stop int64 (n, 3)."""
+    """Extent of each component, by its number (0, the background, is not measured): voxels uint64 (n,), the half-open
+    bounds within these runs, start and stop int64 (n, 3), and the first voxel in C order, int64 (n, 3)."""
     cdef Py_ssize_t n = components.labels.shape[0], z, y, r
     cdef uint64_t[::1] voxels = np.zeros(n, np.uint64)
     cdef int64_t[:, ::1] start = np.full((n, 3), 2**32, np.int64)
     cdef int64_t[:, ::1] stop = np.zeros((n, 3), np.int64)
-    cdef int64_t before
+    cdef int64_t[:, ::1] first = np.zeros((n, 3), np.int64)
+    cdef int64_t before, after
     cdef size_t i, k
     with nogil:
         for z in range(components.nz):
             for y in range(components.ny):
                 r = z * components.ny + y
-                before = 0
+                after = 0
                 for i in range(components.rows[r], components.rows[r + 1]):
+                    before, after = after, components.stops[i]
                     k = components.picks[i]
-                    if k:
-                        voxels[k] += components.stops[i] - before
-                        start[k, 0] = min(start[k, 0], z)
-                        start[k, 1] = min(start[k, 1], y)
-                        start[k, 2] = min(start[k, 2], before)
-                        stop[k, 0] = z + 1
-                        stop[k, 1] = max(stop[k, 1], y + 1)
-                        stop[k, 2] = max(stop[k, 2], <int64_t> components.stops[i])
-                    before = components.stops[i]
-    return np.asarray(voxels), np.asarray(start), np.asarray(stop)
+                    if k == 0:
+                        continue
+                    if voxels[k] == 0:                    # rows ascend: this is the first one
+                        start[k, 0] = first[k, 0] = z
+                        first[k, 1], first[k, 2] = y, before
+                    voxels[k] += after - before
+                    start[k, 1] = min(start[k, 1], y)
+                    start[k, 2] = min(start[k, 2], before)
+                    stop[k, 0] = z + 1
+                    stop[k, 1] = max(stop[k, 1], y + 1)
+                    stop[k, 2] = max(stop[k, 2], after)
+    return np.asarray(voxels), np.asarray(start), np.asarray(stop), np.asarray(first)
 
 
 def first_voxels(Runs components, steps):
