@@ -5,6 +5,9 @@
     CHECK=1 python -m benchmarks                # exit status 1 if a row is below "at least"
     python -m pytest benchmarks/bench_engine.py # labelog alone, to compare with itself over time (pytest-benchmark)
 
+Labels are connectomics-512, FIB-25 from `tests/data`, and a gigavoxel of synthetic platelets, which a process of its
+own loads when the first topic asks for it.
+
 Environment: `QUICK=1` measures less, `FULL=1` adds the journal of 10^6 edits, `LABELOG_DATA` is the folder that holds
 `connectomics/connectomics-512.npz`, `TMPDIR` is where volumes are made: put it on the disk you want to know about.
 

@@ -2,65 +2,89 @@
 
 from __future__ import annotations
 
-import math
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 import labelog
 from benchmarks import peers, settings
 from benchmarks.datasets import Labels
+from benchmarks.loading import Loaded
 from benchmarks.table import Table, Target
-from benchmarks.timing import interleaved
+from benchmarks.timing import Sample, interleaved
 from labelog.engine.components import Components
+from labelog.geometry import Box
 
 TOPIC = "Connected components"
 
 NOTE = """\
 The labels as a dense uint32 array; both sides allocate the array they give, labelog in the smallest dtype that fits
-(its default), cc3d in the one it chooses. One thread, and two for labelog (cc3d has one). The stored volume has chunks
-of 16x256x256 that are in the cache, and gives components as runs of all chunks, with two threads; cc3d has the dense
-array in memory already."""
+(its default), cc3d in the one it chooses. One thread, and two for labelog (cc3d has one). fib25: 250^3 real fragments;
+platelets: 64x1024x1024 of the synthetic ones. Checkerboards (256^3), where no two voxels that touch at a face are
+alike, are the worst that runs can meet: of two labels, and of one and background. Stored volumes have chunks of
+16x256x256 that are in the cache, and give components as runs of all chunks, with two threads; cc3d has the dense array
+in memory already."""
 
 DENSE = {(6, 1): Target(1.5, 2.5), (26, 1): Target(1, 2), (6, 2): Target(2.5, 4), (26, 2): Target(1.6, 3)}
-STORED = Target(4, 10)
+STORED, BOARD = Target(4, 10), Target(0.5, 1)
 
 
-def bench_dense(table: Table, labels: Labels) -> None:
+def bench_dense(table: Table, samples: dict[str, NDArray[np.uint32]]) -> None:
     table.notes[TOPIC] = NOTE
-    array = labels.array.astype(np.uint32)
-    for connectivity in (6, 26):
-        sides = {
-            f"labelog {threads}": lambda _, n=connectivity, threads=threads: labelog.connected_components(
-                array, n, threads=threads
-            )
-            for threads in (1, 2)
-        }
-        if peers.cc3d:
-            sides["cc3d"] = lambda _, n=connectivity: peers.cc3d.connected_components(array, connectivity=n)
-        found = interleaved(sides, range(settings.times(9, 4)), warm_up=1)
-        for threads in (1, 2):
-            what = f"components, {connectivity}-connected, dense in and out" + (", 2 threads" if threads == 2 else "")
-            table.compare(TOPIC, what, found[f"labelog {threads}"], {"cc3d": found.get("cc3d")},
-                          DENSE[connectivity, threads])  # fmt: skip
+    for name, array in samples.items():
+        for connectivity in (6, 26):
+            found = compared(array, connectivity, (1, 2))
+            for threads in (1, 2):
+                what = f"components, {connectivity}-connected, dense in and out{name}"
+                table.compare(TOPIC, what + (", 2 threads" if threads == 2 else ""), found[f"labelog {threads}"],
+                              {"cc3d": found.get("cc3d")}, DENSE[connectivity, threads])  # fmt: skip
 
 
-def bench_stored(table: Table, labels: Labels, folder: Path) -> None:
-    array = labels.array.astype(np.uint32)
-    with labelog.load(folder / "labelog", labels.array, cache_bytes=1024 * settings.MB) as volume:
-        volume.read()
-        store, revision = volume.store, volume.revision
+def bench_checkerboards(table: Table) -> None:
+    n = settings.times(256, 128)
+    board = np.indices((n, n, n), np.uint8).sum(axis=0, dtype=np.uint8) % 2
+    for name, array in (("two labels", board + 1), ("a label and background", board)):
+        for connectivity in (6, 26):
+            found = compared(array.astype(np.uint32), connectivity, (1,))
+            table.compare(TOPIC, f"components of a checkerboard, {name}, {connectivity}-connected", found["labelog 1"],
+                          {"cc3d": found.get("cc3d")}, BOARD)  # fmt: skip
 
-        def ours(_: int) -> None:
-            with ThreadPoolExecutor(2) as pool:
-                found = Components(lambda chunk: store.runs(chunk, revision), store.grid, pool=pool)
-                for _runs in pool.map(found.runs, range(math.prod(store.grid.counts))):
-                    pass
 
-        sides = {"labelog": ours}
-        if peers.cc3d:
-            sides["cc3d"] = lambda _: peers.cc3d.connected_components(array, connectivity=6)
-        found = interleaved(sides, range(settings.times(9, 4)), warm_up=1)
-    what = "components of a stored volume, 6-connected, to runs, 2 threads"
+def compared(array: NDArray[np.uint32], connectivity: int, threads: tuple[int, ...]) -> dict[str, Sample]:
+    sides = {
+        f"labelog {count}": lambda _, count=count: labelog.connected_components(array, connectivity, threads=count)
+        for count in threads
+    }
+    if peers.cc3d:
+        sides["cc3d"] = lambda _: peers.cc3d.connected_components(array, connectivity=connectivity)
+    return interleaved(sides, range(settings.times(7, 4)), warm_up=1)
+
+
+def bench_stored(table: Table, labels: Labels, platelets: Loaded, folder: Path) -> None:
+    labelog.load(folder / "labelog", labels.array).close()
+    part = Box((0, 0, 0), (min(64, platelets.shape[0]), *(min(1024, n) for n in platelets.shape[1:])))
+    for name, path, box in (("", folder / "labelog", None), (", platelets", platelets.path, part)):
+        with labelog.open(path, "r", cache_bytes=1024 * settings.MB) as volume:
+            stored(table, name, volume, Box((0, 0, 0), volume.shape) if box is None else box)
+
+
+def stored(table: Table, name: str, volume: labelog.Volume, box: Box) -> None:
+    """A row: of the chunks that lie in a box."""
+    array = volume.read(box).astype(np.uint32)
+    store, revision = volume.store, volume.revision
+    chunks = [chunk for chunk, _ in store.grid.touching(box)]
+
+    def ours(_: int) -> None:
+        with ThreadPoolExecutor(2) as pool:
+            found = Components(lambda chunk: store.runs(chunk, revision), store.grid, box, pool=pool)
+            for _runs in pool.map(found.runs, chunks):
+                pass
+
+    sides = {"labelog": ours}
+    if peers.cc3d:
+        sides["cc3d"] = lambda _: peers.cc3d.connected_components(array, connectivity=6)
+    found = interleaved(sides, range(settings.times(9, 4)), warm_up=1)
+    what = f"components of a stored volume{name}, 6-connected, to runs, 2 threads"
     table.compare(TOPIC, what, found["labelog"], {"cc3d": found.get("cc3d")}, STORED)

@@ -38,7 +38,7 @@ def bench_painters_beside_a_relabelling(table: Table, folder: Path, labels: Labe
             with volume.edit("large") as edit:
                 edit.relabel({label: label + 2**32 for label in objects})
 
-        alone, _ = painted(volume, lambda: time.sleep(5 if settings.QUICK else 20))
+        alone, _ = painted(volume, lambda: time.sleep(5 if settings.QUICK else 10))
         beside, log = painted(volume, relabel)
     size = f"{np.prod(shape, dtype=float) / 1e9:.2g} Gvoxel"
     for what, found in (("alone", alone), (f"while {size} are relabelled", beside)):

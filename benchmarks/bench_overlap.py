@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 import labelog
 from benchmarks import peers, settings
@@ -19,7 +20,8 @@ The labels (the first 128 slices, 33 Mvoxel) beside themselves moved by (3, 5, 7
 arrays. skimage is `skimage.metrics.contingency_table`; np.unique counts pairs as 64-bit numbers. The stored volumes
 have chunks of 16x256x256 and 20x200x200 that are in the cache; the peers have the dense arrays in memory. Extents
 (voxels and bounds of every label, of all but one plane, so that the index does not do) are beside np.unique with
-counts, which finds no bounds. One thread for arrays; two for volumes."""
+counts, which finds no bounds. One thread for arrays; two for volumes. fib25: 64x250x250 real fragments, platelets:
+32x1024x1024 of the synthetic ones, each beside themselves moved."""
 
 TARGET = Target(15, 50)
 
@@ -52,3 +54,22 @@ def bench_overlap(table: Table, labels: Labels, folder: Path) -> None:
     table.compare(TOPIC, "contingency table of two stored volumes, 2 threads", found["stored"], others, TARGET)
     table.compare(TOPIC, "voxels and bounds of all labels in a box of a stored volume, 2 threads", found["extents"],
                   {"np.unique": found["np.unique"]}, TARGET)  # fmt: skip
+
+
+def bench_overlap_of_others(table: Table, samples: dict[str, NDArray[np.uint32]]) -> None:
+    for name, array in samples.items():
+        if not name:
+            continue
+        first = array[:64] if name == ", fib25" else array[:32]
+        moved = np.roll(first, (3, 5, 7), (0, 1, 2))
+        sides = {
+            "dense": lambda _, a=first, b=moved: labelog.contingency(a, b, threads=1),
+            "np.unique on pairs": lambda _, a=first, b=moved: np.unique(
+                a.ravel().astype(np.uint64) << np.uint64(32) | b.ravel(), return_counts=True
+            ),
+        }
+        if peers.skimage:
+            sides["skimage"] = lambda _, a=first, b=moved: peers.skimage.metrics.contingency_table(a, b)
+        found = interleaved(sides, range(settings.times(4, 3)), warm_up=1)
+        others = {name: found.get(name) for name in ("np.unique on pairs", "skimage")}
+        table.compare(TOPIC, f"contingency table, dense{name}", found["dense"], others, TARGET)

@@ -7,10 +7,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from benchmarks import datasets, machine, report, settings
 from benchmarks.datasets import Labels
+from benchmarks.loading import Loaded, loaded
 from benchmarks.table import Table
 
 ORDER = (
@@ -20,11 +23,15 @@ ORDER = (
     "load",
     "codec",
     "components",
+    "fill",
     "overlap",
+    "shape",
+    "scales",
     "labels",
     "journal_growth",
     "volume_growth",
     "large",
+    "memory",
 )
 START = time.perf_counter()
 TABLE = pytest.StashKey[Table]()
@@ -58,6 +65,19 @@ def labels(request: pytest.FixtureRequest) -> Labels:
     found = datasets.connectomics()
     request.config.stash[LABELS] = f"{found.name}, {' x '.join(map(str, found.array.shape))}"
     return found
+
+
+@pytest.fixture(scope="session")
+def platelets() -> Iterator[Loaded]:
+    """A gigavoxel of synthetic platelets, as a volume."""
+    with tempfile.TemporaryDirectory(prefix="labelog-bench-") as path:
+        yield loaded(Path(path) / "platelets", settings.PLATELETS)
+
+
+@pytest.fixture(scope="session")
+def samples(labels: Labels, platelets: Loaded) -> dict[str, NDArray[np.uint32]]:
+    """Dense labels of several kinds: what to call them in the table, nothing for the first, which decides."""
+    return {"": labels.array.astype(np.uint32), ", fib25": datasets.fib25(), ", platelets": datasets.part(platelets)}
 
 
 @pytest.fixture(scope="module")

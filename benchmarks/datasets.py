@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+import labelog
 from benchmarks import settings
+from benchmarks.loading import Loaded
 
 PLACE = "connectomics/connectomics-512.npz"
 FIRST_LABEL = 1_000_000  # labels of strokes, which no volume has
@@ -34,6 +37,18 @@ def connectomics() -> Labels:
                 return Labels(f"connectomics-512{'' if depth == 512 else f', first {depth} slices'}",
                               file["palette"].astype(np.uint64)[file["index"][:depth]])  # fmt: skip
     return Labels("synthetic (connectomics-512 was not found)", synthetic((settings.times(512, 128), 512, 512)))
+
+
+def fib25() -> NDArray[np.uint32]:
+    """The fragments of FIB-25 that come with the tests: 250^3, in each slice of their own."""
+    with h5py.File(Path(__file__).resolve().parents[1] / "tests" / "data" / "fib25" / "groundtruth.h5") as file:
+        return np.asarray(file["stack"][...], np.uint32)
+
+
+def part(platelets: Loaded) -> NDArray[np.uint32]:
+    """64 slices of 1024 x 1024 voxels, or what there is of them, of the synthetic platelets."""
+    with labelog.open(platelets.path, "r") as volume:
+        return np.asarray(volume[:64, :1024, :1024], np.uint32)
 
 
 def synthetic(shape: tuple[int, int, int], seed: int = 7) -> NDArray[np.uint64]:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from benchmarks.datasets import Stroke
 
-PACKAGES = ("tensorstore", "icechunk", "zarr", "numcodecs", "connected-components-3d", "crackle-codec", "scikit-image")
+PACKAGES = ("tensorstore", "icechunk", "zarr", "numcodecs", "connected-components-3d", "crackle-codec", "scikit-image",
+            "scipy", "tinybrain")  # fmt: skip
 
 Shape = tuple[int, int, int]
 Labels = NDArray[np.uint64]
@@ -44,9 +45,20 @@ if find_spec("cc3d"):
 crackle: Any = None
 if find_spec("crackle"):
     import crackle  # noqa: F401
+
 skimage: Any = None
+segmentation: Any = None
 if find_spec("skimage"):
-    pass
+    import skimage.metrics  # noqa: F401
+    from skimage import segmentation  # noqa: F401
+
+ndimage: Any = None
+if find_spec("scipy"):
+    from scipy import ndimage  # noqa: F401
+
+tinybrain: Any = None
+if find_spec("tinybrain"):
+    import tinybrain  # noqa: F401
 
 SLABS = 64  # slices written at a time
 

@@ -8,6 +8,9 @@ QUICK = os.environ.get("QUICK", "") not in ("", "0")
 FULL = os.environ.get("FULL", "") not in ("", "0")
 CHECK = os.environ.get("CHECK", "") not in ("", "0")
 
+PLATELETS = (32, 1000, 1000) if QUICK else (250, 2000, 2000)
+"""Voxels of the synthetic platelets."""
+
 MB = 2**20
 CACHE = 64 * MB
 

@@ -1,0 +1,60 @@
+"""Jobs that take much memory if they are done badly, each in a process of its own, which says how much it took:
+
+python tests/memory.py load PATH 16     a load of so many gigavoxels
+python tests/memory.py fill PATH        a fill of 10^9 voxels of background
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import labelog
+from labelog.synthetic import Platelets
+
+TILE = 1000  # voxels along y and x that are drawn; beside one another they make larger slices
+SLAB = 4  # slices at a time
+
+
+def most_used():
+    """The most memory this process has had, in bytes (Linux)."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) * 1024
+    raise OSError("/proc/self/status does not say VmHWM")
+
+
+def slabs(scene, tiles):
+    """Slices of tiles x tiles scenes, the labels of each its own."""
+    labels = len(scene.cls)
+    for slab in scene.slabs(SLAB):
+        out = np.zeros((len(slab), TILE * tiles, TILE * tiles), np.uint32)
+        for place in range(tiles * tiles):
+            y, x = TILE * (place // tiles), TILE * (place % tiles)
+            np.add(slab, np.uint32(place * labels), out=out[:, y : y + TILE, x : x + TILE], where=slab != 0)
+        yield out
+
+
+def load(path, gigavoxels):
+    tiles = int(gigavoxels**0.5)
+    scene = Platelets((1000, TILE, TILE))
+    with labelog.load(path, slabs(scene, tiles), voxel_size=scene.voxel_size) as volume:
+        assert volume.shape == (1000, TILE * tiles, TILE * tiles)
+
+
+def fill(path):
+    with labelog.create(path, (250, 2000, 2000)) as volume:
+        with volume.edit("maker") as edit:
+            edit[100:150, 500:1500, 900:1100] = 7
+        with volume.edit("ana") as edit:
+            found = edit.fill((0, 0, 0), 8)
+        assert found.voxels == 250 * 2000 * 2000 - 50 * 1000 * 200
+        assert volume[249, 1999, 1999] == 8 and volume[120, 1000, 1000] == 7
+
+
+if __name__ == "__main__":
+    job, path, *size = sys.argv[1:]
+    {"load": lambda: load(path, int(size[0])), "fill": lambda: fill(path)}[job]()
+    sys.stdout.write(str(most_used()))
