@@ -16,7 +16,20 @@ from labelog_server.catalog import Catalog
 from labelog_server.guard import Guard
 from labelog_server.news import News
 from labelog_server.requests import Requests
-from labelog_server.routes import edits, events, history, image, labels, s3, service, session, volumes, voxels, zarr
+from labelog_server.routes import (
+    edits,
+    events,
+    history,
+    image,
+    labels,
+    s3,
+    service,
+    session,
+    views,
+    volumes,
+    voxels,
+    zarr,
+)
 from labelog_server.settings import Settings
 from labelog_server.tokens import Tokens
 
@@ -45,7 +58,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.tokens = None if settings.tokens is None else Tokens(settings.tokens)
     app.state.registry = registry = CollectorRegistry()
     problems.install(app)
-    for topic in (volumes, voxels, image, edits, history, labels, events, zarr, s3, session, service):
+    for topic in (volumes, voxels, image, edits, history, labels, events, views, zarr, s3, session, service):
         app.include_router(topic.router)
     app.add_middleware(Bodies, settings.max_body, settings.max_decoded)
     if settings.origins:

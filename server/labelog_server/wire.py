@@ -11,7 +11,7 @@ import io
 import math
 import re
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any
 
 import numpy as np
@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 import labelog
-from labelog.formats.colours import colour
-from labelog.formats.picture import colour_slice
+from labelog.formats.colours import colour, hexadecimal
+from labelog.formats.picture import colour_slice, own_colours
 from labelog.geometry import Box, Triple
 from labelog.kernels.runs import Runs
 from labelog_server.problems import Problem
@@ -102,6 +102,14 @@ def _png(voxels: Voxels, colours: Mapping[int, str]) -> bytes:
     shades = {value: colour(shade) for value, shade in colours.items()}
     Image.fromarray(colour_slice(voxels, shades)).save(out, "PNG", compress_level=1)
     return out.getvalue()
+
+
+def shades(values: Iterable[int], given: Mapping[int, str]) -> dict[int, str]:
+    """The colour of each value, as pictures show it: "#rrggbbaa"."""
+    found = np.array(sorted(values), np.uint64)
+    shown = {0: "#00000000"} | dict(given)
+    own = zip(found.tolist(), own_colours(found), strict=True)
+    return {value: hexadecimal(colour(shown.get(value, shade))) for value, shade in own}
 
 
 def _indexed(voxels: Voxels, _: Mapping[int, str]) -> bytes:

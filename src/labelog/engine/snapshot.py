@@ -22,6 +22,7 @@ from labelog.engine.extents import Extents
 from labelog.engine.fills import Filled, Limits, Rule, Source, filled
 from labelog.engine.objects import Labels
 from labelog.engine.regions import Region, Unannotated, regions
+from labelog.engine.remapped import Remapped, remapped
 from labelog.engine.values import label_set
 from labelog.engine.views import LabelMap, seen_runs, values_of_class
 from labelog.errors import Invalid, NotFound
@@ -154,6 +155,15 @@ class Revision(Voxels):
             if not labels.same:
                 digest.update(np.ascontiguousarray(labels.values(self._runs(chunk))).tobytes())
         return digest.digest()
+
+    def remapped(self, since: int | None = None) -> Remapped:
+        """The labels as stored whose value in this view is not what it was at revision `since`, with the value now.
+
+        What a program needs that draws labels as stored (`view("fragment")`) through a map of its own: after a merge it
+        changes colours, and reads no voxel again. Without `since`, and if classes were changed since, all of the map:
+        see `Remapped`. Raises Invalid for a revision after this one, and where more than 10^6 labels may have changed.
+        """
+        return remapped(self, since)
 
     def values(self, labels: NDArray[np.uint64]) -> NDArray[np.uint64]:
         """What labels as stored are in this view."""

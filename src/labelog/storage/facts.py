@@ -300,6 +300,11 @@ class Facts:
         rows = self.rows(query, after, upto, CLASS, PARENT)
         return None if any(space == Space.CLASS for space, _ in rows) else {unsigned(label) for _, label in rows}
 
+    def placed_ever(self, upto: int) -> set[int]:
+        """The labels whose class or parent was ever said up to a revision."""
+        query = "SELECT DISTINCT subject FROM facts WHERE revision <= ? AND space = 0 AND field IN (?, ?)"
+        return {unsigned(label) for (label,) in self.rows(query, upto, CLASS, PARENT)}
+
     # Extents
 
     def occupied(self, labels: Iterable[int], upto: int) -> Iterator[Occupied]:

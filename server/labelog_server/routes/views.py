@@ -1,0 +1,67 @@
+"""Views as maps over labels as stored, so that a merge recolours what a client has, and no voxel is sent again."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Path, Query, Request, Response
+from starlette.responses import JSONResponse
+
+import labelog
+from labelog.engine.snapshot import View
+from labelog_server import wire
+from labelog_server.access import Reads
+from labelog_server.answers import CHANGES, STAYS, etag, not_modified
+from labelog_server.asked import Served
+from labelog_server.problems import Problem
+
+router = APIRouter(prefix="/api/v1", tags=["views"])
+
+MOST_LABELS = 10_000
+
+
+@router.get("/volumes/{name}/views/{view}/map", response_class=JSONResponse, dependencies=[Reads])
+def get_map(
+    request: Request, volume: Served,
+    view: Annotated[str, Path(description="instance, fragment, semantic, or the name of a class")],
+    rev: Annotated[int | None, Query(ge=0, description="the revision; the newest if left out")] = None,
+    since: Annotated[int | None, Query(ge=0, description="the revision that the client knows the map of")] = None,
+    labels: Annotated[str | None, Query(description="only of these, comma-separated", examples=["7,8"])] = None,
+) -> Response:  # fmt: skip
+    """What labels as stored (view=fragment) are in a view, with colours: all of it, what changed since, or of some.
+
+    If `whole`, forget what was known: labels that are not in `values` are themselves (instance, fragment) or 0.
+    """
+    if since is not None and labels is not None:
+        raise Problem(422, "a map is asked for since a revision, or of some labels, not both")
+    seen = volume.at(rev).view(view, dtype=np.uint64)
+    tag = etag(f"{volume.id[:8]} {volume.store.said(seen.revision)}".encode())  # of all revisions with one label table
+    headers = {"Cache-Control": CHANGES if rev is None else STAYS, "Labelog-Revision": str(seen.revision)}
+    held = not_modified(request, tag, headers)
+    return held or JSONResponse(_told(seen, since, labels), headers=headers | {"ETag": tag})
+
+
+def _told(seen: View, since: int | None, labels: str | None) -> dict[str, Any]:
+    whole = False
+    if labels is None:
+        values, whole = (found := seen.remapped(since)).values, found.whole
+    else:
+        chosen = _chosen(labels)
+        values = dict(zip(chosen, seen.values(np.array(chosen, np.uint64)).tolist(), strict=True))
+    shown = {*values.values(), *(seen.colours if whole else ())}
+    return {
+        "view": seen.name, "revision": seen.revision, "since": since, "whole": whole,
+        "values": {str(label): str(value) for label, value in values.items()},
+        "colours": {str(value): shade for value, shade in wire.shades(shown, seen.colours).items()},
+    }  # fmt: skip
+
+
+def _chosen(text: str) -> list[int]:
+    found = text.split(",")
+    if len(found) > MOST_LABELS:
+        raise Problem(413, f"a request may ask for {MOST_LABELS} labels; this one asks for {len(found)}")
+    try:
+        return [wire.label(item.strip()) for item in found]
+    except ValueError as error:
+        raise labelog.Invalid(str(error)) from None
