@@ -64,7 +64,7 @@ test-root: $(VENV)/test.installed
 test-debug: $(VENV)/build.ready
 	LABELOG_DEBUG=1 $(BIN)/python setup.py -q build --build-base build/debug --build-lib build/debug/lib
 	PYTHONPATH=build/debug/lib $(PYTEST) -n $(WORKERS) --dist worksteal -m "not root" -q \
-	  tests/kernels tests/test_history.py tests/test_volume.py tests/test_indexing.py
+	  tests/kernels tests/test_degenerate.py tests/test_history.py tests/test_volume.py tests/test_indexing.py
 
 # The kernels' tests and the decoders' mutants, watched by AddressSanitizer and UBSan.
 sanitize: $(VENV)/build.ready

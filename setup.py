@@ -33,8 +33,8 @@ COMPILE = ["-O1", "-g"] if DEBUG or SANITIZE else ["-O3", "-g0"]  # for any mach
 WATCHED = [*SANITIZE, "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"] if SANITIZE else []
 
 
-KERNELS = ["runs", "spans", "extents", "recount", "forest", "components", "voxels", "sides", "overlap", "seeds",
-           "fill", "join", "downsample", "solid", "dilation", "distance", "codec"]  # fmt: skip
+KERNELS = ["runs", "spans", "extents", "recount", "forest", "components", "voxels", "sides", "overlap", "pairs",
+           "seeds", "fill", "join", "downsample", "solid", "dilation", "distance", "codec"]  # fmt: skip
 
 
 def kernel(name: str, static: list[str] | None = None) -> Extension:

@@ -9,6 +9,7 @@ from strategies import boxes, wide_boxes
 import oracles
 from labelog.errors import Invalid
 from labelog.kernels.overlap import overlap_dense, overlap_runs
+from labelog.kernels.pairs import in_order, merged
 from labelog.kernels.runs import Runs
 
 UNSIGNED = st.sampled_from(["u1", "u2", "u4", "u8"])
@@ -79,7 +80,57 @@ def test_palettes_too_many_for_a_dense_table():
     assert rows((Runs.from_dense(a).palette[i], Runs.from_dense(b).palette[j], voxels)) == oracles.contingency(a, b)
 
 
+def test_more_pairs_than_a_table_near_at_hand():
+    """Pairs that come again after they were laid aside are there several times; in order they are one."""
+    near = np.arange(70_000, dtype=np.uint64).reshape(2, 5, -1)
+    a, b = (np.concatenate([array, array]) for array in (near % np.uint64(40_000), near[::-1, :, ::-1]))
+    found = overlap_dense(a, b)
+    assert len(found[0]) > np.unique(np.stack([a.ravel(), b.ravel()]), axis=1).shape[1]
+    assert rows(in_order(*found)) == oracles.contingency(a, b)
+
+
+ENTRIES = st.lists(st.tuples(*[st.sampled_from([0, 1, 5, 2**11, 2**40, 2**63, 2**64 - 1])] * 2, st.integers(1, 9)))
+
+
+def columns(entries):
+    return tuple(np.array([row[side] for row in entries], np.uint64) for side in range(3))
+
+
+def united(entries):
+    """The slow twin: a dictionary of pairs."""
+    found = {}
+    for a, b, voxels in entries:
+        found[a, b] = found.get((a, b), 0) + voxels
+    return [(*pair, voxels) for pair, voxels in sorted(found.items())]
+
+
+@settings(max_examples=300)
+@given(ENTRIES, ENTRIES)
+def test_entries_in_order_and_merged(one, other):
+    lists = []
+    for entries in (one, other):
+        given = columns(entries)
+        for column in given:
+            column.flags.writeable = False
+        lists.append(in_order(*given))
+        assert list(zip(*(column.tolist() for column in lists[-1]), strict=True)) == united(entries)
+    assert list(zip(*(column.tolist() for column in merged(*lists)), strict=True)) == united(one + other)
+
+
+def test_many_entries_in_order():
+    """As np.lexsort has them, at every digit."""
+    rng = np.random.default_rng(5)
+    for bits in (3, 11, 12, 33, 64):
+        a, b = rng.integers(0, 2**bits, (2, 5000), np.uint64, endpoint=False) if bits < 64 else rng.integers(
+            0, 2**64, (2, 5000), np.uint64)  # fmt: skip
+        table = in_order(a, b, np.ones(5000, np.uint64))
+        pairs, counts = np.unique(np.stack([a, b]), axis=1, return_counts=True)
+        assert (table[0] == pairs[0]).all() and (table[1] == pairs[1]).all() and (table[2] == counts).all()
+
+
 def test_refusals():
+    with pytest.raises(Invalid, match="as many labels as counts, found 1, 2 and 1"):
+        in_order(np.zeros(1, np.uint64), np.zeros(2, np.uint64), np.zeros(1, np.uint64))
     with pytest.raises(Invalid, match=r"found \(1, 2, 3\) and \(1, 2, 4\)"):
         overlap_dense(np.zeros((1, 2, 3), np.uint8), np.zeros((1, 2, 4), np.uint8))
     runs = Runs.full((2, 3, 4), 1)

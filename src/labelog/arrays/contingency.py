@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Iterator
+from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,13 +14,13 @@ from numpy.typing import ArrayLike, NDArray
 from labelog.arrays import boxes
 from labelog.errors import Invalid
 from labelog.kernels.overlap import overlap_dense
-
-MOST = 32  # dimensions
-PIECE = 2**20  # voxels that a thread takes at a time: few enough for a table of all of them
-MANY = 2**20  # entries that are gathered before equal ones become one
+from labelog.kernels.pairs import in_order, merged
 
 Entries = tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64]]
 """Labels of a, labels of b, voxels: the entries of a table in any order, equal ones perhaps several times."""
+
+MOST = 32  # dimensions
+PIECE = 2**20  # voxels that a thread takes at a time
 
 
 class Contingency(NamedTuple):
@@ -105,38 +106,39 @@ def contingency(a: ArrayLike, b: ArrayLike, *, threads: int | None = None) -> Co
     if left.shape != right.shape:
         raise Invalid(f"expected two arrays of one shape, found {left.shape} and {right.shape}")
     pieces = list(_pieces(*_turned(_bits(left), _bits(right)))) if left.size else []
-    found = summed(boxes.each(lambda piece: overlap_dense(*piece), pieces, threads or os.cpu_count() or 1))
-    return _sorted(_labels(found.a, left.dtype), _labels(found.b, right.dtype), found.voxels)
+    signs = _sign(left.dtype), _sign(right.dtype)
+
+    def count(piece: tuple[NDArray[Any], NDArray[Any]]) -> Entries:
+        a, b, voxels = overlap_dense(*piece)
+        return in_order(_turned_sign(a, signs[0]), _turned_sign(b, signs[1]), voxels)
+
+    found = summed(boxes.each(count, pieces, threads or os.cpu_count() or 1))
+    labels_a, labels_b = (_turned_sign(*side) for side in zip(found[:2], signs, strict=True))
+    return Contingency(_labels(labels_a, left.dtype), _labels(labels_b, right.dtype), found.voxels)
 
 
 def summed(parts: Iterable[Entries]) -> Contingency:
-    """One table of the entries of many; a and b are uint64."""
-    waiting: list[Entries] = []
-    size, most = 0, MANY
+    """One table of the entries of many; a and b are uint64.
+
+    Lists are merged as soon as the one before is not much longer: so no entry is in many merges.
+    """
+    lists: list[Entries] = []
     for part in parts:
-        waiting.append(part)
-        size += len(part[0])
-        if size >= most:
-            waiting = [_merged(waiting)]
-            size = len(waiting[0][0])
-            most = max(MANY, 2 * size)
-    a, b, voxels = _merged(waiting)
-    return Contingency(a, b, voxels.astype(np.int64))
+        lists.append(in_order(*part))
+        while len(lists) > 1 and len(lists[-2][0]) <= 2 * len(lists[-1][0]):
+            lists[-2:] = [merged(*lists[-2:])]
+    nothing = np.zeros(0, np.uint64)
+    a, b, voxels = reduce(lambda after, before: merged(before, after), reversed(lists), (nothing, nothing, nothing))
+    return Contingency(a, b, voxels.view(np.int64))
 
 
-def _merged(parts: list[Entries]) -> Entries:
-    a, b, voxels = (np.concatenate([np.zeros(0, np.uint64), *(part[side] for part in parts)]) for side in range(3))
-    order = _order(a, b)
-    a, b = a[order], b[order]
-    first = np.flatnonzero(np.append(True, (a[1:] != a[:-1]) | (b[1:] != b[:-1]))[: len(a)])
-    return a[first], b[first], np.add.reduceat(voxels[order], first) if len(a) else voxels
+def _turned_sign(values: NDArray[np.uint64], sign: np.uint64) -> NDArray[np.uint64]:
+    return values ^ sign if sign else values
 
 
-def _order(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> NDArray[np.intp]:
-    """What puts entries in order: by a, then b."""
-    if max(a.max(initial=0), b.max(initial=0)) < 2**32:
-        return np.argsort(a << np.uint64(32) | b)
-    return np.lexsort((b, a))
+def _sign(dtype: np.dtype[Any]) -> np.uint64:
+    """The bit that puts labels below 0 before others, if it is turned."""
+    return np.uint64(1 << 8 * dtype.itemsize - 1 if dtype.kind == "i" else 0)
 
 
 def _bits(array: NDArray[Any]) -> NDArray[Any]:
@@ -146,15 +148,7 @@ def _bits(array: NDArray[Any]) -> NDArray[Any]:
 
 def _labels(values: NDArray[np.uint64], dtype: np.dtype[Any]) -> NDArray[Any]:
     """Bits as what they were."""
-    return values.astype(f"u{dtype.itemsize}").view(dtype)
-
-
-def _sorted(a: NDArray[Any], b: NDArray[Any], voxels: NDArray[np.int64]) -> Contingency:
-    """In order also where labels are below 0."""
-    if "i" not in (a.dtype.kind, b.dtype.kind):
-        return Contingency(a, b, voxels)
-    order = np.lexsort((b, a))
-    return Contingency(a[order], b[order], voxels[order])
+    return values.astype(f"u{dtype.itemsize}", copy=False).view(dtype)
 
 
 def _turned(a: NDArray[Any], b: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -6,10 +6,11 @@ Two rows are walked together, from one place where either changes to the next:
     b   1 1 1 2 2 2 2 2        7 with 1: 3 voxels,  7 with 2: 2,  9 with 2: 3
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport SIZE_MAX, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
+from labelog.kernels.labels cimport grow
 from labelog.kernels.runs cimport Runs, run_at
 
 import numpy as np
@@ -34,6 +35,7 @@ ctypedef fused Right:
 cdef enum:
     BLOCK = 4096             # voxels of a row that are compared at a time
     SMALL = 65536            # entries up to which a table of two palettes is dense
+    NEAR = 32768             # slots of a table that a processor has near at hand
 
 
 cdef struct Pair:
@@ -46,21 +48,26 @@ cdef struct Pairs:           # open addressing, power-of-two capacity
     Pair *at
     size_t capacity
     size_t used
+    size_t most              # capacity up to which it grows; then its pairs are laid aside, and it begins anew
+    Pair *aside
+    size_t n_aside
+    size_t room
 
 
 def overlap_dense(const Left[:, :, :] a, const Right[:, :, :] b):
     """The pairs of two arrays of one shape (z, y, x), of unsigned integers and any strides, in no order.
 
-    Returns three uint64 arrays: the labels of a, those of b, and the voxels of each pair.
+    Returns three uint64 arrays: the labels of a, those of b, and the voxels of each pair. Of arrays with very many
+    pairs, some are there several times.
     """
-    cdef Pairs pairs = [NULL, 0, 0]
+    cdef Pairs pairs
     cdef Py_ssize_t z, y, x, n
     cdef uint8_t changes[BLOCK + 8]
     if a.shape[0] != b.shape[0] or a.shape[1] != b.shape[1] or a.shape[2] != b.shape[2]:
         raise Invalid(f"expected arrays of one shape, found {tuple(a.shape)[:3]} and {tuple(b.shape)[:3]}")
     try:
         with nogil:
-            pairs_open(&pairs, 1024)
+            pairs_open(&pairs, 1024, NEAR)
             for z in range(a.shape[0]):
                 for y in range(a.shape[1]):
                     x = 0
@@ -74,7 +81,7 @@ def overlap_dense(const Left[:, :, :] a, const Right[:, :, :] b):
                         x += n
         return listed(&pairs)
     finally:
-        free(pairs.at)
+        pairs_close(&pairs)
 
 
 cdef inline void mark(const Left *row, Py_ssize_t step, Py_ssize_t n, uint8_t *changes) noexcept nogil:
@@ -117,7 +124,7 @@ def overlap_runs(Runs a, Runs b, start_a, start_b, size):
 
     Returns three uint64 arrays: the palette entries of a, those of b, and the voxels of each pair.
     """
-    cdef Pairs pairs = [NULL, 0, 0]
+    cdef Pairs pairs
     cdef size_t width = b.labels.shape[0]
     cdef size_t entries = a.labels.shape[0] * width
     cdef uint64_t[::1] table
@@ -134,7 +141,7 @@ def overlap_runs(Runs a, Runs b, start_a, start_b, size):
         small = &table[0]
     try:
         with nogil:
-            pairs_open(&pairs, 16 if small else 1024)
+            pairs_open(&pairs, 16 if small else 1024, SIZE_MAX)
             for z in range(nz):
                 for y in range(ny):
                     count_rows(a, (za + z) * a.ny + ya + y, xa, b, (zb + z) * b.ny + yb + y, xb, nx,
@@ -142,7 +149,7 @@ def overlap_runs(Runs a, Runs b, start_a, start_b, size):
         if small == NULL:
             return listed(&pairs)
     finally:
-        free(pairs.at)
+        pairs_close(&pairs)
     counts = np.asarray(table)
     met = np.flatnonzero(counts).astype(np.uint64)
     return met // np.uint64(width), met % np.uint64(width), counts[met]
@@ -171,14 +178,20 @@ cdef inline int count_rows(Runs a, Py_ssize_t row_a, Py_ssize_t xa, Runs b, Py_s
 
 # The table of pairs
 
-cdef inline int pairs_open(Pairs *t, size_t capacity) except -1 nogil:
+cdef int pairs_open(Pairs *t, size_t capacity, size_t most) except -1 nogil:
+    memset(t, 0, sizeof(Pairs))
+    t.most = most
     t.at = <Pair *> calloc(capacity, sizeof(Pair))
     if t.at == NULL:
         with gil:
             raise MemoryError(f"no memory for {capacity} pairs of labels")
     t.capacity = capacity
-    t.used = 0
     return 0
+
+
+cdef void pairs_close(Pairs *t) noexcept nogil:
+    free(t.at)
+    free(t.aside)
 
 
 cdef inline Pair *pairs_slot(Pairs *t, uint64_t a, uint64_t b) noexcept nogil:
@@ -197,7 +210,10 @@ cdef inline int pairs_add(Pairs *t, uint64_t a, uint64_t b, uint64_t voxels) exc
     cdef Pair *pair = pairs_slot(t, a, b)
     if pair.voxels == 0:
         if 2 * (t.used + 1) > t.capacity:
-            pairs_grow(t)
+            if t.capacity < t.most:
+                pairs_grow(t)
+            else:
+                pairs_lay_aside(t)
             pair = pairs_slot(t, a, b)
         t.used += 1
         pair.a, pair.b = a, b
@@ -206,26 +222,40 @@ cdef inline int pairs_add(Pairs *t, uint64_t a, uint64_t b, uint64_t voxels) exc
 
 
 cdef int pairs_grow(Pairs *t) except -1 nogil:
-    cdef Pairs bigger = [NULL, 0, 0]
+    cdef Pairs bigger
     cdef size_t i
-    pairs_open(&bigger, 2 * t.capacity)
+    pairs_open(&bigger, 2 * t.capacity, t.most)
     for i in range(t.capacity):
         if t.at[i].voxels != 0:
             pairs_slot(&bigger, t.at[i].a, t.at[i].b)[0] = t.at[i]
-    bigger.used = t.used
     free(t.at)
-    t[0] = bigger
+    t.at, t.capacity = bigger.at, bigger.capacity
+    return 0
+
+
+cdef int pairs_lay_aside(Pairs *t) except -1 nogil:
+    cdef size_t i, n = t.n_aside
+    grow(<void **> &t.aside, &t.room, n + t.used, sizeof(Pair))
+    for i in range(t.capacity):
+        t.aside[n] = t.at[i]
+        n += t.at[i].voxels != 0
+        if n == t.n_aside + t.used:
+            break
+    t.n_aside, t.used = n, 0
+    memset(t.at, 0, t.capacity * sizeof(Pair))
     return 0
 
 
 cdef listed(Pairs *t):
     """The pairs of a table: three uint64 arrays."""
-    cdef uint64_t[::1] a = np.empty(t.used, np.uint64)
-    cdef uint64_t[::1] b = np.empty(t.used, np.uint64)
-    cdef uint64_t[::1] voxels = np.empty(t.used, np.uint64)
-    cdef size_t i, n = 0
-    for i in range(t.capacity):
-        if t.at[i].voxels != 0:
-            a[n], b[n], voxels[n] = t.at[i].a, t.at[i].b, t.at[i].voxels
-            n += 1
+    cdef size_t n, total
+    with nogil:
+        pairs_lay_aside(t)
+    total = t.n_aside
+    cdef uint64_t[::1] a = np.empty(total, np.uint64)
+    cdef uint64_t[::1] b = np.empty(total, np.uint64)
+    cdef uint64_t[::1] voxels = np.empty(total, np.uint64)
+    with nogil:
+        for n in range(total):
+            a[n], b[n], voxels[n] = t.aside[n].a, t.aside[n].b, t.aside[n].voxels
     return np.asarray(a), np.asarray(b), np.asarray(voxels)

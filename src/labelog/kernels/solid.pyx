@@ -274,9 +274,8 @@ def spans_in(Runs runs, start, shape):
     -------
     Spans in the chunk, with their labels.
     """
-    cdef Py_ssize_t z0, y0, x0, cz, cy, cx, z, y, r, first, stop
+    cdef Py_ssize_t z0, y0, x0, cz, cy, cx, z, y, r, base, first, stop
     cdef size_t i
-    cdef uint64_t base
     cdef Pieces pieces = [NULL, NULL, NULL, NULL, 0, 0]
     (z0, y0, x0), (cz, cy, cx) = start, shape
     if min(cz, cy, cx) < 1 or cz * cy * cx > 0xFFFFFFFF:
@@ -286,7 +285,7 @@ def spans_in(Runs runs, start, shape):
             for z in range(max(0, z0), min(runs.nz, z0 + cz)):
                 for y in range(max(0, y0), min(runs.ny, y0 + cy)):
                     r = z * runs.ny + y
-                    base = <uint64_t> (((z - z0) * cy + y - y0) * cx)
+                    base = ((z - z0) * cy + y - y0) * cx
                     first = max(0, x0)
                     if first >= min(runs.nx, x0 + cx):
                         break
