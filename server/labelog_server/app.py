@@ -15,6 +15,7 @@ from labelog_server.bodies import Bodies
 from labelog_server.catalog import Catalog
 from labelog_server.guard import Guard
 from labelog_server.news import News
+from labelog_server.presence import Presence
 from labelog_server.requests import Requests
 from labelog_server.routes import (
     edits,
@@ -22,6 +23,7 @@ from labelog_server.routes import (
     history,
     image,
     labels,
+    presence,
     s3,
     service,
     session,
@@ -45,7 +47,7 @@ Whatever fails is answered with problem details (RFC 9457).
 def create_app(settings: Settings) -> FastAPI:
     """The ASGI application that serves some volumes. Raises NotFound for a path that is neither volume nor folder."""
     catalog = Catalog(settings.paths, settings.cache_bytes)
-    news = News(catalog)
+    news = News(catalog, present := Presence())
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
@@ -55,10 +57,11 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(title="labelog", version=labelog.__version__, description=DESCRIPTION, lifespan=life)
     app.state.settings, app.state.catalog, app.state.news = settings, catalog, news
+    app.state.presence = present
     app.state.tokens = None if settings.tokens is None else Tokens(settings.tokens)
     app.state.registry = registry = CollectorRegistry()
     problems.install(app)
-    for topic in (volumes, voxels, image, edits, history, labels, events, views, zarr, s3, session, service):
+    for topic in (volumes, voxels, image, edits, history, labels, events, presence, views, zarr, s3, session, service):
         app.include_router(topic.router)
     app.add_middleware(Bodies, settings.max_body, settings.max_decoded)
     if settings.origins:

@@ -1,4 +1,4 @@
-"""Commits as they are made, for streams of events: one look-out for all clients, whatever process committed."""
+"""Commits as they are made, by whatever process, and who is there: one look-out for all streams of events."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 import labelog
 from labelog_server.catalog import Catalog
+from labelog_server.presence import Presence
 
 log = logging.getLogger("labelog.http")
 
@@ -20,13 +21,13 @@ MOST_LABELS = 1000  # labels and boxes that an event lists
 
 
 class News:
-    """Tells waiting tasks when any volume has a new revision. Lives as long as the application does."""
+    """Tells waiting tasks when a volume has a new revision, or somebody comes or goes. Lives as the application does."""
 
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
+    def __init__(self, catalog: Catalog, presence: Presence) -> None:
+        self._catalog, self._presence = catalog, presence
         self._listeners = 0
         self._changed = asyncio.Event()
-        self._heads: dict[str, int] = {}
+        self._heads: tuple[dict[str, int], dict[str, int]] = {}, {}
         self._task: asyncio.Task[None] | None = None
         self.closing = asyncio.Event()
 
@@ -60,15 +61,18 @@ class News:
                 self._heads = heads
                 self._tell()
 
-    def _look(self) -> dict[str, int]:
-        return {name: volume.revision for name, volume in self._catalog.opened().items() if not volume.closed}
+    def _look(self) -> tuple[dict[str, int], dict[str, int]]:
+        self._presence.expire()
+        heads = {name: volume.revision for name, volume in self._catalog.opened().items() if not volume.closed}
+        return heads, dict(self._presence.changes)
 
     def _head(self, name: str) -> int:
         return self._catalog[name].revision
 
-    async def commits(self, since: dict[str, int], quiet: float) -> AsyncIterator[tuple[str, int] | None]:
-        """Volume and revision of each commit after those in `since`, in order; None after each `quiet` seconds."""
-        known = dict(since)
+    async def all(self, since: dict[str, int], quiet: float) -> AsyncIterator[tuple[str, int | None] | None]:
+        """What happens in volumes: volume and revision of each commit after those in `since`, in order; volume and None
+        when who is there has changed; None after each `quiet` seconds."""
+        known, present = dict(since), dict.fromkeys(since, 0)
         self._listeners += 1
         try:
             while not self.closing.is_set():
@@ -78,6 +82,9 @@ class News:
                     while known[name] < head and not self.closing.is_set():
                         known[name] += 1
                         yield name, known[name]
+                    if present[name] != self._presence.changes.get(name, 0):
+                        present[name] = self._presence.changes[name]
+                        yield name, None
                 try:
                     await asyncio.wait_for(changed.wait(), quiet)
                 except TimeoutError:

@@ -53,6 +53,10 @@ class Names:
                 raise labelog.Invalid(f"two labels are named {ref}")
             self.made[ref] = value
 
+    def told(self) -> dict[str, str]:
+        """The same in JSON."""
+        return {ref: str(label) for ref, label in self.made.items()}
+
 
 class Operation(BaseModel):
     model_config = ConfigDict(extra="forbid")
@@ -337,4 +341,8 @@ class Request(BaseModel):
     session: str | None = Field(None, description="the window or program, so that undo can be held to it")
     seen: int | None = Field(
         None, description="the revision that was looked at: 409 if a voxel to be written changed since"
+    )
+    dry_run: bool = Field(False, description="answer as if it had been done, and do nothing")
+    returns: Literal["boxes", "runs"] = Field(
+        "boxes", alias="return", description="runs: also all that was written, and, with `seen`, what was refused"
     )

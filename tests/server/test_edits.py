@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -126,6 +127,49 @@ def test_seen_refuses_and_says_where(edit):
     assert answer.status_code == 409
     assert (answer.json()["box"], answer.json()["voxels"]) == ([[2, 3, 10], [3, 4, 20]], 10)
     assert edit({**stroke, "label": "8"}, seen=1).status_code == 200
+
+
+def drawn(array, runs):
+    for z, y, x0, x1, label in runs:
+        array[z, y, x0:x1] = int(label)
+    return array
+
+
+def test_runs_are_what_was_written(client, edit):
+    """With them a client that painted knows its voxels without reading them, also where `over` left some out."""
+    stroke = {"op": "paint", "label": "7", "spans": [[2, 3, 10, 40], [2, 4, 10, 40]], "over": ["0", "1", "101", "7"]}
+    told = edit(stroke, {"op": "merge", "label": "12", "others": ["22"]}, **{"return": "runs"}).json()
+    assert sum(x1 - x0 for _, _, x0, x1, _ in told["runs"]) == told["written"] < 60
+    now = np.load(io.BytesIO(client.get("/volumes/cells/voxels?box=0:3,:,:&format=npy").content))
+    assert np.array_equal(drawn(labels()[:3], told["runs"]), now)
+    again = edit({**stroke, "over": ["7"]}, **{"return": "runs"}).json()
+    assert (again["voxels"], again["runs"]) == (0, told["runs"]) and again["written"] == told["written"]
+    assert "runs" not in edit(stroke).json()
+
+
+def test_a_dry_run_says_what_the_edit_then_does(client, edit):
+    operations = ({"op": "new", "as": "$a"}, {"op": "box", "label": "$a", "box": [[0, 3, 3], [9, 20, 40]]},
+                  {"op": "merge", "label": "12", "others": ["22"]},
+                  {"op": "relabel", "labels": {"32": "22"}})  # fmt: skip
+    tried = edit(*operations, dry_run=True, **{"return": "runs"}, headers={"Idempotency-Key": "k"}).json()
+    assert client.get("/volumes/cells").json()["revision"] == 0 and tried["revision"] is None
+    done = edit(*operations, **{"return": "runs"}, headers={"Idempotency-Key": "k"}).json()
+    made = tried["labels"]["$a"], done["labels"]["$a"]
+    assert [[*row[:4], row[4].replace(*made)] for row in tried["runs"]] == done["runs"]
+    assert [tried[name] for name in ("voxels", "written", "boxes")] == [done[n] for n in ("voxels", "written", "boxes")]
+    assert tried["refused"] == [] and done["revision"] == 1
+
+
+def test_what_was_refused_is_told(client, edit):
+    edit({"op": "paint", "label": "7", "spans": [[2, 3, 10, 20], [2, 5, 0, 40]]})
+    edit({"op": "paint", "label": "8", "spans": [[2, 3, 15, 18]]})
+    mine = {"op": "box", "label": "9", "box": [[2, 3, 12], [3, 5, 30]]}
+    expected = [[2, 3, 12, 15, "7"], [2, 3, 15, 18, "8"], [2, 3, 18, 20, "7"]]
+    tried = edit(mine, seen=0, dry_run=True, **{"return": "runs"}).json()
+    assert tried["refused"] == expected and tried["written"] == 36
+    answer = edit(mine, seen=0, **{"return": "runs"})
+    assert answer.status_code == 409 and answer.json()["refused"] == expected and answer.json()["voxels"] == 8
+    assert "refused" not in edit(mine, seen=0).json()
 
 
 def test_taking_back(client, edit):
@@ -261,6 +305,34 @@ def test_events_tell_of_all_commits(server, client, edit):
     assert (told["revision"], told["boxes"], told["labels"], told["said"]) == (2, [], ["7"], True)
     (again,) = events(client, "/events", 1, {"Last-Event-ID": first["id"]})
     assert again["data"] == second["data"] and again["id"] == "cells=2"
+
+
+def test_who_is_there_is_told_and_forgotten(client, edit):
+    def say(session, author="ana", **place):
+        return client.put("/volumes/cells/presence", json={"session": session, **place},
+                          headers={"Labelog-Author": author})  # fmt: skip
+
+    def present():
+        return client.get("/volumes/cells/presence").json()["present"]
+
+    assert say("left", at=[3, 10, 20.5], view="cell", seconds=1.5).status_code == 204
+    assert say("right", "bo", label="7").status_code == 204
+    assert present() == [{"author": "ana", "session": "left", "at": [3, 10, 20.5], "view": "cell"},
+                         {"author": "bo", "session": "right", "label": "7"}]  # fmt: skip
+    leave = threading.Timer(3, lambda: (edit({"op": "paint", "label": "7", "spans": [[0, 0, 3, 6]]}),
+                                        say("right", "bo", seconds=0)))  # fmt: skip
+    leave.start()
+    told = events(client, "/volumes/cells/events", 4)
+    leave.join()
+    assert [event["event"] for event in told] == ["presence", "presence", "commit", "presence"]
+    there = [[each["session"] for each in json.loads(event["data"])["present"]]
+             for event in told if event["event"] == "presence"]  # fmt: skip
+    assert there == [["left", "right"], ["right"], []] and present() == []
+    assert "id" not in told[0]
+    for bad in ({"seconds": 1e9}, {"at": [1, 2]}, {"label": "x"}, {"more": 1}):
+        assert say("left", **bad).status_code == 422, bad
+    assert say("", seconds=1).status_code == 422
+    assert client.put("/volumes/none/presence", json={"session": "left"}).status_code == 404
 
 
 def test_an_interrupt_loses_nothing_that_was_acknowledged(own):

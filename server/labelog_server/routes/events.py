@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import State
 from starlette.responses import StreamingResponse
 
 import labelog
@@ -26,7 +27,7 @@ Last = Annotated[str | None, Header(alias="Last-Event-ID", description="the last
 @router.get("/volumes/{name}/events", response_class=StreamingResponse, dependencies=[Reads])
 def volume_events(request: Request, name: Name, shelf: Shelf, last: Last = None,
                   since: Annotated[int | None, Query(ge=0)] = None) -> StreamingResponse:  # fmt: skip
-    """Every commit of a volume after a revision (the newest now, if left out), as it is made."""
+    """Every commit of a volume after a revision (the newest now, if left out), as it is made, and who is there."""
     return _stream(request, shelf, {name: since}, last)
 
 
@@ -47,19 +48,23 @@ def _stream(request: Request, shelf: Shelf, since: dict[str, int | None], last: 
     for name, revision in since.items():
         wanted = received.get(name, revision)
         known[name] = shelf[name].at(None if wanted is None else int(wanted)).revision  # NotFound before it begins
-    news: News = request.app.state.news
-    return StreamingResponse(_events(news, shelf, known), media_type="text/event-stream",
+    return StreamingResponse(_events(request.app.state, shelf, known), media_type="text/event-stream",
                              headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})  # fmt: skip
 
 
-async def _events(news: News, shelf: Shelf, known: dict[str, int]) -> AsyncIterator[str]:
+async def _events(state: State, shelf: Shelf, known: dict[str, int]) -> AsyncIterator[str]:
+    news: News = state.news
     yield f"retry: 1000\nid: {_place(known)}\n: since {_place(known)}\n\n"
     told = dict(known)
-    async for item in news.commits(known, HEARTBEAT):
+    async for item in news.all(known, HEARTBEAT):
         if item is None:
             yield ": still here\n\n"
             continue
         name, revision = item
+        if revision is None:  # without an id: it is not to be caught up on
+            present = {"volume": name, "present": state.presence.of(name)}
+            yield f"event: presence\ndata: {json.dumps(present)}\n\n"
+            continue
         told[name] = revision
         try:
             facts = await run_in_threadpool(_event, shelf, name, revision)

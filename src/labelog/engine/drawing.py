@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -84,19 +85,30 @@ def _row_spans(start: NDArray[np.int64], stop: NDArray[np.int64], value: int) ->
     return Spans(starts, reach[last], np.full(len(starts), value, np.uint64))
 
 
-def rows(grid: Grid, patches: Mapping[int, Spans]) -> NDArray[np.int64]:
-    """The voxels of all chunks as rows of z, y, x0, x1 (n, 4), in C order, each as long as can be."""
-    parts = [np.zeros((0, 4), np.int64)]
+class LabelRows(NamedTuple):
+    """Voxels with labels: rows of z, y, x0, x1 (n, 4) int64, in C order, each as long as can be; a uint64 for each."""
+
+    rows: NDArray[np.int64]
+    labels: NDArray[np.uint64]
+
+
+def label_rows(grid: Grid, patches: Mapping[int, Spans]) -> LabelRows:
+    """What patches of chunks write."""
+    parts, values = [np.zeros((0, 4), np.int64)], [np.zeros(0, np.uint64)]
     for chunk, patch in patches.items():
-        parts.append(_rows(patch, grid.chunks) + np.array(grid.origin(chunk))[[0, 1, 2, 2]])
-    found = np.concatenate(parts)
-    found = found[np.lexsort((found[:, 2], found[:, 1], found[:, 0]))]
+        found, label = _rows(patch, grid.chunks)
+        parts.append(found + np.array(grid.origin(chunk))[[0, 1, 2, 2]])
+        values.append(label)
+    found, label = np.concatenate(parts), np.concatenate(values)
+    order = np.lexsort((found[:, 2], found[:, 1], found[:, 0]))
+    found, label = found[order], label[order]
     goes_on = (found[1:, :2] == found[:-1, :2]).all(axis=1) & (found[1:, 2] == found[:-1, 3])
-    first, last = np.append(True, ~goes_on), np.append(~goes_on, True)
-    return np.column_stack([found[first[: len(found)], :3], found[last[: len(found)], 3]])
+    goes_on &= label[1:] == label[:-1]
+    first, last = np.append(True, ~goes_on)[: len(found)], np.append(~goes_on, True)[: len(found)]
+    return LabelRows(np.column_stack([found[first, :3], found[last, 3]]), label[first])
 
 
-def _rows(patch: Spans, chunk: Triple) -> NDArray[np.int64]:
+def _rows(patch: Spans, chunk: Triple) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
     """The spans of a chunk cut where rows end, counted from its first voxel."""
     _, ny, nx = chunk
     start, stop = patch.start.astype(np.int64), patch.stop.astype(np.int64)
@@ -104,4 +116,4 @@ def _rows(patch: Spans, chunk: Triple) -> NDArray[np.int64]:
     span = np.repeat(np.arange(len(start)), pieces)
     row = start[span] // nx + np.arange(len(span)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
     x0, x1 = np.maximum(start[span] - row * nx, 0), np.minimum(stop[span] - row * nx, nx)
-    return np.column_stack([row // ny, row % ny, x0, x1])
+    return np.column_stack([row // ny, row % ny, x0, x1]), patch.value[span]

@@ -18,6 +18,7 @@ from labelog.engine.change import Moment, Patches, Settled, Work, measure
 from labelog.engine.commit import Batch, Draft, Outcome
 from labelog.engine.filling import Filling
 from labelog.engine.naming import MADE
+from labelog.engine.preview import Preview, previewed
 from labelog.engine.separating import Separating
 from labelog.engine.shaping import Shaping
 from labelog.engine.splitting import Extent, Parts, Split, by_seeds, checked_seeds
@@ -373,6 +374,16 @@ class Edit(Shaping, Filling, Separating):
         staged[:] = [layered(staged)]
         return staged[0]
 
+    def preview(self) -> Preview:
+        """What a commit of what is staged would do, and where `seen` would refuse it. Nothing is written."""
+        self._mine()
+        with self._store.journal.reading() as journal:
+            moment = Moment(self._store, journal, self._start)
+            return previewed(moment, moment.table(self._facts(self._start + 1)), self._patches(), self._seen)
+
+    def _patches(self) -> Patches:
+        return {chunk: patch for chunk in sorted(self._staged) if (patch := self._patch(chunk))}
+
     # Life
 
     @property
@@ -416,11 +427,13 @@ class Edit(Shaping, Filling, Separating):
         self._staged.clear()
 
     def _commit(self) -> None:
-        patches = {chunk: patch for chunk in sorted(self._staged) if (patch := self._patch(chunk))}
+        patches = self._patches()
         if not (patches or self._said.facts) and self._draft.key is None:
             return
         draft = Draft(self._draft.author, self._draft.session, self._draft.message, self._draft.key,
                       self._digest.digest())  # fmt: skip
+
+        refused: Patches = {}
 
         def job(batch: Batch) -> Outcome:
             facts = self._facts(batch.newest + 1)
@@ -431,13 +444,15 @@ class Edit(Shaping, Filling, Separating):
 
             def refuse(voxels: int, box: Box | None) -> None:
                 if voxels:
-                    raise self._unseen(voxels, "to be written", box, batch)
+                    raise self._unseen(voxels, "to be written", box, batch, refused)
 
             return batch.write(draft, Work(Kind.EDIT, patches, settle, refuse, facts))
 
         def settle(moment: Moment, chunk: int) -> Settled:
-            unseen = spans.nothing() if self._seen is None else moment.since(chunk, self._seen)
-            return Settled(patches[chunk], spans.intersect(patches[chunk], unseen), 0)
+            if self._seen is None:
+                return Settled(patches[chunk], spans.nothing(), 0)
+            refused[chunk] = spans.intersect(moment.since(chunk, self._seen), patches[chunk])
+            return Settled(patches[chunk], refused[chunk], 0)
 
         outcome = self._volume.committer.commit(draft, job)
         self.revision, self.voxels, self.written = outcome.revision, outcome.voxels, outcome.written
@@ -445,12 +460,13 @@ class Edit(Shaping, Filling, Separating):
     def _refuse_unexpected(self, batch: Batch) -> None:
         """Raise Conflict if voxels that were to be as they were got another label after `seen`."""
         assert self._seen is not None
-        changed = {chunk: spans.intersect(patch, batch.since(chunk, self._seen))
+        changed = {chunk: spans.intersect(batch.since(chunk, self._seen), patch)
                    for chunk, patch in self._expected.items()}  # fmt: skip
         voxels, box = measure(self._store, changed)
         if voxels:
-            raise self._unseen(voxels, "to be as they were", box, batch)
+            raise self._unseen(voxels, "to be as they were", box, batch, changed)
 
-    def _unseen(self, voxels: int, what: str, box: Box | None, batch: Batch) -> Conflict:
+    def _unseen(self, voxels: int, what: str, box: Box | None, batch: Batch, refused: Patches) -> Conflict:
         text = f"{voxels} of the voxels {what} were changed after revision {self._seen}, within {box}"
-        return Conflict(text, box=box, voxels=voxels, revision=batch.newest)
+        rows = drawing.label_rows(self._store.grid, refused)
+        return Conflict(text, box=box, voxels=voxels, revision=batch.newest, refused=rows)

@@ -107,7 +107,7 @@ class Filled:
     @property
     def spans(self) -> NDArray[np.int64]:
         """The voxels as rows of z, y, x0, x1 (n, 4), in C order, as `Edit.paint` takes them. Made when asked for."""
-        return drawing.rows(self.grid, self.patches)
+        return drawing.label_rows(self.grid, self.patches).rows
 
 
 def needless(source: Source, rule: Rule, label: int) -> bool:

@@ -22,11 +22,13 @@ from labelog.engine.changes import Changes, changes
 from labelog.engine.classes import LabelClass
 from labelog.engine.commit import Committer, Draft, Job, draft
 from labelog.engine.components import Components
+from labelog.engine.drawing import LabelRows
 from labelog.engine.edit import Edit
 from labelog.engine.extents import Extents
 from labelog.engine.fills import Filled, Limits
 from labelog.engine.load import Classes, Progress, TableRows, user
 from labelog.engine.objects import Labels
+from labelog.engine.preview import written
 from labelog.engine.regions import Region
 from labelog.engine.snapshot import Snapshot, View
 from labelog.engine.store import Store, check_fork
@@ -496,6 +498,13 @@ class Volume:
     def changes(self, revision: int) -> Changes:
         """Where a commit changed voxels, and which labels it was about. Raises NotFound."""
         return changes(self.store, self.at(revision).revision)
+
+    def written(self, revision: int) -> LabelRows:
+        """What a commit wrote: rows of z, y, x0, x1, and a label for each. Of an undo, redo or revert, what it changed.
+
+        Raises NotFound.
+        """
+        return written(self.store, self.at(revision).revision)
 
     def blame(self, box: Box | tuple[Triple, Triple] | None = None) -> NDArray[np.uint64]:
         """For each voxel of a box the revision of the live edit that last wrote it; 0 where none has.
