@@ -21,7 +21,7 @@ MOST_LABELS = 1000  # labels and boxes that an event lists
 
 
 class News:
-    """Tells waiting tasks when a volume has a new revision, or somebody comes or goes. Lives as the application does."""
+    """Tells waiting tasks of new revisions, and of who comes or goes. Lives as long as the application does."""
 
     def __init__(self, catalog: Catalog, presence: Presence) -> None:
         self._catalog, self._presence = catalog, presence
