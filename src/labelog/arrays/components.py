@@ -121,8 +121,12 @@ class _Slab(Protocol):
     """A slab's components, numbered from 1, and what lies in its first and its last plane."""
 
     count: int
-    first: Face
-    last: Face
+
+    @property
+    def first(self) -> Face: ...
+
+    @property
+    def last(self) -> Face: ...
 
     def fill(self, out: NDArray[Any], values: NDArray[Any]) -> None: ...
 
@@ -145,14 +149,21 @@ class _Runs:
 
 class _Voxels:
     def __init__(self, array: NDArray[Any], far: int) -> None:
-        self._marks = label_voxels(array, far)
+        self._array, self._marks = array, label_voxels(array, far)
         self.count = self._marks.count
-        self.first, self.last = (self._face(array[z], z) for z in (0, -1))
 
-    def _face(self, values: NDArray[Any], z: int) -> Face:
+    @property
+    def first(self) -> Face:
+        return self._face(0)
+
+    @property
+    def last(self) -> Face:
+        return self._face(-1)
+
+    def _face(self, z: int) -> Face:
         plane = self._marks.plane(z)
         labels = np.zeros(self.count + 1, np.uint64)
-        labels[plane] = values.astype(np.uint64)
+        labels[plane] = self._array[z].astype(np.uint64)
         face = Runs.from_dense(plane[None])
         return face, labels[face.palette]
 
