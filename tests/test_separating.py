@@ -71,6 +71,16 @@ def test_all_objects_at_once(volume):
     assert (volume.read() == before).all() and parents(volume)[ORGANELLE] == CELL and 5 not in volume.labels
 
 
+def test_what_goes_along_goes_along_at_each_depth(volume):
+    """The core lies in the organelle's other part, and this in the cell's."""
+    with volume.edit("bo") as edit:
+        edit[0, 1, 3:5] = ORGANELLE
+        edit[0, 1, 14:16] = CORE
+    done = separate(volume)
+    assert done == ((5, 6, 7), {CORE: 5, 5: 6}, (), 0)
+    assert parents(volume) == {CELL: 0, ORGANELLE: CELL, CORE: 5, OTHER: 0, 5: 6, 6: 0, 7: 0}
+
+
 def test_of_a_class_and_of_labels(volume):
     assert separate(volume, cls="organelle") == ((5,), {}, (), 0), "granules are organelles"
     assert separate(volume, [OTHER, ORGANELLE]).labels == (6,)
