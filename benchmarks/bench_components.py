@@ -21,9 +21,9 @@ TOPIC = "Connected components"
 
 NOTE = """\
 The labels as a dense uint32 array; both sides allocate the array they give, labelog in the smallest dtype that fits
-(its default), cc3d in the one it chooses. One thread, and two for labelog (cc3d has one). fib25: 250^3 real fragments;
-platelets: 64x1024x1024 of the synthetic ones. Checkerboards (256^3), where no two voxels that touch at a face are
-alike, are the worst that runs can meet: of two labels, and of one and background. Stored volumes have chunks of
+(its default), cc3d in the one it chooses. One thread, and two for labelog (cc3d has one). fib25: 250^3 voxels of
+neurons; platelets: 64x1024x1024 of the synthetic ones. Checkerboards (256^3), where no two voxels that touch at a face
+are alike, are the worst that runs can meet: of two labels, and of one and background. Stored volumes have chunks of
 16x256x256 that are in the cache, and give components as runs of all chunks, with two threads; cc3d has the dense array
 in memory already."""
 

@@ -20,8 +20,8 @@ NOTE = """\
 The largest object, through faces, from a voxel in its middle. The array is dense uint32; `flood` gives a mask on both
 sides, `flood_fill` a filled copy. One thread, and two for labelog (scikit-image has one). The stored volume has chunks
 of 16x256x256 that are in the cache, and two threads; its time is that of a whole edit until it is on disk; each
-gives the object another label. scikit-image has the dense array in memory already. fib25: 250^3 real fragments;
-platelets: 64x1024x1024 of the synthetic ones, of which the background is filled."""
+gives the object another label. scikit-image has the dense array in memory already. fib25: a neuron in
+250^3 voxels; platelets: 64x1024x1024 of the synthetic ones, of which the background is filled."""
 
 DENSE, STORED = Target(6, 20), Target(2, 8)
 
