@@ -72,7 +72,8 @@ sanitize: $(VENV)/build.ready
 	  --build-lib build/sanitize/lib
 	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
 	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc \
-	  PYTHONPATH=build/sanitize/lib:server $(PYTEST) -n $(WORKERS) -q tests/kernels tests/fuzz
+	  PYTHONPATH=build/sanitize/lib:server $(PYTEST) -n $(WORKERS) -q \
+	  tests/kernels tests/fuzz tests/test_degenerate.py
 
 # libFuzzer on each decoder, for FUZZ_SECONDS; what it finds is left in build/fuzz.
 FUZZ_SECONDS ?= 300

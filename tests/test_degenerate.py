@@ -79,6 +79,9 @@ def fill(array):
             assert np.array_equal(labelog.flood(array, seed, connectivity), wanted)
             filled = labelog.flood_fill(array, seed, 1, connectivity)
             assert np.array_equal(filled, np.where(wanted, np.array(1, array.dtype), array))
+    if not array.flags.aligned:
+        with pytest.raises(labelog.Invalid, match="writable and aligned"):
+            labelog.flood_fill(array, seed, 1, in_place=True)
 
 
 def contingency(array):
@@ -162,6 +165,17 @@ def test_shapes_in_volumes(tmp_path, values, chunks):
                 volume.undo("ana")
             assert np.array_equal(volume[...], array)
         assert volume.check().problems == []
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layouts_that_volumes_are_given(tmp_path, layout):
+    array = LAYOUTS[layout](VALUES["checkerboard of the highest"])
+    with labelog.load(tmp_path / "v.labelog", array, chunks=(2, 3, 4)) as volume:
+        assert np.array_equal(volume[...], array)
+        with volume.edit("ana") as edit:
+            edit[...] = LAYOUTS[layout](VALUES["all distinct"])
+            edit.paint(5, LAYOUTS[layout](VALUES["bool"]), at=(0, 0, 0))
+        assert np.array_equal(volume[...], np.where(VALUES["bool"], 5, VALUES["all distinct"]))
 
 
 def available():

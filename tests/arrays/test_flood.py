@@ -136,6 +136,6 @@ def test_refusals():
         labelog.flood(array.astype(float), (0, 0))
     array.flags.writeable = False
     for what in (array, [1, 2]):
-        with pytest.raises(Invalid, match="only a writable NumPy array can be filled in place"):
+        with pytest.raises(Invalid, match="only a writable and aligned NumPy array can be filled"):
             labelog.flood_fill(what, (0, 0), 1, in_place=True)
     assert not array.any()

@@ -19,11 +19,11 @@ Result = TypeVar("Result")
 
 
 def integers(array: ArrayLike, most: int = 3) -> NDArray[Any]:
-    """An array of integers or bool in 1 to `most` dimensions, or Invalid."""
+    """An array of integers or bool in 1 to `most` dimensions, or Invalid; copied if it is not aligned."""
     values = np.asarray(array)
     if values.dtype.kind not in "biu" or not 1 <= values.ndim <= most:
         raise Invalid(f"expected integers or bool in 1 to {most} dimensions, found {values.dtype} in {values.ndim}")
-    return values
+    return values if values.flags.aligned else values.copy(order="K")
 
 
 def checked(array: ArrayLike, most: int = 3) -> NDArray[Any]:

@@ -48,7 +48,7 @@ def flood_fill(array: ArrayLike, seed: Seed, new_label: int, connectivity: int |
     new_label : what its dtype holds.
     connectivity : how many neighbours a voxel has: 6 (at its faces), 18 (and edges) or 26 (and corners) in 3
         dimensions, 4 or 8 in 2, 2 in 1. By default those at its faces: 6, 4 or 2.
-    in_place : change `array` itself, a writable NumPy array, instead of a copy.
+    in_place : change `array` itself, a writable and aligned NumPy array, instead of a copy.
     threads : how many to use; by default one for each processor.
 
     Returns
@@ -63,8 +63,8 @@ def flood_fill(array: ArrayLike, seed: Seed, new_label: int, connectivity: int |
     The array is cut into slabs. Those that the fill comes to are divided into connected components (see
     `connected_components`), and it goes on from one to the other where these touch; the others are not looked at.
     """
-    if in_place and not (isinstance(array, np.ndarray) and array.flags.writeable):
-        raise Invalid("only a writable NumPy array can be filled in place")
+    if in_place and not (isinstance(array, np.ndarray) and array.flags.behaved):
+        raise Invalid("only a writable and aligned NumPy array can be filled in place")
     given = boxes.integers(array)
     label = _fitting(new_label, given.dtype)
     fill = _Fill(_raw(given), seed, connectivity, threads)

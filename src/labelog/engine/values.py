@@ -57,4 +57,4 @@ def checked_labels(values: ArrayLike) -> NDArray[Any]:
     array = np.asarray(values)
     if array.dtype.kind not in "iu":
         raise Invalid(f"labels must be of an integer dtype, from 0 to {MAX_LABEL}; found {array.dtype}")
-    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+    return array if array.dtype.isnative and array.flags.aligned else array.astype(array.dtype.newbyteorder("="))

@@ -227,7 +227,7 @@ cdef class Runs:
 
         Raises Invalid for a negative value, naming it.
         """
-        return from_dense(array)
+        return from_dense(array if array.flags.aligned else array.copy())
 
     @staticmethod
     def stacked(parts):
