@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import operator
 from collections import Counter
+from fractions import Fraction
 
 import numpy as np
 
@@ -251,3 +252,35 @@ def scaled(array, steps):
     for factors in steps:
         array = downsample(array, factors)
     return array
+
+
+def polygon(rings, plane):
+    """Which voxels of a plane have their centre in a polygon, by the even-odd rule: centre by centre, in fractions."""
+    out = np.zeros(plane, bool)
+    for y, x in np.ndindex(plane):
+        cy, cx = y + Fraction(1, 2), x + Fraction(1, 2)
+        for ring in rings:
+            points = [(rounded(a), rounded(b)) for a, b in ring]
+            for (y0, x0), (y1, x1) in zip(points, points[1:] + points[:1], strict=True):
+                if (y0 <= cy) != (y1 <= cy):
+                    out[y, x] ^= x0 + (cy - y0) * (x1 - x0) / (y1 - y0) <= cx
+    return out
+
+
+def brush(path, radius, plane):
+    """Which voxels of a plane have their centre within a distance of a path: centre by centre, in fractions."""
+    out = np.zeros(plane, bool)
+    points = [(rounded(a), rounded(b)) for a, b in path]
+    for y, x in np.ndindex(plane):
+        cy, cx = y + Fraction(1, 2), x + Fraction(1, 2)
+        for (y0, x0), (y1, x1) in zip(points, points[1:] or points, strict=False):
+            dy, dx = y1 - y0, x1 - x0
+            length = dy * dy + dx * dx
+            at = min(max(((cy - y0) * dy + (cx - x0) * dx) / length, 0), 1) if length else 0
+            far = (cy - y0 - at * dy) ** 2 + (cx - x0 - at * dx) ** 2
+            out[y, x] |= far <= rounded(radius) ** 2
+    return out
+
+
+def rounded(position):
+    return Fraction(round(position * 256), 256)

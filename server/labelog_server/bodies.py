@@ -10,6 +10,7 @@ import zstandard
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from labelog_server import parts
 from labelog_server.problems import Problem, response
 
 LEAST = 1024  # bytes of an answer from which it is worth compressing
@@ -18,7 +19,8 @@ COMPRESSED = ("image/png", "text/event-stream", "multipart/byteranges")
 
 
 class Bodies:
-    """Gives routes whole, decompressed bodies within limits; sends their answers compressed if the client takes that.
+    """Gives routes whole, decompressed bodies within limits, of those in several parts the JSON; sends their answers
+    compressed if the client takes that.
 
     An answer to HEAD is that to GET without its body.
     """
@@ -32,6 +34,10 @@ class Bodies:
             return
         try:
             body = await self._body(scope, receive)
+            kind = Headers(scope=scope).get("content-type", "")
+            if kind.split(";")[0].strip().lower() == parts.TYPE:
+                body, others = parts.split(kind, body)
+                scope = {**scope, "headers": _as_json(scope["headers"], len(body)), "parts": others}
         except Problem as problem:
             await response(problem.status, problem.detail, headers=problem.headers)(scope, receive, send)
             return
@@ -61,6 +67,12 @@ class Bodies:
         if encoding in ("", "identity"):
             return bytes(data)
         return decompressed(bytes(data), encoding, self._max_decoded)
+
+
+def _as_json(headers: list[tuple[bytes, bytes]], size: int) -> list[tuple[bytes, bytes]]:
+    """The headers of a body of several parts as those of its JSON."""
+    kept = [item for item in headers if item[0] not in (b"content-type", b"content-length")]
+    return [*kept, (b"content-type", b"application/json"), (b"content-length", str(size).encode())]
 
 
 def _too_large(size: int, most: int) -> Problem:

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from labelog_server.problems import response
 
-FORMS = ("application/x-www-form-urlencoded", "text/plain")
+FORMS = ("application/x-www-form-urlencoded", "text/plain", "multipart/form-data")
 
 
 class Guard:

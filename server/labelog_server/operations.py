@@ -6,56 +6,16 @@ it wherever a label is expected.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import math
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 import labelog
 from labelog.geometry import Box
-from labelog_server.wire import Corners, label
-
-NAME = r"\$[A-Za-z_][A-Za-z0-9_]{0,63}"
-
-Ref = Annotated[str, Field(pattern=rf"^([0-9]{{1,20}}|{NAME})$", examples=["7", "$a"])]
-"""A label, or the name of one that was made before in the same edit."""
-
-Made = Annotated[str, Field(pattern=f"^{NAME}$", examples=["$a"])]
-Voxel = tuple[int, int, int]
-
-MOST_VALUES = 2**22  # spans, points and the like of one operation
-
-
-class Names:
-    """The labels that an edit has given names to."""
-
-    def __init__(self) -> None:
-        self.made: dict[str, int] = {}
-
-    def __call__(self, ref: str) -> int:
-        """The label that is meant. Raises Invalid."""
-        if not ref.startswith("$"):
-            try:
-                return label(ref)
-            except ValueError as error:
-                raise labelog.Invalid(str(error)) from None
-        if ref not in self.made:
-            raise labelog.Invalid(f"no operation before this one has named a label {ref}")
-        return self.made[ref]
-
-    def name(self, ref: str | None, value: int) -> None:
-        if ref is not None:
-            if ref in self.made:
-                raise labelog.Invalid(f"two labels are named {ref}")
-            self.made[ref] = value
-
-    def told(self) -> dict[str, str]:
-        """The same in JSON."""
-        return {ref: str(label) for ref, label in self.made.items()}
+from labelog_server.drawings import MOST_VALUES, Brush, Mask, Polygon, Sent, Span
+from labelog_server.names import Made, Names, Ref, Voxel
+from labelog_server.wire import Corners
 
 
 class Operation(BaseModel):
@@ -65,38 +25,26 @@ class Operation(BaseModel):
         raise NotImplementedError
 
 
-class Mask(BaseModel):
-    """Which voxels of a box: bits, the first voxel in the highest bit of the first byte, in C order."""
-
-    model_config = ConfigDict(extra="forbid")
-    at: Voxel
-    shape: Voxel
-    bits: str = Field(description="base64 of ceil(voxels / 8) bytes", max_length=2**27)
-
-    def array(self) -> NDArray[np.bool_]:
-        count = math.prod(self.shape)
-        try:
-            data = base64.b64decode(self.bits, validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise labelog.Invalid(f"the mask's bits are not base64: {error}") from None
-        if min(self.shape) < 1 or len(data) != -(-count // 8):
-            raise labelog.Invalid(f"a mask of shape {self.shape} has {-(-count // 8)} bytes, not {len(data)}")
-        return np.unpackbits(np.frombuffer(data, np.uint8), count=count).astype(bool).reshape(self.shape)
-
-
 class Drawn(Operation):
-    """Voxels as spans or as a mask: one of the two."""
+    """Voxels as spans, a mask, a polygon or a brush stroke: one of them. Polygons and strokes may reach outside."""
 
-    spans: list[tuple[int, int, int, int]] | None = Field(
-        None, description="rows of z, y, x0, x1 (half-open)", max_length=MOST_VALUES, examples=[[[0, 10, 20, 30]]]
+    spans: Annotated[list[Span], Field(max_length=MOST_VALUES)] | Sent | None = Field(
+        None, description="rows of z, y, x0, x1 (half-open)", examples=[[[0, 10, 20, 30]]]
     )
     mask: Mask | None = None
+    polygon: Polygon | None = None
+    brush: Brush | None = None
 
-    def where(self) -> tuple[Any, Voxel | None]:
-        if (self.spans is None) == (self.mask is None):
-            raise labelog.Invalid(f"{type(self).__name__.lower()} takes spans or a mask")
+    def where(self, edit: labelog.Edit, names: Names) -> tuple[Any, Voxel | None]:
+        drawn = self.polygon or self.brush
+        if sum(each is not None for each in (self.spans, self.mask, self.polygon, self.brush)) != 1:
+            raise labelog.Invalid(f"{type(self).__name__.lower()} takes spans or a mask, polygon or brush: one of them")
         if self.mask is not None:
-            return self.mask.array(), self.mask.at
+            return self.mask.array(names), self.mask.at
+        if drawn is not None:
+            return drawn.rows(edit.shape), None
+        if isinstance(self.spans, Sent):
+            return self.spans.array(names), None
         return np.array(self.spans, np.int64).reshape(-1, 4), None
 
 
@@ -108,7 +56,7 @@ class Paint(Drawn):
     over: list[Ref] | None = Field(None, description="only where the label is one of these now")
 
     def apply(self, edit: labelog.Edit, names: Names) -> None:
-        where, at = self.where()
+        where, at = self.where(edit, names)
         edit.paint(names(self.label), where, at, over=_over(self.over, names))
 
 
@@ -175,7 +123,7 @@ class Split(Drawn):
     made: Made | None = Field(None, alias="as", description="a name for the first new label")
 
     def apply(self, edit: labelog.Edit, names: Names) -> None:
-        where, at = (None, None) if self.seeds is not None else self.where()
+        where, at = (None, None) if self.seeds is not None else self.where(edit, names)
         done = edit.split(names(self.label), where, at, seeds=self.seeds)
         if done.labels:
             names.name(self.made, done.labels[0])

@@ -152,17 +152,39 @@ def decode(data: bytes, media_type: str, shape: Triple, dtype: str) -> Voxels:
     return found
 
 
-def _read_raw(data: bytes, shape: Triple, dtype: str) -> Voxels:
+def decode_rows(data: bytes, media_type: str, dtype: str) -> NDArray[np.int64]:
+    """Spans of a part of a request: integers (n, 4), raw or npy. Raises Invalid, or Problem 415."""
+    if media_type == NPY:
+        rows = _read_npy(data, (0, 4), "")
+    elif media_type == RAW:
+        numbers = _read_raw(data, (len(data) // max(_integer(dtype).itemsize, 1),), dtype)
+        rows = numbers.reshape(-1, 4) if numbers.size % 4 == 0 else numbers
+    else:
+        raise Problem(415, f"expected spans as {NPY} or {RAW}; found {media_type}")
+    if rows.ndim != 2 or rows.shape[1] != 4:
+        raise labelog.Invalid(f"expected spans of shape (n, 4); found {rows.shape}")
+    return rows.astype(np.int64)
+
+
+def _integer(dtype: str) -> np.dtype[Any]:
+    """A dtype by its name, little-endian. Raises Invalid."""
     try:
         kind = np.dtype(dtype).newbyteorder("<")
-    except TypeError:
+    except (TypeError, ValueError):
         raise labelog.Invalid(f"expected an integer dtype such as uint64, found {dtype!r}") from None
-    if kind.kind not in "iu" or len(data) != math.prod(shape) * kind.itemsize:
+    if kind.kind not in "iu":
+        raise labelog.Invalid(f"expected an integer dtype such as uint64, found {dtype!r}")
+    return kind
+
+
+def _read_raw(data: bytes, shape: tuple[int, ...], dtype: str) -> Voxels:
+    kind = _integer(dtype)
+    if len(data) != math.prod(shape) * kind.itemsize:
         raise labelog.Invalid(f"expected {math.prod(shape)} integers of {kind}; found {len(data)} bytes")
     return np.frombuffer(data, kind).reshape(shape)
 
 
-def _read_npy(data: bytes, shape: Triple, _: str) -> Voxels:
+def _read_npy(data: bytes, shape: tuple[int, ...], _: str) -> Voxels:
     source = io.BytesIO(data)
     try:
         version = np.lib.format.read_magic(source)
@@ -171,7 +193,7 @@ def _read_npy(data: bytes, shape: Triple, _: str) -> Voxels:
     except (ValueError, EOFError, OSError) as error:
         raise labelog.Invalid(f"the body is no npy file: {error}") from None
     rest = data[source.tell() :]
-    if dtype.kind not in "iu" or math.prod(found) * dtype.itemsize != len(rest):
+    if dtype.kind not in "biu" or math.prod(found) * dtype.itemsize != len(rest):
         raise labelog.Invalid(f"expected integers of shape {shape}; found {dtype} of {found} in {len(rest)} bytes")
     array = np.frombuffer(rest, dtype).reshape(found, order="F" if fortran else "C")
     return array if array.shape == shape or array.size != math.prod(shape) else array.reshape(shape)

@@ -11,7 +11,7 @@ map. A `Label` is an object, with a `LabelClass`, and a `Region` a part that was
 bounds. Axes are always z, y, x; labels are uint64, 0 is background.
 """
 
-from labelog.arrays import Contingency, connected_components, downsample, flood, flood_fill
+from labelog.arrays import Contingency, brush, connected_components, downsample, flood, flood_fill, polygon
 from labelog.engine.check import Report
 from labelog.engine.classes import LabelClass, read_classes, write_classes
 from labelog.engine.components import Components
@@ -66,6 +66,7 @@ __all__ = [
     "Unsupported",
     "View",
     "Volume",
+    "brush",
     "connected_components",
     "contingency",
     "create",
@@ -74,6 +75,7 @@ __all__ = [
     "flood_fill",
     "load",
     "open",
+    "polygon",
     "read_classes",
     "write_classes",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import io
 import json
 import threading
@@ -108,6 +109,96 @@ def test_tools_are_the_engines(server, edit, tmp_path):
     assert answer.json()["voxels"] == same.voxels > 0
     refused = edit({"op": "fill", "seed": [0, 0, 0], "label": "3", "limit": 1})
     assert refused.status_code == 422 and "operation 0 (fill)" in refused.json()["detail"]
+
+
+RING = [[[2, 3], [40.5, 8], [55, 66], [13, 50.25]], [[20, 20], [20, 30], [30, 25]]]
+PATH = [[5, 5], [17.75, 40], [70, 60]]  # it ends outside
+
+
+@pytest.mark.parametrize(("axis", "index"), [(0, 8), (1, 20), (2, 69)])
+def test_polygons_and_strokes_are_the_engines(server, edit, axis, index):
+    on = {"axis": axis, "index": index}
+    answer = edit(
+        {"op": "paint", "label": "7", "polygon": {**on, "rings": RING}},
+        {"op": "paint", "label": "8", "brush": {**on, "path": PATH, "radius": 3.5}, "over": ["7"]},
+    )
+    assert answer.status_code == 200, answer.text
+    expected = labels()
+    for z, y, x0, x1 in labelog.polygon(RING, axis, index, expected.shape):
+        expected[z, y, x0:x1] = 7
+    stroke = labelog.brush(PATH, 3.5, axis, index, expected.shape)
+    for z, y, x0, x1 in stroke:
+        here = expected[z, y, x0:x1]
+        here[here == 7] = 8
+    with labelog.open(server.folder / "cells.labelog", "r") as volume:
+        assert np.array_equal(volume[:], expected) and (expected == 8).any() and (expected == 7).any()
+    assert edit({"op": "paint", "label": "7", "polygon": {"axis": 0, "index": 20, "rings": RING}}).status_code == 422
+    assert edit({"op": "paint", "label": "7", "polygon": {**on, "rings": [[[0, 0], [1, 1]]]}}).status_code == 422
+    assert edit({"op": "paint", "label": "7", "brush": {**on, "path": PATH, "radius": -1}}).status_code == 422
+    assert (
+        edit({"op": "paint", "label": "7", "brush": {**on, "path": PATH, "radius": 1}, "spans": []}).status_code == 422
+    )
+
+
+def related(operations, *parts, end=b"--"):
+    """A body of several parts."""
+    first = ("application/json", "", json.dumps({"operations": operations}).encode())
+    pieces = [b"--+x\r\nContent-Type: " + kind.encode() + (b"\r\nContent-ID: <" + name.encode() + b">" if name else b"")
+              + b"\r\n\r\n" + data + b"\r\n" for kind, name, data in [first, *parts]]  # fmt: skip
+    return b"".join(pieces) + b"--+x" + end
+
+
+def npy(array):
+    out = io.BytesIO()
+    np.save(out, array)
+    return out.getvalue()
+
+
+def test_arrays_beside_the_operations(server, client):
+    spans = np.array([[0, 1, 2, 30], [0, 2, 2, 31], [19, 59, 0, 70]])
+    short = np.array([[0, 1, 2, 10], [0, 2, 2, 11]], "<i2")
+    raw = (MASK * np.uint64(2**63)).tobytes()
+    runs = client.get("/volumes/cells/voxels?box=5:8,10:20,30:40&format=runs").content
+    operations = [
+        {"op": "paint", "label": "7", "mask": {"at": [3, 4, 5], "shape": [2, 9, 13], "part": "raw"}},
+        {"op": "paint", "label": "8", "mask": {"at": [5, 30, 40], "shape": [2, 9, 13], "part": "npy"}},
+        {"op": "paint", "label": "9", "mask": {"at": [9, 10, 30], "shape": [3, 10, 10], "part": "runs"}},
+        {"op": "paint", "label": "10", "spans": {"part": "spans"}},
+        {"op": "paint", "label": "11", "spans": {"part": "short"}},
+    ]
+    parts = [("application/octet-stream", "raw", raw), ("application/x-npy", "npy", npy(MASK)),
+             ("application/vnd.labelog.runs", "runs", runs), ("application/x-npy", "spans", npy(spans)),
+             ("application/octet-stream; dtype=int16", "short", short.tobytes())]  # fmt: skip
+    kind = {"Content-Type": 'multipart/related; type="application/json"; boundary="+x"'}
+
+    def post(body, headers=kind):
+        return client.post("/volumes/cells/edits", content=body, headers=headers)
+
+    for encoding, pack in (("identity", bytes), ("gzip", gzip.compress)):
+        answer = post(pack(related(operations, *parts)), kind | {"Content-Encoding": encoding})
+        assert answer.status_code == 200, answer.text
+    expected = labels()
+    expected[3:5, 4:13, 5:18][MASK] = 7
+    expected[5:7, 30:39, 40:53][MASK] = 8
+    expected[9:12, 10:20, 30:40][labels()[5:8, 10:20, 30:40] != 0] = 9
+    for label, rows in ((10, spans), (11, short)):
+        for z, y, x0, x1 in rows:
+            expected[z, y, x0:x1] = label
+    with labelog.open(server.folder / "cells.labelog", "r") as volume:
+        assert np.array_equal(volume[:], expected)
+        before = volume.revision
+    huge = {"op": "paint", "label": "9", "mask": {"at": [0, 0, 0], "shape": [2**20, 2**20, 1], "part": "runs"}}
+    one, spanned = [operations[0]], {"op": "paint", "label": "7", "spans": {"part": "raw"}}
+    for body, status in (
+        (related(one), 422), (related(one, *parts[:1], *parts[:1]), 400), (related(one, ("a/b", "raw", raw)), 415),
+        (related(one, *parts[:1], end=b""), 400), (b"", 400), (b"--+x--", 400), (related([huge], parts[2]), 413),
+        (related(one, ("application/octet-stream", "raw", raw[:-1])), 422), (related([spanned], parts[2]), 422),
+        (related([spanned], ("application/octet-stream; dtype=U3", "raw", raw)), 422),
+        (related([spanned], ("application/x-npy", "raw", npy(spans[:, :3]))), 422),
+    ):  # fmt: skip
+        assert post(body).status_code == status, body[:100]
+    assert post(related(one, *parts[:1]), {"Content-Type": "multipart/related"}).status_code == 400
+    assert client.get("/volumes/cells").json()["revision"] == before
 
 
 def test_a_key_happens_once(client, edit):

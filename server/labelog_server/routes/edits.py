@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
+from fastapi import Request as HttpRequest
 from pydantic import BaseModel, ConfigDict, Field
 
 import labelog
 from labelog.engine.drawing import LabelRows
-from labelog_server import operations
+from labelog_server import names, operations
 from labelog_server.access import Annotates, Reviews, Writer
-from labelog_server.asked import Key, Served
+from labelog_server.asked import Key, Limits, Served
 from labelog_server.news import event
 from labelog_server.problems import Problem, plain, told
 
@@ -22,22 +23,32 @@ router = APIRouter(prefix="/api/v1", tags=["edits"])
 MOST_RUNS = 100_000  # that an answer lists
 
 
+def _called(http: HttpRequest, limits: Limits) -> names.Names:
+    """What operations may call by name: arrays that were sent with them, and labels that they make."""
+    return names.Names(http.scope.get("parts", {}), limits.max_voxels)
+
+
+Called = Annotated[names.Names, Depends(_called)]
+
+
 @router.post("/volumes/{name}/edits", dependencies=[Annotates])
 def post_edit(
-    name: str, request: operations.Request, volume: Served, author: Writer, key: Key = None
+    name: str, request: operations.Request, volume: Served, author: Writer, called: Called, key: Key = None
 ) -> dict[str, Any]:
-    """Carry out operations as one edit: all of them, or none if one cannot be."""
+    """Carry out operations as one edit: all of them, or none if one cannot be.
+
+    As multipart/related, the first part is this JSON, and others are arrays that it names by their Content-ID.
+    """
     if request.dry_run:
-        return _tried(request, volume, author)
-    names = operations.Names()
+        return _tried(request, volume, author, called)
     with _refused(request), volume.edit(author, request.message, session=request.session, key=key,
                                         seen=request.seen) as edit:  # fmt: skip
-        _apply(request, edit, names)
+        _apply(request, edit, called)
     answer: dict[str, Any] = {
         "revision": edit.revision,
         "voxels": edit.voxels,
         "written": edit.written,
-        "labels": names.told(),
+        "labels": called.told(),
     }
     changed = {"boxes": [], "labels": []} if edit.revision is None else event(name, volume, edit.revision)
     answer |= {"boxes": changed["boxes"], "changed": changed["labels"]}
@@ -46,10 +57,10 @@ def post_edit(
     return answer
 
 
-def _apply(request: operations.Request, edit: labelog.Edit, names: operations.Names) -> None:
+def _apply(request: operations.Request, edit: labelog.Edit, called: names.Names) -> None:
     for number, operation in enumerate(request.operations):
         try:
-            operation.apply(edit, names)
+            operation.apply(edit, called)
         except labelog.LabelogError as error:
             error.args = (f"operation {number} ({operation.op}): {error}",)
             raise
@@ -59,14 +70,15 @@ class _Over(Exception):
     """Ends a trial: what is staged is dropped."""
 
 
-def _tried(request: operations.Request, volume: labelog.Volume, author: str | None) -> dict[str, Any]:
+def _tried(
+    request: operations.Request, volume: labelog.Volume, author: str | None, called: names.Names
+) -> dict[str, Any]:
     """What the edit would do. No key is used up, and voxels that `seen` would refuse are no error."""
-    names = operations.Names()
     with suppress(_Over), volume.edit(author, request.message, seen=request.seen) as edit:
-        _apply(request, edit, names)
+        _apply(request, edit, called)
         preview = edit.preview()
         raise _Over
-    answer = {"revision": None, "voxels": preview.voxels, "written": preview.written, "labels": names.told(),
+    answer = {"revision": None, "voxels": preview.voxels, "written": preview.written, "labels": called.told(),
             "boxes": [plain(box) for box in preview.boxes], "changed": None}  # fmt: skip
     if request.returns == "runs":
         answer |= {"runs": runs(preview.runs), "refused": runs(preview.refused)}
