@@ -34,7 +34,8 @@ WATCHED = [*SANITIZE, "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"] if
 
 
 KERNELS = ["runs", "spans", "extents", "recount", "forest", "components", "voxels", "sides", "overlap", "pairs",
-           "seeds", "fill", "join", "downsample", "solid", "dilation", "distance", "codec"]  # fmt: skip
+           "seeds", "fill", "join", "downsample", "solid", "dilation", "distance", "leb128", "rans", "codec",
+           "delta_codec"]  # fmt: skip
 
 
 def kernel(name: str, static: list[str] | None = None) -> Extension:
@@ -51,7 +52,7 @@ def kernel(name: str, static: list[str] | None = None) -> Extension:
 
 setup(
     ext_modules=cythonize(
-        [kernel(name, static=["libblosc2.a"] if name == "codec" else None) for name in KERNELS],
+        [kernel(name, static=["libblosc2.a"] if name == "delta_codec" else None) for name in KERNELS],
         compiler_directives={name: debug if DEBUG else release for name, (release, debug) in DIRECTIVES.items()},
         include_path=["src"],
         build_dir=f"build/cython-{'debug' if DEBUG else 'release'}",

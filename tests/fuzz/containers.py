@@ -1,45 +1,143 @@
-"""What a mutant is made of: bytes taken apart into numbers and streams, and put together again as a writer would.
+"""What a mutant is made of: bytes taken apart into what they code, and put together again as a writer would.
 
-A change of the codec's bytes is a change of `Body.of` and `Body.bytes`, and of nothing else here.
+A change of the codec's bytes is a change of `Body`, of what it is made of, and of nothing else here.
 """
 
 from __future__ import annotations
 
 import struct
+import sys
+from contextlib import suppress
 from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple, Self
 
 import blosc2
 from google_crc32c import extend, value
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from reader import Words, read_numbers, read_rows
+
 PLAIN = {"codec": blosc2.Codec.ZSTD, "clevel": 2, "typesize": 1, "filters": [blosc2.Filter.NOFILTER], "nthreads": 1}
 
 
+class Over(Exception):
+    """There are no values left, or none that could go on."""
+
+
+class Traced(Words):
+    """Words that keep what was read from them, as values: a byte for a symbol, or for up to 8 bits; else two."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.values = bytearray()
+        self.values_of_odds = b""
+
+    def bits(self, n: int) -> int:
+        found: int = super().bits(n)
+        self.values += found.to_bytes(1 + (n > 8), "little")
+        return found
+
+    def symbol(self, odds: list[int]) -> int:
+        found: int = super().symbol(odds)
+        self.values.append(found)
+        return found
+
+    def all_odds(self) -> list[list[int]]:
+        found: list[list[int]] = super().all_odds()
+        self.values_of_odds, self.values = bytes(self.values), bytearray()
+        return found
+
+
+class Made(Words):
+    """Words that follow from such values, in whatever context a reader asks for them."""
+
+    def __init__(self, values_of_odds: bytes, values: bytes) -> None:
+        self.values, self.then = bytearray(values_of_odds[::-1]), bytearray(values[::-1])
+        self.steps: list[
+            tuple[int, int, int]
+        ] = []  # 0, a symbol's odds and those before it; or how many bits, and which
+
+    def take(self) -> int:
+        if not self.values:
+            raise Over
+        return self.values.pop()
+
+    def bits(self, n: int) -> int:
+        value = self.take() | (self.take() << 8 if n > 8 else 0)
+        self.steps.append((n, value & (1 << n) - 1, 0))
+        return value & (1 << n) - 1
+
+    def symbol(self, odds: list[int]) -> int:
+        value = self.take() % len(odds)
+        value = value if odds[value] else max(range(len(odds)), key=odds.__getitem__)
+        self.steps.append((0, odds[value], sum(odds[:value])))
+        return value
+
+    def odds(self) -> list[int]:
+        found: list[int] = super().odds()
+        if sum(found) != 128 or len(found) > 68:
+            raise Over
+        return found
+
+    def all_odds(self) -> list[list[int]]:
+        found: list[list[int]] = super().all_odds()
+        self.values = self.then
+        return found
+
+    def written(self, shape: tuple[int, ...]) -> bytes:
+        """As a writer would, as far as a reader without checks can go; values that are left are left over."""
+        with suppress(Over, IndexError, TypeError):
+            read_rows(self, shape)
+            while self.values:
+                self.bits(8)
+        state, words = 1 << 16, []
+        for bits, odds, below in reversed(self.steps):
+            if state >> 32 - bits if bits else state >> 25 >= odds:
+                words.append(state & 0xFFFF)
+                state >>= 16
+            state = state << bits | odds if bits else (state // odds << 7) + state % odds + below
+        words += [state & 0xFFFF, state >> 16]
+        return struct.pack(f"<{len(words)}H", *words[::-1])
+
+
 class Body(NamedTuple):
-    """The body of a chunk: how many labels and runs, and its streams, expanded."""
+    """The body of a chunk: how many labels and runs; the palette, and values of odds and of rows."""
 
     counts: tuple[int, ...]
-    streams: tuple[bytes, ...]
+    parts: tuple[bytes, ...]
+    shape: tuple[int, ...]
 
     @classmethod
     @lru_cache(1000)
-    def of(cls, data: bytes) -> Self:
-        at, streams = 8, []
-        while at < len(data):
-            n, stored = struct.unpack_from("<II", data, at)
-            streams.append(expanded(data[at + 8 : at + 8 + stored], n))
-            at += 8 + stored
-        return cls(struct.unpack_from("<II", data), tuple(streams))
+    def of(cls, data: bytes, shape: tuple[int, ...]) -> Self:
+        counts, rest = read_numbers(data, 2)
+        words = Traced(read_numbers(rest, counts[0])[1])
+        palette = rest[: len(rest) - 2 * len(words.words) - 4]
+        read_rows(words, shape)
+        return cls(tuple(counts), (palette, words.values_of_odds, bytes(words.values)), shape)
 
     def bytes(self, is_packed: bool) -> bytes:
-        """The body, its streams compressed where that is shorter; or as they are, which a reader has to take too."""
-        framed = [(len(s), compressed(s) if is_packed else s) for s in self.streams]
-        counts = struct.pack("<II", *(n & 0xFFFFFFFF for n in self.counts))
-        return counts + b"".join(struct.pack("<II", n, len(block)) + block for n, block in framed)
+        """The body, with its odds; or with such that every symbol can be written, which a reader has to take too."""
+        palette, odds, rows = self.parts
+        counts = b"".join(number(n & 0xFFFFFFFF) for n in self.counts)
+        return counts + palette + Made(odds if is_packed else EVEN, rows).written(self.shape)
+
+
+EVEN = bytes([0, *[4, 0] * 16]) + bytes([0, 6, 29, *[1] * 67]) * 3
+"""Values of odds: 8 for each of 16 symbols; 61 for the first of 68, and 1 for all others."""
+
+
+def number(n: int) -> bytes:
+    out = bytearray()
+    while n > 127:
+        out.append(n & 127 | 128)
+        n >>= 7
+    return bytes([*out, n])
 
 
 def expanded(block: bytes, n: int) -> bytes:
-    """What a block of a chunk or a delta holds."""
+    """What a block of a delta holds."""
     return block if len(block) == n else bytes(blosc2.decompress2(block))
 
 

@@ -39,7 +39,7 @@ from labelog.storage.base import pack, unpack
 from labelog.storage.layout import ARRAY_HEADER, ARRAY_LENGTH, CHUNK_HEADER
 
 ROOM = 16 << 20
-SHAPES = [(3, 20, 40), (1, 1, 1), (2, 3, 300), (1, 40, 5), (4, 9, 17)]
+SHAPES = [(3, 9, 24), (1, 1, 1), (1, 2, 300), (1, 20, 5), (4, 6, 17)]
 
 
 class Seed(NamedTuple):
@@ -67,16 +67,17 @@ def boxes() -> list[np.ndarray]:
         seeds = draw.uniform(0, 1, (9, 3)) * shape
         near = np.argmin([(z - a) ** 2 + (y - b) ** 2 + (x - c) ** 2 for a, b, c in seeds], axis=0)
         found += [near.astype(np.uint64) << np.uint64(59), draw.integers(0, 3, shape).astype(np.uint64)]
-    found.append(np.arange(2 * 8 * 30, dtype=np.uint64).reshape(2, 8, 30) + np.uint64(2**64 - 480))
+    found.append(np.arange(2 * 4 * 30, dtype=np.uint64).reshape(2, 4, 30) + np.uint64(2**64 - 240))
     found.append(np.zeros((2, 5, 9), np.uint64))
     return found
 
 
 def inside_chunk(seed: Seed, random: Random, other: Seed) -> bytes:
-    """One stream, or a count, or both of them damaged."""
-    body = Body.of(seed.data[CHUNK_HEADER.size :])
+    """One part, or a count, or both of them damaged."""
+    body = Body.of(seed.data[CHUNK_HEADER.size :], seed.shape)
     if random.random() < 0.9:
-        body = body._replace(streams=with_one_damaged(body, random, Body.of(other.data[CHUNK_HEADER.size :])))
+        others = Body.of(other.data[CHUNK_HEADER.size :], other.shape)
+        body = body._replace(parts=with_one_damaged(body, random, others))
     if random.random() < 0.2:
         at = random.randrange(len(body.counts))
         damaged = mutated_count(body.counts[at], random)
@@ -85,9 +86,9 @@ def inside_chunk(seed: Seed, random: Random, other: Seed) -> bytes:
 
 
 def with_one_damaged(body: Body, random: Random, other: Body) -> tuple[bytes, ...]:
-    at = random.randrange(len(body.streams))
-    damaged = mutated(body.streams[at], random, other.streams[at])
-    return (*body.streams[:at], damaged, *body.streams[at + 1 :])
+    at = random.randrange(len(body.parts))
+    damaged = mutated(body.parts[at], random, other.parts[at])
+    return (*body.parts[:at], damaged, *body.parts[at + 1 :])
 
 
 def read_chunk(data: bytes, shape: tuple[int, ...]) -> None:
@@ -107,16 +108,17 @@ def arrays() -> list[np.ndarray]:
 
 
 def inside_array(seed: Seed, random: Random, other: Seed) -> bytes:
-    """A stream of its first volume damaged, or the header."""
+    """A part of its first volume damaged, or the header."""
     data = bytearray(seed.data)
     if random.random() < 0.3 or len(data) == ARRAY_HEADER.size:
         at = random.randrange(12, ARRAY_HEADER.size)
         data[at] = random.randrange(256) if random.random() < 0.5 else data[at] ^ 1 << random.randrange(8)
         return sealed(bytes(data))
+    shape = ARRAY_HEADER.unpack_from(data)[-3:]
     (n,) = ARRAY_LENGTH.unpack_from(data, ARRAY_HEADER.size)
     start = ARRAY_HEADER.size + ARRAY_LENGTH.size
-    body = Body.of(bytes(data[start : start + n]))
-    new = body._replace(streams=with_one_damaged(body, random, body)).bytes(random.random() < 0.5)
+    body = Body.of(bytes(data[start : start + n]), shape)
+    new = body._replace(parts=with_one_damaged(body, random, body)).bytes(random.random() < 0.5)
     return sealed(bytes(data[: ARRAY_HEADER.size]) + ARRAY_LENGTH.pack(len(new)) + new + bytes(data[start + n :]))
 
 

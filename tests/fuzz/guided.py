@@ -3,7 +3,7 @@
     python tests/fuzz/guided.py chunk|delta|counts [CORPUS] [LIBFUZZER'S OPTIONS]
 
 `make fuzz` builds what it needs: the kernels by clang, with coverage and AddressSanitizer. What libFuzzer changes is
-the inside, expanded: counts and streams, out of which a chunk with a CRC that fits is made here. By itself it would
+the inside: counts and parts, out of which a chunk with a CRC that fits is made here. By itself it would
 never get past that.
 """
 
@@ -24,32 +24,33 @@ from labelog.kernels.runs import Runs
 from labelog.storage.base import pack
 from labelog.storage.layout import CHUNK_HEADER
 
-FIRST = Body.of(KINDS["chunk"].seeds[0].data[CHUNK_HEADER.size :])
+FIRST = Body.of(KINDS["chunk"].seeds[0].data[CHUNK_HEADER.size :], KINDS["chunk"].seeds[0].shape)
 COUNTS = struct.Struct(f"<{len(FIRST.counts)}I")
 HEADS = {shape: pack(Runs.full(shape, 1), bytes(16), (0, 0, 0), 1)[: CHUNK_HEADER.size] for shape in SHAPES}
 
 
-def flat_chunk(data: bytes) -> bytes:
-    """Counts, then each stream after its length."""
-    body = Body.of(data[CHUNK_HEADER.size :])
-    return COUNTS.pack(*body.counts) + b"".join(len(s).to_bytes(2, "little") + s for s in body.streams)
+def flat_chunk(data: bytes, shape: tuple[int, ...]) -> bytes:
+    """Counts, then each part after its length."""
+    body = Body.of(data[CHUNK_HEADER.size :], shape)
+    return COUNTS.pack(*body.counts) + b"".join(len(s).to_bytes(2, "little") + s for s in body.parts)
 
 
 def chunk_of(flat: bytes, shape: tuple[int, ...]) -> bytes:
     """The chunk of bytes that are, or once were, those of `flat_chunk`."""
-    at, streams = COUNTS.size, []
-    for _ in FIRST.streams:
+    at, parts = COUNTS.size, []
+    for _ in FIRST.parts:
         n = int.from_bytes(flat[at : at + 2], "little")
-        streams.append(flat[at + 2 : at + 2 + n])
+        parts.append(flat[at + 2 : at + 2 + n])
         at += 2 + n
     counts = COUNTS.unpack(flat[: COUNTS.size].ljust(COUNTS.size, b"\0"))
-    return sealed(HEADS[shape] + Body(counts, tuple(streams)).bytes(len(flat) % 2 == 0))
+    return sealed(HEADS[shape] + Body(counts, tuple(parts), shape).bytes(len(flat) % 2 == 0))
 
 
-FORMS: dict[str, tuple[Callable[[bytes], bytes], Callable[[bytes, tuple[int, ...]], bytes]]] = {
+Form = Callable[[bytes, tuple[int, ...]], bytes]
+FORMS: dict[str, tuple[Form, Form]] = {
     "chunk": (flat_chunk, chunk_of),
-    "delta": (delta_body, lambda flat, shape: delta_bytes(flat, len(flat) % 2 == 0)),
-    "counts": (bytes, lambda flat, shape: flat),
+    "delta": (lambda data, shape: delta_body(data), lambda flat, shape: delta_bytes(flat, len(flat) % 2 == 0)),
+    "counts": (lambda data, shape: data, lambda flat, shape: flat),
 }
 
 
@@ -67,7 +68,9 @@ def main(arguments: list[str]) -> None:
         corpus.mkdir(parents=True, exist_ok=True)
         for number, seed in enumerate(KINDS[name].seeds):
             if seed.shape in SHAPES:
-                (corpus / f"seed{number}").write_bytes(bytes([SHAPES.index(seed.shape)]) + flatten(seed.data))
+                (corpus / f"seed{number}").write_bytes(
+                    bytes([SHAPES.index(seed.shape)]) + flatten(seed.data, seed.shape)
+                )
     atheris.Setup([arguments[0], *arguments[2:]], read)
     atheris.Fuzz()
 

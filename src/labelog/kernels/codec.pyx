@@ -1,308 +1,193 @@
-"""The bytes of runs and of deltas. docs/format.md states them; this file and no other writes and reads them.
+"""The bytes of a chunk's labels, and (from delta_codec.pyx) of deltas. docs/format.md states them.
 
-Runs are coded row by row against the row before (the first row against nothing). A boundary that is still there,
-within 3 voxels and with the same label to its right, costs one symbol and carries its label for free:
+A row is what became of the boundaries of the row before. Where they go is guessed from where those of the plane before
+went, which lie beside them:
 
-    row before   aaaaabbbbbbbcccccc
-    this row     aaaaaabbbxxxcccccc      KEEP+0 (a), KEEP+1 (b), INSERT (x: gap 2, its label), END (c as before)
+    plane before   row y       aaaaabbbbbbbcccccc        the boundary of b moved by +1, that of c stayed
+                   row y + 1   aaaaaabbbbbbcccccc
+    this plane     row y       aaaabbbbbbbbbccccc        so these are expected to do the same
+                   row y + 1   aaaaabbbbbbbbccccc
 
-A gap is the number of voxels between two starts. The palette, symbols, gaps and labels are four streams of bytes,
-each compressed by Blosc2 (Zstandard).
+Each boundary is a symbol: gone, or moved by up to 7 voxels, which carries its label for free. Its context is what its
+neighbour in the plane before did, and what it did itself the row before. Before the symbols of a row is the number of
+runs that are new in it, mostly 0; after them is where those begin, and their labels.
+
+Symbols are coded by rans.pxd. A row without new runs is decoded without a branch that depends on its symbols.
 """
 
-from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free
+from libc.string cimport memset
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_FromStringAndSize
 
-from labelog.kernels.labels cimport Table, grow, table_add, table_close, table_open
-from labelog.kernels.runs cimport Runs, keys_in_order, make
-from labelog.kernels.spans cimport Delta, Pieces, delta_of, push, release
+from labelog.kernels.boundaries cimport (CONTEXTS, COUNT, FIRST, GAP, GONE, MOVE, MOVES, NAME, REACH, STAYED, TOP,
+                                         UNKNOWN, Insertion, Trace, Walk, close_walk, followed_by_new, here,
+                                         label_beneath, name_context, open_row, open_walk, reserve_traces, start_of,
+                                         there, trace_run)
+from labelog.kernels.labels cimport grow, reserve
+from labelog.kernels.leb128 cimport Bytes, Reader, corrupt, get_number, left, put_number
+from labelog.kernels.rans cimport (NUMBERS, SPARE, Kind, Recorder, Tables, Words, close_recorder, close_words,
+                                   expect_words, get_number_in, get_symbol, get_tables, open_recorder, open_words,
+                                   packed, put_number_in, put_symbol)
+from labelog.kernels.runs cimport Runs, make
 
 import numpy as np
 
 from labelog.errors import Corrupt
-
-cdef extern from "blosc2.h" nogil:
-    ctypedef struct blosc2_context:
-        pass
-    ctypedef struct blosc2_cparams:
-        uint8_t compcode
-        uint8_t clevel
-        int32_t typesize
-        int16_t nthreads
-        int32_t blocksize
-        uint8_t filters[6]
-    ctypedef struct blosc2_dparams:
-        int16_t nthreads
-    const blosc2_cparams BLOSC2_CPARAMS_DEFAULTS
-    const blosc2_dparams BLOSC2_DPARAMS_DEFAULTS
-    const int BLOSC_ZSTD
-    const int BLOSC2_MAX_OVERHEAD
-    void blosc2_init()
-    blosc2_context *blosc2_create_cctx(blosc2_cparams)
-    blosc2_context *blosc2_create_dctx(blosc2_dparams)
-    void blosc2_free_ctx(blosc2_context *)
-    int blosc2_compress_ctx(blosc2_context *, const void *src, int32_t n, void *dest, int32_t room)
-    int blosc2_decompress_ctx(blosc2_context *, const void *src, int32_t n, void *dest, int32_t room)
-    int blosc2_cbuffer_sizes(const void *src, int32_t *nbytes, int32_t *cbytes, int32_t *blocksize)
-
-blosc2_init()
+from labelog.kernels.delta_codec import decode_delta, encode_delta  # no-cython-lint: they belong here too
 
 cdef enum:
-    DELETE = 0          # a boundary of the row before is gone
-    KEEP = 4            # one is still there, moved by symbol - KEEP, which is -3 to 3
-    INSERT = 8          # a new one: its distance from the last, and its label
-    END = 9             # the rest of the row is as before
-    REACH = 3
-    LEVEL = 2           # of Blosc2; Zstandard's level 3
-    SMALL = 256         # bytes below which a delta is not worth compressing
+    N_KINDS = 4
 
-MAX_STREAM = 0x7FFFFFFF - 64        # what a Blosc2 buffer may hold
+cdef Kind KINDS[N_KINDS]
+KINDS[0] = Kind(MOVE, COUNT - MOVE, MOVES)
+KINDS[1] = Kind(COUNT, GAP - COUNT, NUMBERS)
+KINDS[2] = Kind(GAP, NAME - GAP, NUMBERS)
+KINDS[3] = Kind(NAME, CONTEXTS - NAME, NUMBERS)
 
 
-# Growing bytes, and numbers in them: 7 bits a byte, low ones first, the high bit set on all but the last
-
-cdef struct Bytes:
-    uint8_t *at
-    size_t size
-    size_t capacity
-
-
-cdef inline int room(Bytes *b, size_t more) except -1 nogil:
-    return grow(<void **> &b.at, &b.capacity, b.size + more, 1)
-
-
-cdef inline int put(Bytes *b, uint8_t byte) except -1 nogil:
-    if b.size == b.capacity:
-        room(b, 256)
-    b.at[b.size] = byte
-    b.size += 1
-    return 0
-
-
-cdef inline int put_bytes(Bytes *b, const Bytes *more) except -1 nogil:
-    if more.size:                               # with nothing there is no `at`
-        room(b, more.size)
-        memcpy(b.at + b.size, more.at, more.size)
-        b.size += more.size
-    return 0
-
-
-cdef inline int put_number(Bytes *b, uint64_t number) except -1 nogil:
-    room(b, 10)
-    while number >= 0x80:
-        b.at[b.size] = <uint8_t> (number & 0x7F | 0x80)
-        b.size += 1
-        number >>= 7
-    b.at[b.size] = <uint8_t> number
-    b.size += 1
-    return 0
-
-
-cdef inline int put_signed(Bytes *b, int64_t number) except -1 nogil:
-    """Small numbers of either sign in one byte: 0 -1 1 -2 2 ... as 0 1 2 3 4 ..."""
-    return put_number(b, (<uint64_t> number << 1) if number >= 0 else (<uint64_t> (-(number + 1)) << 1) | 1)
-
-
-cdef struct Reader:
-    const uint8_t *at
-    const uint8_t *end
-
-
-cdef inline size_t left(const Reader *r) noexcept nogil:
-    """How many bytes are still to be read."""
-    return <size_t> r.end - <size_t> r.at
-
-
-cdef int corrupt(str what) except -1 with gil:
-    raise Corrupt(what)
-
-
-cdef inline uint64_t get_number(Reader *r) except? 0xDEAD nogil:
-    cdef uint64_t number = 0
-    cdef int shift = 0
-    cdef uint8_t byte
-    while True:
-        if r.at == r.end:
-            corrupt("a stream of numbers ends too early")
-        byte = r.at[0]
-        r.at += 1
-        if shift == 63 and byte > 1:
-            corrupt("a number is over 64 bits")
-        number |= <uint64_t> (byte & 0x7F) << shift
-        if byte < 0x80:
-            return number
-        shift += 7
-
-
-cdef inline int64_t get_signed(Reader *r) except? -0xDEAD nogil:
-    cdef uint64_t number = get_number(r)
-    return -<int64_t> (number >> 1) - 1 if number & 1 else <int64_t> (number >> 1)
-
-
-# Streams: length, stored length, bytes; compressed if that is shorter
-
-cdef object compressed(const uint8_t *source, size_t n):
-    """The bytes compressed, or as they are if that is not shorter."""
-    cdef blosc2_cparams parameters = BLOSC2_CPARAMS_DEFAULTS
-    cdef blosc2_context *context
-    cdef int32_t size = <int32_t> n, written
-    cdef bytes out
-    cdef char *dest
-    cdef int i
-    if n > <size_t> MAX_STREAM:
-        raise MemoryError(f"a stream of {n} bytes is over the {MAX_STREAM} that can be compressed")
-    if n < 48:                                  # Blosc2's own header takes 32
-        return PyBytes_FromStringAndSize(<const char *> source, n)
-    parameters.compcode = <uint8_t> BLOSC_ZSTD
-    parameters.clevel = LEVEL
-    parameters.typesize = 1
-    parameters.nthreads = 1
-    parameters.blocksize = size
-    for i in range(6):
-        parameters.filters[i] = 0
-    out = PyBytes_FromStringAndSize(NULL, n + BLOSC2_MAX_OVERHEAD)
-    dest = PyBytes_AS_STRING(out)
-    with nogil:
-        context = blosc2_create_cctx(parameters)
-        if context == NULL:
-            with gil:
-                raise MemoryError("no memory for a compression context")
-        written = blosc2_compress_ctx(context, source, size, dest, size + BLOSC2_MAX_OVERHEAD)
-        blosc2_free_ctx(context)
-    if written <= 0 or written >= size:
-        return PyBytes_FromStringAndSize(<const char *> source, n)
-    return out[:written]
-
-
-cdef int expand(const uint8_t *source, size_t stored, uint8_t *dest, size_t n) except -1 nogil:
-    """The inverse: exactly n bytes to dest, or Corrupt."""
-    cdef blosc2_context *context
-    cdef int32_t declared, taken, block
-    cdef int done
-    if stored == n:
-        memcpy(dest, source, n)
-        return 0
-    if stored < 32 or stored > n or blosc2_cbuffer_sizes(source, &declared, &taken, &block) < 0:
-        corrupt("a compressed stream has a damaged header")
-    if <size_t> declared != n or <size_t> taken != stored:
-        corrupt("a compressed stream does not have its declared length")
-    context = blosc2_create_dctx(BLOSC2_DPARAMS_DEFAULTS)
-    if context == NULL:
-        with gil:
-            raise MemoryError("no memory for a decompression context")
-    done = blosc2_decompress_ctx(context, source, <int32_t> stored, dest, <int32_t> n)
-    blosc2_free_ctx(context)
-    if done != <int> n:
-        corrupt("a compressed stream does not decompress")
-    return 0
-
-
-cdef object framed(Bytes *stream):
-    body = compressed(stream.at, stream.size)
-    return np.array([stream.size, len(body)], "<u4").tobytes() + body
-
-
-cdef int open_stream(Reader *body, Reader *stream, size_t limit, uint8_t **owned) except -1 nogil:
-    """The next stream of a body, expanded into *owned, of at most `limit` bytes."""
-    cdef uint32_t sizes[2]
-    if left(body) < 8:
-        corrupt("the bytes end within a stream's lengths")
-    memcpy(sizes, body.at, 8)
-    body.at += 8
-    if sizes[0] > limit:
-        corrupt("a stream declares more bytes than its shape can need")
-    if sizes[1] > left(body):
-        corrupt("the bytes end within a stream")
-    owned[0] = <uint8_t *> malloc(max(<size_t> sizes[0], <size_t> 1))
-    if owned[0] == NULL:
-        with gil:
-            raise MemoryError(f"no memory for a stream of {sizes[0]} bytes")
-    expand(body.at, sizes[1], owned[0], sizes[0])
-    body.at += sizes[1]
-    stream.at = owned[0]
-    stream.end = owned[0] + sizes[0]
-    return 0
-
-
-# Runs
+# Encoding
 
 def encode(Runs runs):
     """The bytes of runs, canonical: equal runs give equal bytes. The shape is not among them."""
     runs = runs.compacted()
-    cdef Bytes palette = [NULL, 0, 0], symbols = [NULL, 0, 0], gaps = [NULL, 0, 0], picks = [NULL, 0, 0]
-    cdef Py_ssize_t r
-    cdef size_t i
-    cdef uint64_t before = 0
+    cdef Bytes head = [NULL, 0, 0]
+    cdef Recorder recorder
+    cdef Walk w
+    cdef size_t i, n = runs.stops.shape[0]
+    cdef uint64_t label = 0
+    memset(&recorder, 0, sizeof(recorder))
+    memset(&w, 0, sizeof(w))
     try:
         with nogil:
+            open_recorder(&recorder)
+            open_walk(&w, runs.nz, runs.ny)
+            w.rows, w.stops, w.picks = &runs.rows[0], &runs.stops[0], &runs.picks[0]
+            encode_rows(&w, &recorder, runs.nz * runs.ny)
+            put_number(&head, runs.labels.shape[0])
+            put_number(&head, n)
             for i in range(<size_t> runs.labels.shape[0]):
-                put_number(&palette, runs.labels[i] - before)
-                before = runs.labels[i]
-            room(&symbols, runs.stops.shape[0] + runs.rows.shape[0])
-            for r in range(runs.nz * runs.ny):
-                if r == 0:
-                    encode_row(&symbols, &gaps, &picks, &runs.stops[0], &runs.picks[0], 0, 0, 0, runs.rows[1])
-                else:
-                    encode_row(&symbols, &gaps, &picks, &runs.stops[0], &runs.picks[0],
-                               runs.rows[r - 1], runs.rows[r], runs.rows[r], runs.rows[r + 1])
-        return b"".join([np.array([runs.labels.shape[0], runs.stops.shape[0]], "<u4").tobytes(),
-                         framed(&palette), framed(&symbols), framed(&gaps), framed(&picks)])
+                put_number(&head, runs.labels[i] - label)
+                label = runs.labels[i]
+        return PyBytes_FromStringAndSize(<char *> head.at, head.size) + packed(&recorder, KINDS, N_KINDS)
     finally:
-        free(palette.at)
-        free(symbols.at)
-        free(gaps.at)
-        free(picks.at)
+        free(head.at)
+        close_walk(&w)
+        close_recorder(&recorder)
 
 
-cdef inline uint32_t start_of(const uint32_t *stops, size_t first, size_t i) noexcept nogil:
-    return 0 if i == first else stops[i - 1]
+cdef int encode_rows(Walk *w, Recorder *recorder, size_t n_rows) except -1 nogil:
+    cdef uint32_t *sources = NULL
+    cdef size_t capacity = 0, r, n
+    try:
+        for r in range(n_rows):
+            open_row(w, r, w.rows[r])
+            n = w.rows[r + 1] - w.first
+            grow(<void **> &sources, &capacity, n, sizeof(uint32_t))
+            reserve_traces(w, n)
+            reserve(&recorder.events, 3 + (w.ref_end - w.ref) + 6 * n)
+            w.counts[r] = encode_row(w, recorder, w.rows[r + 1], sources)
+    finally:
+        free(sources)
+    return 0
 
 
-cdef int encode_row(Bytes *symbols, Bytes *gaps, Bytes *labels, const uint32_t *stops, const uint32_t *picks,
-                    size_t ref, size_t ref_end, size_t first, size_t end) except -1 nogil:
-    """The runs first:end of a row, coded against ref:ref_end, those of the row before."""
-    cdef size_t ref_first = ref, i, k, scan
-    cdef uint32_t start, before = 0
-    cdef int64_t moved
-    cdef bint found
-    while (ref_end > ref_first and end > first and picks[ref_end - 1] == picks[end - 1]
-           and start_of(stops, ref_first, ref_end - 1) == start_of(stops, first, end - 1)):
-        ref_end -= 1
-        end -= 1
-    scan = ref
-    for i in range(first, end):
-        start = start_of(stops, first, i)
-        while scan < ref_end and start_of(stops, ref_first, scan) + REACH < start:
+cdef inline uint8_t encode_row(Walk *w, Recorder *recorder, size_t end, uint32_t *sources) noexcept nogil:
+    """How many of its runs, up to `end`, are new, but no more than 2."""
+    cdef size_t n_new = find_sources(w, end, sources), i = w.first, k
+    cdef int symbol, context = FIRST
+    cdef uint32_t followed = 0
+    cdef Trace *ref = NULL
+    put_number_in(recorder, w.count_context, n_new)
+    for k in range(w.ref, w.ref_end):
+        if w.top:
+            followed = there(w, k)
+        else:
+            ref = &w.traces[here(w, k)]
+            followed = ref.guide
+        if k > w.ref:
+            context = TOP if w.top else <int> ref.context
+        while i < end and sources[i - w.first] < k + 1:         # a new one has 0
+            i += 1
+        symbol = GONE
+        if i < end and sources[i - w.first] == k + 1:
+            symbol = <int> (start_of(w.stops, w.first, i) - start_of(w.stops, w.ref, k)) + STAYED
+            trace_run(w, i, followed, symbol)
+        if n_new or k > w.ref:
+            put_symbol(recorder, context, symbol)
+        if not w.top:
+            ref.did = symbol
+            ref.next = here(w, i) if symbol else 0
+    if n_new:
+        encode_new(w, recorder, end, sources)
+    return <uint8_t> min(n_new, <size_t> 2)
+
+
+cdef inline size_t find_sources(const Walk *w, size_t end, uint32_t *sources) noexcept nogil:
+    """For each run of the row, 1 + the run of the row before that it was, or 0; how many are new."""
+    cdef size_t i, k, scan = w.ref, n_new = 0
+    cdef int64_t start
+    for i in range(w.first, end):
+        start = start_of(w.stops, w.first, i)
+        sources[i - w.first] = 0
+        while scan < w.ref_end and start_of(w.stops, w.ref, scan) + REACH < start:
             scan += 1
-        found = False
         k = scan
-        while k < ref_end:
-            moved = <int64_t> start - <int64_t> start_of(stops, ref_first, k)
-            if moved < -REACH:
-                break
-            if picks[k] == picks[i]:
-                found = True
+        while k < w.ref_end and start_of(w.stops, w.ref, k) - REACH <= start:
+            if w.picks[k] == w.picks[i]:
+                sources[i - w.first] = <uint32_t> k + 1
+                scan = k + 1
                 break
             k += 1
-        if found:
-            while ref < k:
-                put(symbols, DELETE)
-                ref += 1
-            put(symbols, <uint8_t> (KEEP + moved))
-            ref += 1
-            scan = ref
-        else:
-            put(symbols, INSERT)
-            put_number(gaps, start if i == first else start - before - 1)
-            put_number(labels, picks[i])
-        before = start
-    while ref < ref_end:
-        put(symbols, DELETE)
-        ref += 1
-    return put(symbols, END)
+        n_new += sources[i - w.first] == 0
+    if n_new == 0 and sources[0] != w.ref + 1:      # in a row without new ones the first is the first
+        sources[0] = 0
+        n_new = 1
+    return n_new
+
+
+cdef inline void encode_new(Walk *w, Recorder *recorder, size_t end, const uint32_t *sources) noexcept nogil:
+    cdef Insertion at = [-1, -1, -1, w.above]
+    cdef size_t i
+    cdef int64_t start, beneath
+    cdef uint32_t pick
+    for i in range(w.first, end):
+        pick = w.picks[i]
+        if sources[i - w.first]:
+            at.kept = at.last = pick
+            continue
+        start = start_of(w.stops, w.first, i)
+        put_number_in(recorder, GAP + (at.start >= 0), start - at.start - 1)
+        beneath = label_beneath(w, &at, start)
+        put_number_in(recorder, name_context(&at, beneath),
+                      0 if at.kept == pick else 1 if beneath == pick else <uint64_t> pick + 2)
+        trace_run(w, i, followed_by_new(w, &at, start, pick), GONE)
+        at.start = start
+        at.last = pick
+
+
+# Decoding
+
+cdef struct Kept:        # a run of the row before that is still there
+    int64_t start
+    uint32_t ref         # its number in that row
+    uint32_t pick
+    uint32_t followed
+    int symbol
+
+
+cdef struct Decoder:
+    Walk walk
+    Words words
+    Tables tables
+    uint32_t *stops
+    uint32_t *picks
+    size_t n             # runs declared
+    int64_t nx
+    uint64_t n_labels
+    Kept *kept           # scratch
+    size_t room
 
 
 def decode(const uint8_t[::1] data, shape):
@@ -317,262 +202,225 @@ def decode(const uint8_t[::1] data, shape):
     """
     cdef Py_ssize_t nz, ny, nx
     nz, ny, nx = shape
-    cdef size_t voxels = nz * ny * nx, n_rows = nz * ny, n_labels, n, i
-    cdef uint32_t sizes[2]
-    cdef Reader body, palette, symbols, gaps, picks
-    cdef uint8_t *owned[4]
-    owned[0] = owned[1] = owned[2] = owned[3] = NULL
-    if data.shape[0] < 8:
-        raise Corrupt(f"runs need at least 8 bytes, found {data.shape[0]}")
-    memcpy(sizes, &data[0], 8)
-    n_labels, n = sizes[0], sizes[1]
-    if not (n_rows <= n <= voxels and 1 <= n_labels <= n):
-        raise Corrupt(f"{n} runs of {n_labels} labels cannot be in a shape of {nz} x {ny} x {nx}")
-    body.at = &data[0] + 8
+    cdef size_t n_labels, n, n_rows = nz * ny
+    cdef Reader body
+    cdef Decoder d
+    if data.shape[0] == 0:
+        raise Corrupt("there are no bytes for the labels of a chunk")
+    body.at = &data[0]
     body.end = &data[0] + data.shape[0]
+    n_labels, n = get_number(&body), get_number(&body)
+    if not (n_rows <= n <= min(<size_t> (n_rows * nx), <size_t> 0xFFFFFFFF) and 1 <= n_labels <= min(n, left(&body))):
+        raise Corrupt(f"{n} runs of {n_labels} labels cannot be in a shape of {nz} x {ny} x {nx}")
+    labels_array = np.empty(n_labels, np.uint64)
+    get_palette(&body, labels_array)
+    memset(&d, 0, sizeof(d))
+    rows_array, stops_array, picks_array = (np.empty(m, np.uint32) for m in (n_rows + 1, n, n))
+    cdef uint32_t[::1] rows = rows_array, stops = stops_array, picks = picks_array
     try:
         with nogil:
-            open_stream(&body, &palette, 10 * n_labels, &owned[0])
-            open_stream(&body, &symbols, 2 * n + n_rows, &owned[1])
-            open_stream(&body, &gaps, 5 * n, &owned[2])
-            open_stream(&body, &picks, 5 * n, &owned[3])
-        if body.at != body.end:
-            raise Corrupt(f"{left(&body)} bytes follow the last stream")
-        labels_array = np.empty(n_labels, np.uint64)
-        rows_array, stops_array, picks_array = (np.empty(m, np.uint32) for m in (n_rows + 1, n, n))
-        decode_palette(&palette, labels_array)
-        decode_rows(&symbols, &gaps, &picks, n_labels, nx, rows_array, stops_array, picks_array)
+            open_decoder(&d, &body, n, nz, ny, nx)
+            d.n_labels = n_labels
+            d.stops, d.picks = d.walk.stops, d.walk.picks = &stops[0], &picks[0]
+            d.walk.rows = &rows[0]
+            decode_rows(&d, &rows[0], n_rows)
         return make(nz, ny, nx, labels_array, rows_array, stops_array, picks_array)
     finally:
-        for i in range(4):
-            free(owned[i])
+        close_walk(&d.walk)
+        free(d.words.owned)
+        free(d.tables.owned)
+        free(d.kept)
 
 
-cdef int decode_palette(Reader *stream, uint64_t[::1] labels) except -1:
+cdef int get_palette(Reader *body, uint64_t[::1] labels) except -1:
     cdef Py_ssize_t i
     cdef uint64_t label = 0, more
     for i in range(labels.shape[0]):
-        more = get_number(stream)
+        more = get_number(body)
         if (i > 0 and more == 0) or more > 0xFFFFFFFFFFFFFFFFU - label:
             raise Corrupt("a palette does not ascend")
         label += more
         labels[i] = label
-    return expect_end(stream)
-
-
-cdef int expect_end(Reader *stream) except -1 nogil:
-    if stream.at != stream.end:
-        corrupt("a stream is longer than what it holds")
     return 0
 
 
-cdef int decode_rows(Reader *symbols, Reader *gaps, Reader *labels, size_t n_labels, uint64_t nx,
-                     uint32_t[::1] rows, uint32_t[::1] stops, uint32_t[::1] picks) except -1:
-    cdef size_t n_rows = rows.shape[0] - 1, n = stops.shape[0], r, i = 0, first, ref = 0, ref_first = 0, ref_end
-    cdef uint8_t symbol
+cdef int open_decoder(Decoder *d, Reader *body, size_t n, size_t nz, size_t ny, size_t nx) except -1 nogil:
+    open_walk(&d.walk, nz, ny)
+    open_words(&d.words, body.at, left(body), min(n, nx) + SPARE)
+    get_tables(&d.tables, &d.words, KINDS, N_KINDS)
+    d.n = n
+    d.nx = nx
+    return 0
+
+
+cdef int decode_rows(Decoder *d, uint32_t *rows, size_t n_rows) except -1 nogil:
+    cdef Walk *w = &d.walk
+    cdef size_t r, end = 0
+    cdef uint64_t n_new
+    for r in range(n_rows):
+        rows[r] = <uint32_t> end
+        open_row(w, r, end)
+        n_new = get_number_in(&d.words, d.tables.of[w.count_context])
+        w.counts[r] = <uint8_t> min(n_new, <uint64_t> 2)
+        reserve_traces(w, w.ref_end - w.ref)
+        if n_new == 0 and not w.top and end + (w.ref_end - w.ref) <= d.n:
+            end = moved_row(d)
+        else:
+            grow(<void **> &d.kept, &d.room, w.ref_end - w.ref, sizeof(Kept))
+            end = changed_row(d, n_new)
+        expect_words(&d.words)
+        if end == w.first:
+            corrupt("a row has no run")
+        d.stops[end - 1] = <uint32_t> d.nx
+    rows[n_rows] = <uint32_t> end
+    if end != d.n:
+        corrupt("there are fewer runs than declared")
+    return close_words(&d.words)
+
+
+cdef inline size_t moved_row(Decoder *d) except 0 nogil:
+    """The runs of the row before, moved or gone, but for the first; where they end.
+
+    What a symbol says is done to run i, which the next one does again if the boundary is gone. So there is no branch
+    that depends on symbols: half of those would be guessed wrong.
+    """
+    cdef Words words = [d.words.state, d.words.at, NULL, NULL]
+    cdef const Trace *before = d.walk.before
+    cdef Trace *ref = d.walk.traces + here(&d.walk, d.walk.ref)
+    cdef Trace *out = d.walk.traces + here(&d.walk, d.walk.first)
+    cdef const uint32_t *ref_stops = d.stops + d.walk.ref
+    cdef const uint32_t *ref_picks = d.picks + d.walk.ref
+    cdef uint32_t *stops = d.stops + d.walk.first
+    cdef uint32_t *picks = d.picks + d.walk.first
+    cdef uint32_t number = here(&d.walk, d.walk.first), pick = ref_picks[0], stays
+    cdef size_t k, n = d.walk.ref_end - d.walk.ref, i = 1
+    cdef int64_t start, last = 0
+    cdef bint wrong = False
+    cdef int symbol
+    cdef const Trace *followed = &before[ref[0].guide]
+    ref[0].next = number
+    ref[0].did = STAYED
+    out[0] = [0, followed.next, UNKNOWN, d.walk.contexts[followed.did][STAYED]]
+    picks[0] = pick
+    for k in range(1, n):
+        symbol = get_symbol(&words, d.tables.of[ref[k].context])
+        stays = symbol != GONE
+        start = <int64_t> ref_stops[k - 1] + symbol - STAYED
+        followed = &before[ref[k].guide]
+        ref[k].next = number + <uint32_t> i if stays else 0
+        ref[k].did = symbol
+        out[i] = [0, followed.next, UNKNOWN, d.walk.contexts[followed.did][symbol]]
+        stops[i - 1] = <uint32_t> start
+        picks[i] = ref_picks[k]
+        wrong |= stays & ((start <= last) | (ref_picks[k] == pick))
+        last = start if stays else last
+        pick = ref_picks[k] if stays else pick
+        i += stays
+    d.words.state, d.words.at = words.state, words.at
+    if wrong or last >= d.nx:
+        corrupt("the runs of a row do not ascend, leave it, or are neighbours with one label")
+    return d.walk.first + i
+
+
+cdef size_t changed_row(Decoder *d, uint64_t n_new) except? 0xDEAD nogil:
+    """Any row: the runs of the row before are moved or gone, then new ones are put between. Where they end."""
+    cdef Walk *w = &d.walk
+    cdef Insertion at = [-1, -1, -1, w.above]
+    cdef size_t end = w.first, n_kept = keep_runs(d, n_new), next = 0
+    cdef int64_t start
+    cdef uint32_t pick
+    while n_new:
+        start = at.start + 1 + <int64_t> get_number_in(&d.words, d.tables.of[GAP + (at.start >= 0)])
+        if start >= d.nx:
+            corrupt("a new run lies outside its row")
+        end = place_kept(d, &at, end, &next, n_kept, start)
+        pick = label_of_new(d, &at, start)
+        add_run(d, &at, end, start, pick)
+        trace_run(w, end, followed_by_new(w, &at, start, pick), GONE)
+        end += 1
+        at.start = start
+        n_new -= 1
+        expect_words(&d.words)
+    return place_kept(d, &at, end, &next, n_kept, d.nx)
+
+
+cdef inline size_t keep_runs(Decoder *d, uint64_t n_new) noexcept nogil:
+    """The symbols of the row: how many runs of the row before are still there. They are listed, the rest is gone."""
+    cdef Walk *w = &d.walk
+    cdef Words words = [d.words.state, d.words.at, NULL, NULL]
+    cdef Kept *kept = d.kept
+    cdef Trace *ref = NULL
+    cdef const uint32_t *stops = d.stops + w.ref
+    cdef const uint32_t *picks = d.picks + w.ref
+    cdef uint32_t k, n = <uint32_t> (w.ref_end - w.ref), n_kept = 0, followed = 0
     cdef int64_t start = 0
-    cdef uint64_t number, pick = 0
-    with nogil:
-        for r in range(n_rows):
-            first = i
-            ref_first = ref = rows[r - 1] if r else 0
-            ref_end = first
-            rows[r] = <uint32_t> first
-            while True:
-                if symbols.at == symbols.end:
-                    corrupt("the symbols end before the last row")
-                symbol = symbols.at[0]
-                symbols.at += 1
-                if symbol == END:
-                    break
-                if symbol == INSERT:
-                    number = get_number(gaps)
-                    pick = get_number(labels)
-                    if number >= nx or pick >= n_labels:
-                        corrupt("a run lies outside its row, or its label outside the palette")
-                    start = <int64_t> number
-                    if i > first:
-                        start += <int64_t> start_of(&stops[0], first, i - 1) + 1
-                elif symbol < INSERT:
-                    if ref == ref_end:
-                        corrupt("a row refers to more runs than the row before has")
-                    start = <int64_t> start_of(&stops[0], ref_first, ref) + symbol - KEEP
-                    pick = picks[ref]
-                    ref += 1
-                    if symbol == DELETE:
-                        continue
-                else:
-                    corrupt("an unknown symbol")
-                add_run(&stops[0], &picks[0], first, i, n, start, pick, nx)
-                i += 1
-            while ref < ref_end:
-                add_run(&stops[0], &picks[0], first, i, n, start_of(&stops[0], ref_first, ref), picks[ref], nx)
-                i += 1
-                ref += 1
-            if i == first:
-                corrupt("a row has no run")
-            stops[i - 1] = <uint32_t> nx
-        if i != n:
-            corrupt("there are fewer runs than declared")
-        rows[n_rows] = <uint32_t> n
-        expect_end(symbols)
-        expect_end(gaps)
-        expect_end(labels)
-    return 0
+    cdef int symbol, context = FIRST
+    if w.top:
+        followed = there(w, w.ref)
+    else:
+        ref = w.traces + here(w, w.ref)
+    for k in range(n):
+        if ref != NULL:
+            followed = ref[k].guide
+        if k > 0:
+            context = <int> ref[k].context if ref != NULL else TOP
+        symbol = STAYED
+        if n_new or k > 0:
+            symbol = get_symbol(&words, d.tables.of[context])
+        if ref != NULL:
+            ref[k].did = symbol
+            ref[k].next = 0
+        kept[n_kept] = [start + symbol - STAYED, k, picks[k], followed, symbol]
+        n_kept += symbol != GONE
+        start = stops[k]
+        followed += 1
+    d.words.state, d.words.at = words.state, words.at
+    return n_kept
 
 
-cdef inline int add_run(uint32_t *stops, uint32_t *picks, size_t first, size_t i, size_t n,
-                        int64_t start, uint64_t pick, uint64_t nx) except -1 nogil:
+cdef inline size_t place_kept(Decoder *d, Insertion *at, size_t end, size_t *next, size_t n_kept,
+                              int64_t before) except? 0xDEAD nogil:
+    """The runs that are still there and begin before `before`, from `next` on."""
+    cdef Walk *w = &d.walk
+    cdef const Kept *kept
+    while next[0] < n_kept:
+        kept = &d.kept[next[0]]
+        if kept.start >= before:
+            if before == d.nx:
+                corrupt("a run lies outside its row")
+            break
+        add_run(d, at, end, kept.start, kept.pick)
+        trace_run(w, end, kept.followed, kept.symbol)
+        if not w.top:
+            w.traces[here(w, w.ref + kept.ref)].next = here(w, end)
+        at.kept = kept.pick
+        end += 1
+        next[0] += 1
+    return end
+
+
+cdef inline uint32_t label_of_new(Decoder *d, Insertion *at, int64_t start) except? 0xDEAD nogil:
+    cdef int64_t beneath = label_beneath(&d.walk, at, start)
+    cdef uint64_t name = get_number_in(&d.words, d.tables.of[name_context(at, beneath)])
+    cdef int64_t pick = at.kept if name == 0 else beneath if name == 1 else <int64_t> name - 2
+    if pick < 0 or <uint64_t> pick >= d.n_labels:
+        corrupt("a run's label is not known")
+    return <uint32_t> pick
+
+
+cdef inline int add_run(Decoder *d, Insertion *at, size_t i, int64_t start, uint32_t pick) except -1 nogil:
     """Run i begins at `start`, where the run before it ends."""
-    if i == n:
+    cdef size_t first = d.walk.first
+    if i == d.n:
         corrupt("there are more runs than declared")
-    if start < 0 or <uint64_t> start >= nx:
-        corrupt("a run lies outside its row")
+    reserve_traces(&d.walk, i - first + 1)
     if i == first:
         if start != 0:
             corrupt("the first run of a row does not begin at 0")
     else:
-        if <uint64_t> start <= start_of(stops, first, i - 1) or pick == picks[i - 1]:
+        if start <= start_of(d.stops, first, i - 1) or pick == at.last:
             corrupt("the runs of a row do not ascend, or neighbours have one label")
-        stops[i - 1] = <uint32_t> start
-    picks[i] = <uint32_t> pick
+        d.stops[i - 1] = <uint32_t> start
+    d.picks[i] = pick
+    at.last = pick
     return 0
-
-
-# Deltas
-
-def encode_delta(Delta delta, uint64_t nx):
-    """The bytes of a delta in a chunk whose rows have nx voxels: its labels, its pairs of old and new label, then for
-    each span its start and length against those of the span before, and its pair."""
-    cdef Bytes out = [NULL, 0, 0], which = [NULL, 0, 0], pair = [NULL, 0, 0]
-    cdef Table labels = [NULL, NULL, 0, 0], pairs = [NULL, NULL, 0, 0]
-    cdef Py_ssize_t n = delta.starts.shape[0], i
-    cdef size_t k
-    cdef int64_t start = 0, length = 0
-    cdef uint64_t old, new
-    try:
-        with nogil:
-            table_open(&labels, 8)
-            table_open(&pairs, 8)
-            for i in range(n):
-                old = table_add(&labels, delta.olds[i])
-                new = table_add(&labels, delta.news[i])
-                k = pairs.used
-                put_number(&which, table_add(&pairs, old << 32 | new))
-                if pairs.used > k:
-                    put_number(&pair, old)
-                    put_number(&pair, new)
-        keys = keys_in_order(&labels)
-        put_labels(&out, keys)
-        with nogil:
-            put_number(&out, pairs.used)
-            put_bytes(&out, &pair)
-            put_number(&out, n)
-            for i in range(n):
-                put_signed(&out, <int64_t> delta.starts[i] - start - <int64_t> nx)
-                start = delta.starts[i]
-            for i in range(n):
-                put_signed(&out, <int64_t> (delta.stops[i] - delta.starts[i]) - length)
-                length = delta.stops[i] - delta.starts[i]
-            if pairs.used > 1:
-                put_bytes(&out, &which)
-        if out.size >= SMALL:
-            return np.array([out.size], "<u4").tobytes() + compressed(out.at, out.size)
-        return b"\0\0\0\0" + PyBytes_FromStringAndSize(<char *> out.at, out.size)
-    finally:
-        free(out.at)
-        free(which.at)
-        free(pair.at)
-        table_close(&labels)
-        table_close(&pairs)
-
-
-cdef int put_labels(Bytes *out, const uint64_t[::1] labels) except -1:
-    cdef Py_ssize_t i
-    put_number(out, labels.shape[0])
-    for i in range(labels.shape[0]):
-        put_number(out, labels[i])
-    return 0
-
-
-def decode_delta(const uint8_t[::1] data, shape):
-    """The delta of these bytes in a chunk of `shape` (nz, ny, nx). Raises Corrupt for any others."""
-    cdef uint64_t nx = shape[2], voxels = shape[0] * shape[1] * shape[2]
-    cdef uint32_t declared
-    cdef uint8_t *owned = NULL
-    cdef Reader body
-    if data.shape[0] < 4:
-        raise Corrupt(f"a delta needs at least 4 bytes, found {data.shape[0]}")
-    memcpy(&declared, &data[0], 4)
-    body.at = &data[0] + 4
-    body.end = &data[0] + data.shape[0]
-    if declared == 0:
-        return read_delta(&body, nx, voxels)
-    if declared > 64 * voxels:
-        raise Corrupt(f"a delta declares {declared} bytes, more than {voxels} voxels can need")
-    owned = <uint8_t *> malloc(declared)
-    if owned == NULL:
-        raise MemoryError(f"no memory for a delta of {declared} bytes")
-    try:
-        expand(body.at, left(&body), owned, declared)
-        body.at = owned
-        body.end = owned + declared
-        return read_delta(&body, nx, voxels)
-    finally:
-        free(owned)
-
-
-cdef uint64_t get_count(Reader *body) except? 0xDEAD:
-    """How many numbers follow: no more than bytes are left."""
-    cdef uint64_t n = get_number(body)
-    if n > left(body):
-        raise Corrupt(f"a delta declares {n} numbers in {left(body)} bytes")
-    return n
-
-
-cdef Delta read_delta(Reader *body, uint64_t nx, uint64_t voxels):
-    cdef uint64_t n_labels, n_pairs, n, i, old, new, which
-    cdef int64_t start = 0, length = 0
-    cdef Pieces pieces = [NULL, NULL, NULL, NULL, 0, 0]
-    n_labels = get_count(body)
-    cdef uint64_t[::1] labels = np.empty(n_labels, np.uint64)
-    for i in range(n_labels):
-        labels[i] = get_number(body)
-    n_pairs = get_count(body)
-    cdef uint64_t[:, ::1] pairs = np.empty((n_pairs, 2), np.uint64)
-    for i in range(n_pairs):
-        old, new = get_number(body), get_number(body)
-        if old >= n_labels or new >= n_labels:
-            raise Corrupt("a pair of labels of a delta points outside its labels")
-        pairs[i, 0], pairs[i, 1] = labels[old], labels[new]
-    n = get_count(body)
-    if n > 0 and n_pairs == 0:
-        raise Corrupt("a delta has spans and no labels")
-    cdef int64_t[::1] starts = np.empty(n, np.int64), lengths = np.empty(n, np.int64)
-    try:
-        with nogil:
-            for i in range(n):
-                start = next_number(start + <int64_t> nx, get_signed(body), voxels)
-                starts[i] = start
-            for i in range(n):
-                length = next_number(length, get_signed(body), voxels)
-                lengths[i] = length
-            start = 0
-            for i in range(n):
-                which = get_number(body) if n_pairs > 1 else 0
-                if starts[i] < start or lengths[i] < 1 or which >= n_pairs:
-                    corrupt("the spans of a delta do not ascend, or one points outside the pairs")
-                start = starts[i] + lengths[i]
-                if start > <int64_t> voxels:
-                    corrupt("a span of a delta lies outside its chunk")
-                push(&pieces, <uint32_t> starts[i], <uint32_t> start, pairs[which, 1], pairs[which, 0])
-            expect_end(body)
-        return delta_of(&pieces)
-    finally:
-        release(&pieces)
-
-
-cdef inline int64_t next_number(int64_t before, int64_t moved, uint64_t voxels) except? -0xDEAD nogil:
-    if moved > <int64_t> (2 * voxels) or moved < -<int64_t> (2 * voxels):
-        corrupt("a span of a delta lies outside its chunk")
-    return before + moved

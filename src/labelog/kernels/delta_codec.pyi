@@ -1,0 +1,6 @@
+from collections.abc import Sequence
+
+from labelog.kernels.spans import Delta
+
+def encode_delta(delta: Delta, nx: int) -> bytes: ...
+def decode_delta(data: bytes | memoryview, shape: Sequence[int]) -> Delta: ...
