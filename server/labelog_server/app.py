@@ -14,24 +14,11 @@ from labelog_server import problems
 from labelog_server.bodies import Bodies
 from labelog_server.catalog import Catalog
 from labelog_server.guard import Guard
+from labelog_server.jobs import Jobs
 from labelog_server.news import News
 from labelog_server.presence import Presence
 from labelog_server.requests import Requests
-from labelog_server.routes import (
-    edits,
-    events,
-    history,
-    image,
-    labels,
-    presence,
-    s3,
-    service,
-    session,
-    views,
-    volumes,
-    voxels,
-    zarr,
-)
+from labelog_server.routes import TOPICS
 from labelog_server.settings import Settings
 from labelog_server.tokens import Tokens
 
@@ -53,15 +40,16 @@ def create_app(settings: Settings) -> FastAPI:
     async def life(_: FastAPI) -> AsyncIterator[None]:
         async with news:
             yield
+        app.state.jobs.close()
         catalog.close()
 
     app = FastAPI(title="labelog", version=labelog.__version__, description=DESCRIPTION, lifespan=life)
     app.state.settings, app.state.catalog, app.state.news = settings, catalog, news
-    app.state.presence = present
+    app.state.presence, app.state.jobs = present, Jobs()
     app.state.tokens = None if settings.tokens is None else Tokens(settings.tokens)
     app.state.registry = registry = CollectorRegistry()
     problems.install(app)
-    for topic in (volumes, voxels, image, edits, history, labels, events, presence, views, zarr, s3, session, service):
+    for topic in TOPICS:
         app.include_router(topic.router)
     app.add_middleware(Bodies, settings.max_body, settings.max_decoded)
     if settings.origins:

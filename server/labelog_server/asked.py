@@ -9,6 +9,7 @@ from fastapi import Depends, Header, Path, Query, Request
 import labelog
 from labelog.engine.snapshot import Revision
 from labelog_server.catalog import Catalog
+from labelog_server.names import Names
 from labelog_server.settings import Settings
 
 Name = Annotated[str, Path(description="the volume's name", examples=["cells"])]
@@ -52,3 +53,11 @@ def seen(
 
 
 Seen = Annotated[Revision, Depends(seen)]
+
+
+def called(request: Request, limits: Limits) -> Names:
+    """What operations may call by name: arrays that were sent with them, and labels that they make."""
+    return Names(request.scope.get("parts", {}), limits.max_voxels)
+
+
+Called = Annotated[Names, Depends(called)]

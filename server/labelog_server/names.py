@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import Field
 
 import labelog
+from labelog.arrays.walk import Progress
 from labelog_server.parts import Part
 from labelog_server.problems import Problem
 from labelog_server.wire import label
@@ -28,6 +29,7 @@ class Names:
     def __init__(self, parts: Mapping[str, Part] = {}, most: int = 2**27) -> None:
         self.made: dict[str, int] = {}
         self._parts, self._most = parts, most
+        self.progress: Progress | None = None  # told of steps done, steps in all; what it raises ends the edit
 
     def part(self, name: str) -> Part:
         """An array that was sent beside the JSON. Raises Invalid."""

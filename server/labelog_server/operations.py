@@ -195,7 +195,7 @@ class Flood(Operation):
         edit.fill(
             self.seed, names(self.label), view=self.view, connectivity=self.connectivity, within=self.within,
             axis=self.axis, limit=self.limit, over=_over(self.over, names), tolerance=self.tolerance,
-            between=self.between,
+            between=self.between, progress=names.progress,
         )  # fmt: skip
 
 

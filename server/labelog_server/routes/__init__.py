@@ -1,1 +1,23 @@
 """The routes, a file for each noun."""
+
+from labelog_server.routes import (
+    edits,
+    events,
+    history,
+    image,
+    jobs,
+    labels,
+    presence,
+    s3,
+    service,
+    session,
+    views,
+    volumes,
+    voxels,
+    zarr,
+)
+
+TOPICS = (
+    volumes, voxels, image, edits, history, labels, views, jobs, events, presence, zarr, s3, session, service
+)  # fmt: skip
+"""In the order in which they are described."""

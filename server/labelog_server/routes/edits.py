@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends
-from fastapi import Request as HttpRequest
+from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-import labelog
-from labelog.engine.drawing import LabelRows
-from labelog_server import names, operations
+from labelog_server import operations
 from labelog_server.access import Annotates, Reviews, Writer
-from labelog_server.asked import Key, Limits, Served
-from labelog_server.news import event
-from labelog_server.problems import Problem, plain, told
+from labelog_server.asked import Called, Key, Served
+from labelog_server.editing import carried_out
 
 router = APIRouter(prefix="/api/v1", tags=["edits"])
-
-MOST_RUNS = 100_000  # that an answer lists
-
-
-def _called(http: HttpRequest, limits: Limits) -> names.Names:
-    """What operations may call by name: arrays that were sent with them, and labels that they make."""
-    return names.Names(http.scope.get("parts", {}), limits.max_voxels)
-
-
-Called = Annotated[names.Names, Depends(_called)]
 
 
 @router.post("/volumes/{name}/edits", dependencies=[Annotates])
@@ -39,69 +23,7 @@ def post_edit(
 
     As multipart/related, the first part is this JSON, and others are arrays that it names by their Content-ID.
     """
-    if request.dry_run:
-        return _tried(request, volume, author, called)
-    with _refused(request), volume.edit(author, request.message, session=request.session, key=key,
-                                        seen=request.seen) as edit:  # fmt: skip
-        _apply(request, edit, called)
-    answer: dict[str, Any] = {
-        "revision": edit.revision,
-        "voxels": edit.voxels,
-        "written": edit.written,
-        "labels": called.told(),
-    }
-    changed = {"boxes": [], "labels": []} if edit.revision is None else event(name, volume, edit.revision)
-    answer |= {"boxes": changed["boxes"], "changed": changed["labels"]}
-    if request.returns == "runs":
-        answer["runs"] = [] if edit.revision is None else runs(volume.written(edit.revision))
-    return answer
-
-
-def _apply(request: operations.Request, edit: labelog.Edit, called: names.Names) -> None:
-    for number, operation in enumerate(request.operations):
-        try:
-            operation.apply(edit, called)
-        except labelog.LabelogError as error:
-            error.args = (f"operation {number} ({operation.op}): {error}",)
-            raise
-
-
-class _Over(Exception):
-    """Ends a trial: what is staged is dropped."""
-
-
-def _tried(
-    request: operations.Request, volume: labelog.Volume, author: str | None, called: names.Names
-) -> dict[str, Any]:
-    """What the edit would do. No key is used up, and voxels that `seen` would refuse are no error."""
-    with suppress(_Over), volume.edit(author, request.message, seen=request.seen) as edit:
-        _apply(request, edit, called)
-        preview = edit.preview()
-        raise _Over
-    answer = {"revision": None, "voxels": preview.voxels, "written": preview.written, "labels": called.told(),
-            "boxes": [plain(box) for box in preview.boxes], "changed": None}  # fmt: skip
-    if request.returns == "runs":
-        answer |= {"runs": runs(preview.runs), "refused": runs(preview.refused)}
-    return answer
-
-
-@contextmanager
-def _refused(request: operations.Request) -> Iterator[None]:
-    """Let a refusal by `seen` say which voxels stood in the way, and what they are now, if runs were asked for."""
-    try:
-        yield
-    except labelog.Conflict as error:
-        if request.returns != "runs" or not hasattr(error, "refused"):
-            raise
-        raise Problem(409, str(error), **told(error), refused=runs(error.refused)) from None
-
-
-def runs(written: LabelRows) -> list[list[Any]] | None:
-    """Rows of z, y, x0, x1 and a label, in JSON; None if there are too many to list."""
-    if len(written.rows) > MOST_RUNS:
-        return None
-    labels = map(str, written.labels.tolist())
-    return [[*row, label] for row, label in zip(written.rows.tolist(), labels, strict=True)]
+    return carried_out(name, request, volume, author, called, key)
 
 
 class TakeBack(BaseModel):

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from labelog.arrays.walk import Progress
 from labelog.engine.cache import ChunkCache
 from labelog.geometry import MAX_AXIS, Box, Grid, Triple, reach
 from labelog.indexing import Voxels
@@ -80,7 +81,7 @@ class Components(Voxels):
 
     def __init__(self, chunk_runs: Callable[[int], Runs], grid: Grid, box: Box | None = None, *,
                  labels: Iterable[int] | None = None, connectivity: int = 6, chunks: Iterable[int] | None = None,
-                 pool: Executor | None = None) -> None:  # fmt: skip
+                 pool: Executor | None = None, progress: Progress | None = None) -> None:  # fmt: skip
         """Find them.
 
         Parameters
@@ -92,6 +93,7 @@ class Components(Voxels):
         connectivity : how many neighbours a voxel has: 6, 18 or 26.
         chunks : chunks to look at, others count as background; all that touch the box by default.
         pool : where chunks are labelled side by side; one after another if None.
+        progress : called with chunks labelled, chunks in all. What it raises ends it.
 
         Raises Invalid for another connectivity, and what `chunk_runs` raises.
         """
@@ -102,7 +104,7 @@ class Components(Voxels):
         self._reach = reach(connectivity)
         self._kept = ChunkCache(KEPT)
         within = [chunk for chunk, _ in grid.touching(self._box)] if chunks is None else sorted(set(chunks))
-        self._find([chunk for chunk in within if grid.box(chunk).intersect(self._box).voxels], pool)
+        self._find([chunk for chunk in within if grid.box(chunk).intersect(self._box).voxels], pool, progress)
 
     def box(self, number: int) -> Box:
         """The bounds of a component."""
@@ -166,7 +168,7 @@ class Components(Voxels):
 
     # All of them
 
-    def _find(self, chunks: list[int], pool: Executor | None) -> None:
+    def _find(self, chunks: list[int], pool: Executor | None, progress: Progress | None) -> None:
         """Label each chunk, join what meets at their sides, and number it all."""
         _, ny, nx = self._grid.counts
         base: dict[int, int] = {}  # chunk -> how many parts of components were found before it
@@ -179,6 +181,8 @@ class Components(Voxels):
                 del near[oldest]
             parts.append(part.extents)
             found += len(part.labels) - 1
+            if progress is not None:
+                progress(len(base), len(chunks))
         forest = Forest(found)
         for pair in pairs:
             forest.union(*pair.T)

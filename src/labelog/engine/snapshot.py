@@ -194,7 +194,8 @@ class Revision(Voxels):
         return True
 
     def components(self, *, cls: str | int | None = None, labels: Iterable[int] | int | None = None,
-                   within: Box | tuple[Triple, Triple] | None = None, connectivity: int = 6) -> Components:  # fmt: skip
+                   within: Box | tuple[Triple, Triple] | None = None, connectivity: int = 6,
+                   progress: Progress | None = None) -> Components:  # fmt: skip
         """The connected components of equal values of the view.
 
         Parameters
@@ -204,6 +205,7 @@ class Revision(Voxels):
         labels : only of these values.
         within : a box; voxels outside count as background. The whole volume by default.
         connectivity : how many neighbours a voxel has: 6 (at its faces), 18 (and edges) or 26 (and corners).
+        progress : called with chunks labelled, chunks in all. What it raises ends it.
 
         Several threads label chunk by chunk; memory grows with the number of components and the sides of one layer of
         chunks, not with voxels. Raises NotFound for a class that is not there, Invalid for a connectivity, label or
@@ -219,7 +221,8 @@ class Revision(Voxels):
         with store.journal.reading() as journal:
             chunks = journal.chunks() if self._is_mapped and not self.number else None
         return Components(lambda chunk: seen_runs(*self.valued(chunk)), self.grid, box, labels=chosen,
-                          connectivity=connectivity, chunks=chunks, pool=store.pool_for(box.voxels))  # fmt: skip
+                          connectivity=connectivity, chunks=chunks, pool=store.pool_for(box.voxels),
+                          progress=progress)  # fmt: skip
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Revision) and self.__dask_tokenize__() == other.__dask_tokenize__()

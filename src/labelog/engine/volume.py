@@ -297,12 +297,13 @@ class Volume:
 
     def components(self, view: str = "instance", *, cls: str | int | None = None,
                    labels: Iterable[int] | int | None = None, within: Box | tuple[Triple, Triple] | None = None,
-                   connectivity: int = 6) -> Components:  # fmt: skip
+                   connectivity: int = 6, progress: Progress | None = None) -> Components:  # fmt: skip
         """The connected components of equal values of a view now, pinned: see `View.components`.
 
         `volume.components("semantic", cls="alpha granule")` are the separate pieces of a class.
         """
-        return self.view(view).components(cls=cls, labels=labels, within=within, connectivity=connectivity)
+        return self.view(view).components(cls=cls, labels=labels, within=within, connectivity=connectivity,
+                                          progress=progress)  # fmt: skip
 
     def fill_mask(self, seed: Iterable[int], *, progress: Progress | None = None, **limits: Unpack[Limits]) -> Filled:
         """What a fill from a voxel would take now: voxels, box and spans. See `Edit.fill`."""

@@ -1,0 +1,148 @@
+"""Long work as jobs: begun, asked about, cancelled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+import labelog
+from labelog.arrays.walk import Progress
+from labelog_server import operations
+from labelog_server.access import Annotates, Reads, Sent, Writer
+from labelog_server.asked import Called, Key, Name, Served
+from labelog_server.editing import carried_out
+from labelog_server.jobs import Job, Jobs
+from labelog_server.problems import Problem
+from labelog_server.tokens import Role
+from labelog_server.wire import Corners, Label
+
+router = APIRouter(prefix="/api/v1", tags=["jobs"])
+
+MOST_ROWS = 100_000  # components that an answer lists
+
+
+class Work(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    def run(self, volume: labelog.Volume, progress: Progress) -> Any:
+        raise NotImplementedError
+
+
+class Check(Work):
+    """Verify everything that is stored."""
+
+    do: Literal["check"]
+
+    def run(self, volume: labelog.Volume, progress: Progress) -> Any:
+        report = volume.check(progress)
+        return {"ok": report.ok, "problems": report.problems, "revisions": report.revisions, "chunks": report.chunks,
+                "deltas": report.deltas}  # fmt: skip
+
+
+class Compact(Work):
+    """Fold all deltas into the base."""
+
+    do: Literal["compact"]
+
+    def run(self, volume: labelog.Volume, progress: Progress) -> Any:
+        return {"folded": volume.compact(progress)}
+
+
+class FindComponents(Work):
+    """List the connected components of equal values of a view."""
+
+    do: Literal["components"]
+    view: str = "instance"
+    rev: int | None = Field(None, ge=0)
+    cls: str | None = Field(None, description="only of this class, or of a kind of it")
+    labels: list[Label] | None = Field(None, description="only of these values", max_length=100_000)
+    within: Corners | None = None
+    connectivity: Literal[6, 18, 26] = 6
+    at_least: int = Field(0, ge=0, description="list only those of so many voxels")
+
+    def run(self, volume: labelog.Volume, progress: Progress) -> Any:
+        seen = volume.at(self.rev).view(self.view)
+        found = seen.components(cls=self.cls, labels=self.labels, within=self.within, connectivity=self.connectivity,
+                                progress=progress)  # fmt: skip
+        rows = [row for row in found.table_rows() if row["voxels"] >= self.at_least] if found.count else []
+        if len(rows) > MOST_ROWS:
+            raise labelog.Invalid(f"a job lists {MOST_ROWS} components; these are {len(rows)}: ask for at_least more")
+        return {"revision": seen.revision, "count": found.count,
+                "components": [{**row, "label": str(row["label"])} for row in rows]}  # fmt: skip
+
+
+class Edits(Work):
+    """Carry out an edit that takes long, such as a fill or a relabelling: what `POST edits` takes, and answers."""
+
+    do: Literal["edit"]
+    edit: operations.Request
+
+
+AnyWork = Annotated[Check | Compact | FindComponents | Edits, Field(discriminator="do")]
+
+
+def _jobs(request: Request) -> Jobs:
+    found: Jobs = request.app.state.jobs
+    return found
+
+
+All = Annotated[Jobs, Depends(_jobs)]
+
+
+@router.post("/volumes/{name}/jobs", status_code=202, dependencies=[Annotates])
+def post_job(name: Name, work: AnyWork, response: Response, volume: Served, jobs: All, author: Writer, called: Called,
+             key: Key = None) -> dict[str, Any]:  # fmt: skip
+    """Begin some long work; `Location` is where to ask about it."""
+    run: Callable[[Progress], Any]
+    if isinstance(work, Edits):
+        edit = work.edit
+
+        def run(progress: Progress) -> Any:
+            called.progress = progress
+            return carried_out(name, edit, volume, author, called, key)
+    else:
+
+        def run(progress: Progress) -> Any:
+            return work.run(volume, progress)
+
+    job = jobs.begin(Job(name, work.do, author), run)
+    response.headers["Location"] = f"/api/v1/volumes/{name}/jobs/{job.id}"
+    return told(job)
+
+
+@router.get("/volumes/{name}/jobs", dependencies=[Reads])
+def list_jobs(name: Name, volume: Served, jobs: All) -> dict[str, Any]:
+    """The jobs of a volume, oldest first; those that are over as long as they are remembered."""
+    del volume
+    return {"jobs": [told(job) for job in jobs.all() if job.volume == name]}
+
+
+@router.get("/jobs", dependencies=[Reads])
+def list_all_jobs(jobs: All, token: Sent) -> dict[str, Any]:
+    """The jobs of all volumes."""
+    return {"jobs": [told(job) for job in jobs.all() if token is None or token.good_for(job.volume)]}
+
+
+@router.get("/volumes/{name}/jobs/{job}", dependencies=[Reads])
+def get_job(name: Name, job: str, jobs: All) -> dict[str, Any]:
+    """How far a job is, or what came of it."""
+    found = jobs.find(name, job)
+    return told(found) | {"result": found.result, "problem": found.problem}
+
+
+@router.delete("/volumes/{name}/jobs/{job}", status_code=202, dependencies=[Annotates])
+def cancel_job(name: Name, job: str, jobs: All, token: Sent, author: Writer) -> dict[str, Any]:
+    """Cancel a job of one's own, or as a reviewer anybody's: it ends where it can stop, with nothing half done."""
+    found = jobs.find(name, job)
+    if token is not None and token.level < Role.REVIEW and found.author != author:
+        raise Problem(403, f"the job is by {found.author}; to cancel others' takes the role review")
+    found.cancel.set()
+    return told(found)
+
+
+def told(job: Job) -> dict[str, Any]:
+    return {"id": job.id, "volume": job.volume, "do": job.do, "author": job.author, "state": job.state,
+            "done": job.done, "total": job.total, "cancelling": job.cancel.is_set(), "time": job.made}  # fmt: skip
