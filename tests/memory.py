@@ -1,7 +1,7 @@
 """Jobs that take much memory if they are done badly, each in a process of its own, which says how much it took:
 
-python tests/memory.py load PATH 16     a load of so many gigavoxels
-python tests/memory.py fill PATH        a fill of 10^9 voxels of background
+python tests/memory.py load PATH 1000     a load of so many slices of 16 million voxels
+python tests/memory.py fill PATH          a fill of 10^9 voxels of background
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import labelog
 from labelog.synthetic import Platelets
 
-TILE = 1000  # voxels along y and x that are drawn; beside one another they make larger slices
+TILE, TILES = 1000, 4  # voxels along y and x that are drawn, and how often they are put beside one another
 SLAB = 4  # slices at a time
 
 
@@ -26,22 +26,21 @@ def most_used():
     raise OSError("/proc/self/status does not say VmHWM")
 
 
-def slabs(scene, tiles):
-    """Slices of tiles x tiles scenes, the labels of each its own."""
+def slabs(scene):
+    """Slices of TILES x TILES scenes, the labels of each its own."""
     labels = len(scene.cls)
     for slab in scene.slabs(SLAB):
-        out = np.zeros((len(slab), TILE * tiles, TILE * tiles), np.uint32)
-        for place in range(tiles * tiles):
-            y, x = TILE * (place // tiles), TILE * (place % tiles)
+        out = np.zeros((len(slab), TILE * TILES, TILE * TILES), np.uint32)
+        for place in range(TILES * TILES):
+            y, x = TILE * (place // TILES), TILE * (place % TILES)
             np.add(slab, np.uint32(place * labels), out=out[:, y : y + TILE, x : x + TILE], where=slab != 0)
         yield out
 
 
-def load(path, gigavoxels):
-    tiles = int(gigavoxels**0.5)
-    scene = Platelets((1000, TILE, TILE))
-    with labelog.load(path, slabs(scene, tiles), voxel_size=scene.voxel_size) as volume:
-        assert volume.shape == (1000, TILE * tiles, TILE * tiles)
+def load(path, depth):
+    scene = Platelets((depth, TILE, TILE))
+    with labelog.load(path, slabs(scene), voxel_size=scene.voxel_size) as volume:
+        assert volume.shape == (depth, TILE * TILES, TILE * TILES)
 
 
 def fill(path):
