@@ -238,4 +238,6 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    if "MALLOC_ARENA_MAX" not in os.environ:  # a library's thread would take addresses of its own, whenever it begins
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | {"MALLOC_ARENA_MAX": "1"})
     main(sys.argv[1:])

@@ -62,7 +62,9 @@ except (Corrupt, MemoryError) as error:
 print(type(found).__name__, memory("VmPeak") - before)
 """
     command = [sys.executable, "-c", script, *map(str, shape)]
-    kind, memory = subprocess.run(command, input=data, capture_output=True, check=True).stdout.decode().split()
+    alone = os.environ | {"MALLOC_ARENA_MAX": "1"}  # of other threads
+    done = subprocess.run(command, input=data, capture_output=True, check=True, env=alone)
+    kind, memory = done.stdout.decode().split()
     return kind, int(memory)
 
 
