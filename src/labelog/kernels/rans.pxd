@@ -11,7 +11,7 @@
 #
 # The encoder does the inverse, backward. So it first records all symbols, which also gives the odds.
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stddef cimport size_t
 
 from labelog.kernels.labels cimport Buffer
@@ -97,9 +97,10 @@ cdef struct Tables:
 
 cdef inline void refill(Words *w, uint32_t state) noexcept nogil:
     """Without a branch, which nobody could predict."""
-    cdef uint32_t low = state < 0x10000
-    w.state = state << (low << 4) | (w.at[0] & <uint32_t> -<int> low)
-    w.at += low
+    cdef uint32_t more = <uint32_t> (<uint64_t> state << 16 | w.at[0])
+    cdef uint32_t low = <uint32_t> ((<int64_t> state - 0x10000) >> 63)       # all ones or none
+    w.state = state ^ ((state ^ more) & low)
+    w.at += low & 1
 
 
 cdef inline int get_symbol(Words *w, const uint32_t *table) noexcept nogil:
