@@ -874,7 +874,8 @@ def test_classes_that_do_not_go_together(volume):
 
 def test_load_with_a_table(tmp_path):
     labels = np.arange(2 * 8 * 8).reshape(2, 8, 8) // 32
-    table = {1: {"cls": "cell", "name": "one"}, np.uint64(2): {"parent": np.uint64(1), "cls": 3, "score": 0.5}}
+    table = {1: {"cls": "cell", "name": "one", "parent": 0},
+             np.uint64(2): {"parent": np.uint64(1), "cls": 3, "score": 0.5}}  # fmt: skip
     with labelog.load(tmp_path / "v.labelog", labels, chunks=(1, 8, 4), classes=CLASSES, table=table,
                       merges=np.array([[2, 3]])) as volume:  # fmt: skip
         assert np.unique(volume).tolist() == [0, 1, 2]

@@ -167,7 +167,7 @@ def table_facts(classes: list[LabelClass], table: TableRows,
             raise Invalid(f"label {label}: expected what is known of it by name, not {fields!r}")
         for name, value in label_facts(fields, ids).items():
             said[Key(Space.LABEL, checked_object(label), name)] = value
-    named = {int(str(value)) for key, value in said.items() if key.field == PARENT}
+    named = {int(str(value)) for key, value in said.items() if key.field == PARENT and value is not None}
     named -= {key.subject for key in said if key.space is Space.LABEL}
     for first, second in checked_pairs(merges):
         said[merge_key(first, second)] = first
