@@ -1,0 +1,104 @@
+"""The description of routes: the one in docs/ is that of the server, and what breaks programs is noticed."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from labelog_server.describe import description
+
+from .contract import breaking
+
+COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"
+AGAIN = "python -m labelog_server.describe > docs/openapi.json"
+EDITS = "/api/v1/volumes/{name}/edits"
+SLICE = "/api/v1/volumes/{name}/slices/{axis}/{index}"
+TOOLS = {"openapi-typescript": "7.13.0", "typescript": "5.9.3"}
+
+CLIENT = """
+import type { components, paths } from "./labelog";
+type Schemas = components["schemas"];
+const stroke: Schemas["Paint"] = { op: "paint", label: "$a", spans: [[10, 100, 200, 240]], over: ["0"] };
+const edit: Schemas["Request"] = { operations: [{ op: "new", as: "$a", cls: "cell" }, stroke], seen: 41 };
+const query: paths["/api/v1/volumes/{name}/slices/{axis}/{index}"]["get"]["parameters"]["query"] =
+  { view: "cell", around: 2, format: "runs" };
+const key: paths["/api/v1/volumes/{name}/edits"]["post"]["parameters"]["header"] = { "Idempotency-Key": "k" };
+export const all = { edit, query, key };
+"""
+WRONG = ('op: "paint"', 'op: "dance"'), ('format: "runs"', 'format: "jpeg"'), ("around: 2", "arounds: 2")
+
+
+def test_nothing_breaks_programs_that_know_the_committed_one():
+    assert list(breaking(json.loads(COMMITTED.read_text()), description())) == []
+
+
+def test_the_committed_one_has_all_that_the_server_has():
+    missing = list(breaking(description(), json.loads(COMMITTED.read_text())))
+    assert missing == [], f"routes changed; if programs still work: {AGAIN}"
+
+
+def changed(what):
+    new = copy.deepcopy(description())
+    what(new)
+    return list(breaking(description(), new))
+
+
+def test_what_breaks_is_noticed():
+    schemas = "components", "schemas"
+
+    def schema(new, name):
+        return new[schemas[0]][schemas[1]][name]
+
+    assert changed(lambda new: None) == []
+    assert changed(lambda new: new["paths"].pop(EDITS)) == [f"POST {EDITS} is gone"]
+    assert changed(lambda new: new["paths"][SLICE].pop("put")) == [f"PUT {SLICE} is gone"]
+    assert changed(lambda new: new["paths"][SLICE]["get"]["parameters"].pop()) != []
+    for required, said in ((True, [f"GET {SLICE}: more is required"]), (False, [])):
+        more = {"in": "query", "name": "more", "required": required, "schema": {}}
+        assert changed(lambda new, more=more: new["paths"][SLICE]["get"]["parameters"].append(more)) == said
+    assert any("radius" in said for said in changed(lambda new: schema(new, "Brush")["properties"].pop("radius")))
+    assert any("view" in said for said in changed(lambda new: schema(new, "Flood")["required"].append("view")))
+    assert changed(lambda new: schema(new, "Flood")["properties"].update(more={"type": "string"})) == []
+    assert changed(lambda new: schema(new, "Place")["properties"]["seconds"].update(maximum=10)) != []
+
+
+@pytest.fixture(scope="session")
+def modules(tmp_path_factory):
+    """TypeScript's tools, from npm: kept between runs, as they are fetched."""
+    if shutil.which("npm") is None:
+        pytest.skip("npm is not installed (Debian's packages nodejs and npm)")
+    folder = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "labelog-tests" / "npm"
+    if not (folder / "node_modules" / ".bin" / "tsc").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        named = [f"{name}@{version}" for name, version in TOOLS.items()]
+        done = subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--prefix", folder, *named],
+                              capture_output=True, text=True, timeout=300)  # fmt: skip
+        if done.returncode:
+            pytest.skip(f"npm could not fetch TypeScript's tools: {done.stderr[-200:]}")
+    return folder / "node_modules"
+
+
+def test_a_client_in_typescript_is_made_of_it(modules, tmp_path):
+    subprocess.run(["node", modules / ".bin" / "openapi-typescript", COMMITTED, "-o", tmp_path / "labelog.d.ts",
+                    "--default-non-nullable=false"], check=True, capture_output=True, timeout=120)  # fmt: skip
+
+    def compiled(text):
+        (tmp_path / "client.ts").write_text(text)
+        return subprocess.run(["node", modules / ".bin" / "tsc", "--strict", "--target", "es2022", "--module", "es2022",
+                               "--outDir", tmp_path / "out", tmp_path / "client.ts"],
+                              capture_output=True, text=True, timeout=120)  # fmt: skip
+
+    done = compiled(CLIENT)
+    assert done.returncode == 0, done.stdout
+    program = f'import("{tmp_path}/out/client.js").then(m => console.log(JSON.stringify(m.all.edit.seen)))'
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    ran = subprocess.run(["node", "-e", program], capture_output=True, text=True, check=True, timeout=60)
+    assert ran.stdout.strip() == "41"
+    for right, wrong in WRONG:
+        assert "error TS" in compiled(CLIENT.replace(right, wrong)).stdout
