@@ -410,7 +410,7 @@ class Staging:
             for group, named in ((chosen, chosen), (table.members(body) - chosen, ends | {body})):
                 parts = parted(group, edges, sorted(group & named, key=lambda label: (label != body, label)))
                 said |= {("label", part, f"merge:{parts[0]}"): parts[0] for part in parts[1:]}
-            self.say(said)
+            self.say(self.listed(*(first for first in said.values() if first)) | said)
 
         return lambda: self.edit.cleave(chosen), expect
 
@@ -490,8 +490,8 @@ class Machine(RuleBasedStateMachine):
         said = {("class", c.id, "name"): c.name for c in CLASSES} | {("class", 2, "kind_of"): 1}
         if loaded:
             first = labelog.load(path, LOADED, chunks=CHUNKS, classes=CLASSES, table=TABLE, merges=MERGED)
-            said |= {("label", 1, "class"): 3, ("label", 1, "name"): "one", ("label", 2, "parent"): 1,
-                     ("label", 2, "class"): 2, ("label", BIG, "merge:1"): 1}  # fmt: skip
+            said |= {("label", 1, "class"): 3, ("label", 1, "name"): "one", ("label", 1, "listed"): 1,
+                     ("label", 2, "parent"): 1, ("label", 2, "class"): 2, ("label", BIG, "merge:1"): 1}  # fmt: skip
         else:
             first = labelog.create(path, SHAPE, chunks=CHUNKS, classes=CLASSES)
         self.model = TableModel(LOADED.copy() if loaded else np.zeros(SHAPE, np.uint64), said)
@@ -503,6 +503,7 @@ class Machine(RuleBasedStateMachine):
             if hasattr(self, "handles"):
                 report = self.handles[0].check()
                 assert report.ok, report.problems
+                self.compare_said()
                 for revision in range(len(self.model.states)):
                     self.compare(self.handles[1].at(revision), revision)
                 self.compare_objects(self.handles[1].at(revision // 2), revision // 2)
@@ -511,6 +512,13 @@ class Machine(RuleBasedStateMachine):
         finally:
             self.patch.undo()
             shutil.rmtree(self.folder, ignore_errors=True)
+
+    def compare_said(self):
+        """Of what each edit has said something."""
+        with self.handles[0].store.journal.reading() as journal:
+            for revision, done in enumerate(self.model.done):
+                told = {(key.space.name.lower(), key.subject, key.field) for key, *_ in journal.facts_by(revision)}
+                assert done.kind != "edit" or told == done.said.keys(), revision
 
     def compare(self, snapshot, revision):
         """Every view of a revision."""
