@@ -1,6 +1,8 @@
 from libc.stdint cimport uint32_t, uint64_t
 
+from labelog.kernels.labels cimport Table
 from labelog.kernels.runs cimport Runs
+from labelog.kernels.spans cimport Delta
 
 
 cdef class Extents:
@@ -15,3 +17,6 @@ cdef struct Tally:
 # Count the runs of the palette's entries that have a place (from 1) in `tallies`, within a box.
 cdef void walk(Runs runs, const uint32_t *place, Tally *tallies, const uint32_t *low,
                const uint32_t *high) noexcept nogil
+
+# Note the labels but 0 that lost or gained voxels by a delta.
+cdef int note_changed(Table *table, Delta delta) except -1 nogil

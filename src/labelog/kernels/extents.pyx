@@ -75,17 +75,23 @@ def changed(Delta delta, Runs runs):
     try:
         table_open(&table, 16)
         with nogil:
-            for i in range(delta.starts.shape[0]):
-                if delta.olds[i] != delta.news[i]:
-                    if delta.olds[i]:
-                        table_add(&table, delta.olds[i])
-                    if delta.news[i]:
-                        table_add(&table, delta.news[i])
+            note_changed(&table, delta)
             for i in range(runs.labels.shape[0]):
                 places[i] = <uint32_t> (table_find(&table, runs.labels[i]) + 1)
         return tallied(runs, places, keys_in_order(&table), True, (0, 0, 0), runs.shape)
     finally:
         table_close(&table)
+
+
+cdef int note_changed(Table *table, Delta delta) except -1 nogil:
+    cdef Py_ssize_t i
+    for i in range(delta.starts.shape[0]):
+        if delta.olds[i] != delta.news[i]:
+            if delta.olds[i]:
+                table_add(table, delta.olds[i])
+            if delta.news[i]:
+                table_add(table, delta.news[i])
+    return 0
 
 
 cdef tallied(Runs runs, const uint32_t[::1] places, labels, bint gone, start, size):

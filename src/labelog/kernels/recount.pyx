@@ -7,8 +7,8 @@ their six faces and nothing of it is left there; only then its voxels are counte
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
-from labelog.kernels.extents cimport Extents, Tally, walk
-from labelog.kernels.labels cimport Table, table_add, table_close, table_find, table_open
+from labelog.kernels.extents cimport Extents, Tally, note_changed, walk
+from labelog.kernels.labels cimport Table, table_close, table_find, table_open
 from labelog.kernels.runs cimport Runs, keys_in_order, run_at
 from labelog.kernels.spans cimport Delta
 
@@ -45,13 +45,7 @@ def recounted(Delta delta, Runs before, Runs after):
     cdef Py_ssize_t i, n
     try:
         table_open(&table, 16)
-        with nogil:
-            for i in range(delta.starts.shape[0]):
-                if delta.olds[i] != delta.news[i]:
-                    if delta.olds[i]:
-                        table_add(&table, delta.olds[i])
-                    if delta.news[i]:
-                        table_add(&table, delta.news[i])
+        note_changed(&table, delta)
         n = table.used
         met = keys_in_order(&table)
         order = np.argsort(met)
