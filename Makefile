@@ -39,10 +39,16 @@ $(BIN)/python: | tools
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 
-# Installed with an extra, in place: Python files count as they are, kernels are built again when they change.
-$(VENV)/%.installed: $(BIN)/python pyproject.toml setup.py $(KERNELS)
-	@echo "building labelog and installing what '$*' needs"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$*]'
+# Built and installed in place: Python files count as they are, kernels are built again when they change.
+$(VENV)/built: $(BIN)/python pyproject.toml setup.py $(KERNELS)
+	@echo "building labelog"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+# What an extra needs, beside it.
+$(VENV)/%.installed: $(VENV)/built
+	@echo "installing what '$*' needs"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'labelog[$*]'
 	@touch $@
 
 # What setup.py imports, for builds beside the installed one.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from benchmarks.timing import Sample, number
 
@@ -65,9 +66,12 @@ class Table:
     rows: list[Row] = field(default_factory=list)
     more: list[Row] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)
+    tell: Callable[[str], object] = partial(print, flush=True)
 
     def add(self, row: Row, *, more: bool = False) -> None:
+        """A row that is known; it is told at once, since the whole takes a while."""
         (self.more if more else self.rows).append(row)
+        self.tell("  ".join(filter(None, row.cells())))
 
     def compare(self, topic: str, what: str, ours: Sample, peers: Mapping[str, Sample | None], target: Target, *,
                 also: Mapping[str, Sample | None] = {}, show: Callable[[Sample], str] = Sample.ms) -> None:  # fmt: skip
