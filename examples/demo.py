@@ -1,7 +1,8 @@
 """A first look at labelog: three files become one volume with four views; labels are edited by two people, and one
 undoes under the other's later work.
 
-Run it from the project's folder, by `make demo` or `python examples/demo.py`. It makes the folder `demo`.
+Run it from the project's folder, by `make demo` or `python examples/demo.py`. It makes the folder `demo`, and on a
+terminal it then serves it over HTTP until Ctrl-C.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from labelog import formats
 from labelog.formats.colours import colour
 from labelog.formats.picture import colour_slice
 from labelog.layers import combine, read_layers
+from labelog_server.serve import serve
+from labelog_server.settings import Settings
 
 DATA = Path(__file__).resolve().parent.parent / "tests" / "data"
 DEMO = Path("demo")
@@ -57,6 +60,8 @@ def main() -> None:
     print(f"\nAll of it took {time.perf_counter() - begun:.1f} s. Look at {PICTURES}/platelet.png first, then at "
           f"{PICTURES}/story.png.")  # fmt: skip
     what_next()
+    if sys.stdout.isatty():
+        serve_it()
 
 
 def fresh_folder() -> None:
@@ -225,10 +230,20 @@ def what_next() -> None:
         (f"redo {volume} --author ana", "Ana's stroke comes back, beneath Bo's"),
         (f"revert {volume} --author bo --by lee", "all of Bo's work goes, everyone else's stays"),
         (f"export {volume} {DEMO}/neurons.tif", "for another program"),
-        (f"serve {DEMO}", "for programs, over HTTP; http://127.0.0.1:8000/docs has all routes"),
+        (f"serve {DEMO}", "for programs, over HTTP; /docs there has all routes"),
         ("--help", "the other commands"),
     ):
         print(f"   # {what}\n   {command} {arguments}")
+
+
+def serve_it() -> None:
+    """The volumes over HTTP, until Ctrl-C; on another port if 8000 is taken."""
+    print("\n9. The same volumes for programs, over HTTP; /docs there has all routes")
+    settings = Settings((DEMO,))
+    try:
+        serve(settings, "127.0.0.1", 8000, sys.stdout)
+    except labelog.Exists:
+        serve(settings, "127.0.0.1", 0, sys.stdout)
 
 
 def stroke(points: Points, radius: int) -> tuple[NDArray[np.bool_], tuple[int, int, int]]:
