@@ -12,10 +12,12 @@ from starlette.middleware.cors import CORSMiddleware
 import labelog
 from labelog_server import problems
 from labelog_server.bodies import Bodies
+from labelog_server.callers import Callers
 from labelog_server.catalog import Catalog
 from labelog_server.guard import Guard
 from labelog_server.jobs import Jobs
 from labelog_server.news import News
+from labelog_server.places import Places
 from labelog_server.presence import Presence
 from labelog_server.requests import Requests
 from labelog_server.routes import TOPICS
@@ -51,7 +53,10 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     for topic in TOPICS:
         app.include_router(topic.router)
-    app.add_middleware(Bodies, settings.max_body, settings.max_decoded)
+    app.add_middleware(Places, settings.max_requests)
+    app.add_middleware(Bodies, settings)
+    if settings.tokens is not None:
+        app.add_middleware(Callers, settings.rate)
     if settings.origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.origins, allow_methods=["*"], allow_headers=TAKEN,
                            expose_headers=EXPOSED)  # fmt: skip

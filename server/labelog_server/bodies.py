@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import zstandard
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from labelog_server import parts
 from labelog_server.problems import Problem, response
+from labelog_server.settings import Settings
 
+MOST_HELD = 4  # bodies of the largest size that are held at a time
 LEAST = 1024  # bytes of an answer from which it is worth compressing
 PIECE = 2**20
 COMPRESSED = ("image/png", "text/event-stream", "multipart/byteranges")
@@ -25,48 +30,83 @@ class Bodies:
     An answer to HEAD is that to GET without its body.
     """
 
-    def __init__(self, app: ASGIApp, max_body: int, max_decoded: int) -> None:
-        self._app, self._max_body, self._max_decoded = app, max_body, max_decoded
+    def __init__(self, app: ASGIApp, limits: Settings) -> None:
+        self._app, self._limits = app, limits
+        self._held = 0  # bytes of all bodies that are here
+        self._most_held = MOST_HELD * (limits.max_body + limits.max_decoded)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        try:
-            body = await self._body(scope, receive)
-            kind = Headers(scope=scope).get("content-type", "")
-            if kind.split(";")[0].strip().lower() == parts.TYPE:
-                body, others = parts.split(kind, body)
-                scope = {**scope, "headers": _as_json(scope["headers"], len(body)), "parts": others}
-        except Problem as problem:
-            await response(problem.status, problem.detail, headers=problem.headers)(scope, receive, send)
-            return
-        head = scope["method"] == "HEAD"
-        if head:
-            scope = {**scope, "method": "GET"}
-        answer = _Answer(send, Headers(scope=scope), head)
-        await self._app(scope, _once(body, receive), answer.send)
+        with self._room() as hold:
+            try:
+                body = await self._body(scope, receive, hold)
+                kind = Headers(scope=scope).get("content-type", "")
+                if kind.split(";")[0].strip().lower() == parts.TYPE:
+                    body, others = parts.split(kind, body)
+                    scope = {**scope, "headers": _as_json(scope["headers"], len(body)), "parts": others}
+            except Problem as problem:
+                await response(problem.status, problem.detail, headers=problem.headers)(scope, receive, send)
+                return
+            head = scope["method"] == "HEAD"
+            if head:
+                scope = {**scope, "method": "GET"}
+            answer = _Answer(send, Headers(scope=scope), head)
+            await self._app(scope, _once(body, receive), answer.send)
 
-    async def _body(self, scope: Scope, receive: Receive) -> bytes:
-        """The body, decompressed. Raises Problem 400, 413 or 415; 413 as soon as it is known to be too large."""
+    @contextmanager
+    def _room(self) -> Iterator[Callable[[int], None]]:
+        """Memory for one request's body, asked for bit by bit; that raises Problem 503 where there is no more."""
+        mine = 0
+
+        def hold(size: int) -> None:
+            nonlocal mine
+            if self._held + size > self._most_held:
+                raise Problem(503, "the server is taking many large bodies already", headers={"Retry-After": "2"})
+            mine += size
+            self._held += size
+
+        try:
+            yield hold
+        finally:
+            self._held -= mine
+
+    async def _body(self, scope: Scope, receive: Receive, hold: Callable[[int], None]) -> bytes:
+        """The body, decompressed. Raises Problem 400, 408, 415, 503, and 413 as soon as it is known to be too large."""
         headers = Headers(scope=scope)
         announced = headers.get("content-length", "")
-        if announced.isdigit() and int(announced) > self._max_body:
-            raise _too_large(int(announced), self._max_body)
-        data = bytearray()
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise Problem(400, "the request ended before its body did")
-            data += message.get("body", b"")
-            if len(data) > self._max_body:
-                raise _too_large(len(data), self._max_body)
-            if not message.get("more_body", False):
-                break
+        if announced.isdigit() and int(announced) > self._limits.max_body:
+            raise _too_large(int(announced), self._limits.max_body)
+        try:
+            data = await self._received(receive, hold)
+        except TimeoutError:
+            least = f"{self._limits.body_seconds:g} seconds, and one more for each {self._limits.slowest} bytes"
+            raise Problem(408, f"a body is sent within {least}", headers={"Connection": "close"}) from None
         encoding = headers.get("content-encoding", "identity").strip().lower()
         if encoding in ("", "identity"):
-            return bytes(data)
-        return decompressed(bytes(data), encoding, self._max_decoded)
+            return data
+        found = await run_in_threadpool(decompressed, data, encoding, self._limits.max_decoded)
+        hold(len(found))
+        return found
+
+    async def _received(self, receive: Receive, hold: Callable[[int], None]) -> bytes:
+        """The body as it was sent. Raises Problem 400, 413 or 503, TimeoutError."""
+        data = bytearray()
+        begun = asyncio.get_running_loop().time()
+        async with asyncio.timeout(self._limits.time_for(0)) as time:
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Problem(400, "the request ended before its body did")
+                piece = message.get("body", b"")
+                hold(len(piece))
+                data += piece
+                if len(data) > self._limits.max_body:
+                    raise _too_large(len(data), self._limits.max_body)
+                if not message.get("more_body", False):
+                    return bytes(data)
+                time.reschedule(begun + self._limits.time_for(len(data)))
 
 
 def _as_json(headers: list[tuple[bytes, bytes]], size: int) -> list[tuple[bytes, bytes]]:
@@ -76,7 +116,7 @@ def _as_json(headers: list[tuple[bytes, bytes]], size: int) -> list[tuple[bytes,
 
 
 def _too_large(size: int, most: int) -> Problem:
-    return Problem(413, f"a body may have {most} bytes; this one has {size} or more", headers={"Connection": "close"})
+    return Problem(413, f"a body may have {most} bytes; this one has {size} or more")
 
 
 def decompressed(data: bytes, encoding: str, most: int) -> bytes:

@@ -28,7 +28,7 @@ class Names:
 
     def __init__(self, parts: Mapping[str, Part] = {}, most: int = 2**27) -> None:
         self.made: dict[str, int] = {}
-        self._parts, self._most = parts, most
+        self._parts, self._most, self._drawn = parts, most, 0
         self.progress: Progress | None = None  # told of steps done, steps in all; what it raises ends the edit
 
     def part(self, name: str) -> Part:
@@ -38,11 +38,13 @@ class Names:
         return self._parts[name]
 
     def voxels(self, shape: Voxel) -> int:
-        """How many a mask has. Raises Problem 413 for more than a request may be about, Invalid for an empty one."""
+        """How many a mask has. Raises Problem 413 if all masks have more than a request may be about, Invalid for an
+        empty one."""
         if min(shape) < 1:
             raise labelog.Invalid(f"a mask has voxels; one of shape {shape} has none")
-        if math.prod(shape) > self._most:
-            raise Problem(413, f"a request may be about {self._most} voxels; this mask has {math.prod(shape)}")
+        self._drawn += math.prod(shape)
+        if self._drawn > self._most:
+            raise Problem(413, f"a request may be about {self._most} voxels; its masks have {self._drawn} or more")
         return math.prod(shape)
 
     def __call__(self, ref: str) -> int:

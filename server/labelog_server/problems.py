@@ -60,11 +60,15 @@ def plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
+def details(status: int, detail: str, kind: str | None = None, **facts: Any) -> dict[str, Any]:
+    """A problem in JSON."""
+    return {"title": kind or HTTPStatus(status).phrase, "status": status, "detail": detail, **facts}
+
+
 def response(status: int, detail: str, kind: str | None = None, headers: dict[str, str] | None = None,
              **facts: Any) -> Response:  # fmt: skip
     """A problem as an answer."""
-    body = {"title": kind or HTTPStatus(status).phrase, "status": status, "detail": detail, **facts}
-    return Response(json.dumps(body), status, headers, MEDIA_TYPE)
+    return Response(json.dumps(details(status, detail, kind, **facts)), status, headers, MEDIA_TYPE)
 
 
 def of_error(error: labelog.LabelogError) -> Response:

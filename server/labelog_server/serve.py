@@ -7,12 +7,14 @@ import errno
 import logging
 import socket
 import sys
-from typing import TextIO
+from functools import partial
+from typing import Any, TextIO, cast
 
 import uvicorn
 
 from labelog.errors import Exists
 from labelog_server.app import create_app
+from labelog_server.patience import Patient
 from labelog_server.settings import Settings
 
 
@@ -31,13 +33,17 @@ def serve(settings: Settings, host: str, port: int, out: TextIO) -> None:
         f"serving {', '.join(names) or 'no volume yet'} at http://{shown}:{port} (Ctrl-C ends it)", file=out, flush=True
     )
     config = uvicorn.Config(app, access_log=False, log_level="warning", timeout_graceful_shutdown=30,
-                            timeout_keep_alive=20, server_header=False)  # fmt: skip
+                            timeout_keep_alive=20, server_header=False, ws="none",
+                            http=cast(Any, partial(Patient, settings)))  # fmt: skip
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it once more when all is over
         uvicorn.Server(config).run([listener])
 
 
 def _listening(host: str, port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(
+        family, proto=socket.IPPROTO_TCP
+    )  # named: else asyncio sets no TCP_NODELAY, 40 ms an answer
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))

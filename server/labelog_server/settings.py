@@ -23,6 +23,13 @@ class Settings:
     max_body : bytes that a request may have, as sent.
     max_decoded : bytes that it may have once decompressed.
     max_voxels : voxels that a request may read or write at once.
+    max_requests : requests that are carried out or wait for it at a time; streams of events are not counted.
+    max_connections : connections at a time, whatever they do.
+    head_seconds : how long a client may take to send a request's head.
+    body_seconds : how long it may take to send a body, or to take an answer; and a second more for each `slowest`
+        bytes.
+    slowest : bytes a second.
+    rate : requests a second of one token, on average over some seconds.
     cache_bytes : memory for decoded chunks, for each volume.
     """
 
@@ -34,4 +41,14 @@ class Settings:
     max_body: int = 64 * MB
     max_decoded: int = 256 * MB
     max_voxels: int = 2**27
+    max_requests: int = 256
+    max_connections: int = 1000
+    head_seconds: float = 10
+    body_seconds: float = 30
+    slowest: int = 100_000
+    rate: float = 1000
     cache_bytes: int = 256 * MB
+
+    def time_for(self, size: int) -> float:
+        """Seconds in which a client sends a body of so many bytes, or takes an answer of them."""
+        return self.body_seconds + size / self.slowest

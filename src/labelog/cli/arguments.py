@@ -160,6 +160,24 @@ def natural(text: str) -> int:
     return int(text)
 
 
+def positive(text: str) -> int:
+    """A whole number from 1 on."""
+    if natural(text) == 0:
+        raise argparse.ArgumentTypeError("expected a whole number from 1 on; found 0")
+    return int(text)
+
+
+def above_zero(text: str) -> float:
+    """A finite number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0; found {text!r}")
+    return number
+
+
 def within(volume: Volume | Revision, typed: OpenBox | None) -> Box:
     """The box typed, its open ends those of the volume; Invalid if it is empty or reaches outside."""
     shape = volume.shape

@@ -7,8 +7,21 @@ import ipaddress
 import sys
 from pathlib import Path
 
-from labelog.cli.arguments import Commands, add_command, natural
+from labelog.cli.arguments import Commands, above_zero, add_command, natural, positive
 from labelog.errors import Invalid, Unsupported
+
+MB = 2**20
+LIMITS = (
+    ("--max-body", "MB", positive, 64, "size of a request's body, as sent"),
+    ("--max-decoded", "MB", positive, 256, "size of a body once decompressed"),
+    ("--max-voxels", "N", positive, 2**27, "voxels that a request reads or writes at once"),
+    ("--max-requests", "N", positive, 256, "requests that are carried out, or wait for it, at a time"),
+    ("--max-connections", "N", positive, 1000, "connections at a time"),
+    ("--head-seconds", "S", above_zero, 10, "time for a request's head"),
+    ("--body-seconds", "S", above_zero, 30, "time to send a body or take an answer, beside that for its bytes"),
+    ("--slowest", "KB", positive, 100, "kilobytes a second that a client has to manage"),
+    ("--rate", "N", above_zero, 1000, "requests a second of one token"),
+)
 
 
 def add(commands: Commands) -> None:
@@ -33,6 +46,9 @@ def add(commands: Commands) -> None:
                        help="a name, beside localhost, that the server answers to; repeatable")  # fmt: skip
     serve.add_argument("--origin", metavar="URL", action="append", default=[],
                        help="pages of this origin, such as http://localhost:3000, may use it; repeatable")  # fmt: skip
+    limits = serve.add_argument_group("limits", "what a client may ask for; beyond, it is refused and told so")
+    for name, metavar, kind, default, what in LIMITS:
+        limits.add_argument(name, metavar=metavar, type=kind, default=default, help=f"{what}; by default {default}")
 
 
 def address(text: str) -> str:
@@ -55,5 +71,11 @@ def run_serve(arguments: argparse.Namespace) -> None:
     if arguments.tokens is None and not ipaddress.ip_address(arguments.host).is_loopback:
         raise Invalid(f"{arguments.host} is reached by others: say who may do what, with --tokens")
     hosts = (*Settings.hosts, *arguments.host_name)
-    settings = Settings(tuple(arguments.paths), arguments.author, arguments.tokens, hosts, tuple(arguments.origin))
+    settings = Settings(
+        tuple(arguments.paths), arguments.author, arguments.tokens, hosts, tuple(arguments.origin),
+        max_body=int(arguments.max_body * MB), max_decoded=int(arguments.max_decoded * MB),
+        max_voxels=arguments.max_voxels, max_requests=arguments.max_requests,
+        max_connections=arguments.max_connections, head_seconds=arguments.head_seconds,
+        body_seconds=arguments.body_seconds, slowest=1000 * arguments.slowest, rate=arguments.rate,
+    )  # fmt: skip
     serve(settings, arguments.host, arguments.port, sys.stdout)

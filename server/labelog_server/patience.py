@@ -1,0 +1,97 @@
+"""HTTP/1.1 with an end to waiting, for which uvicorn has none: for a request's head, and for an answer to be taken.
+
+Bodies are waited for in `bodies`, as their bytes are counted there. What is refused here never was a request, so it has
+no line in the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from http import HTTPStatus
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from labelog_server.problems import MEDIA_TYPE, details
+from labelog_server.settings import Settings
+
+
+class Patient(H11Protocol):
+    """One connection, and what its client still owes."""
+
+    def __init__(self, limits: Settings, **given: Any) -> None:
+        super().__init__(**given)
+        self._limits = limits
+        self._head: asyncio.TimerHandle | None = None  # runs while a head is owed, or the rest of a body nobody wants
+        self._answer: asyncio.TimerHandle | None = None  # runs while bytes of an answer wait to be taken
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        transport.set_write_buffer_limits(0)  # so that `pause_writing` tells of all that is not taken at once
+        if len(self.connections) > self._limits.max_connections:
+            most = self._limits.max_connections
+            self._refuse(503, f"{most} connections are open already", (b"retry-after", b"1"))
+        else:
+            self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._head = _stop(self._head)
+        self._answer = _stop(self._answer)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        seconds = self._limits.time_for(self.transport.get_write_buffer_size())
+        self._answer = self.loop.call_later(seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._answer = _stop(self._answer)
+
+    def _watch(self) -> None:
+        """Begin to wait for what is owed, if that is not so already; cease to if nothing is."""
+        answered = self.cycle is not None and self.cycle.response_complete
+        theirs = self.conn.their_state
+        if theirs is h11.IDLE or (theirs is h11.SEND_BODY and answered):
+            if self._head is None:
+                self._head = self.loop.call_later(self._limits.head_seconds, self._too_slow)
+        else:
+            self._head = _stop(self._head)
+
+    def _too_slow(self) -> None:
+        if self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:
+            self._refuse(408, f"a request's head is sent within {self._limits.head_seconds:g} seconds")
+        else:
+            self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP; h11 knows what is wrong with it."""
+        error = sys.exception()
+        self._refuse(getattr(error, "error_status_hint", 400), f"{msg} {error or ''}".strip())
+
+    def _refuse(self, status: int, detail: str, *headers: tuple[bytes, bytes]) -> None:
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            body = json.dumps(details(status, detail)).encode()
+            told = [
+                (b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode()),
+                (b"connection", b"close"), *headers,
+            ]  # fmt: skip
+            reason = HTTPStatus(status).phrase.encode()
+            for event in (h11.Response(status_code=status, headers=told, reason=reason), h11.Data(data=body),
+                          h11.EndOfMessage()):  # fmt: skip
+                self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+
+
+def _stop(timer: asyncio.TimerHandle | None) -> asyncio.TimerHandle | None:
+    """No timer, in the place of one that may run."""
+    if timer is not None:
+        timer.cancel()
+    return None
