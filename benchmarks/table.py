@@ -66,7 +66,7 @@ class Table:
     rows: list[Row] = field(default_factory=list)
     more: list[Row] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)
-    tell: Callable[[str], object] = partial(print, flush=True)
+    tell: Callable[[str], object] = field(default_factory=lambda: partial(print, flush=True))
 
     def add(self, row: Row, *, more: bool = False) -> None:
         """A row that is known; it is told at once, since the whole takes a while."""
