@@ -1,6 +1,6 @@
 """Imports point down, from right to left; the server's point to formats and below, and only `labelog serve` imports it.
 
-errors, geometry <- kernels <- arrays <- storage <- image <- engine <- formats <- layers <- cli
+errors, geometry <- kernels <- arrays <- storage <- image <- engine <- remote <- formats <- layers <- cli
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import labelog_server
 
 SOURCE = Path(labelog.__file__).parent
 LAYERS = ["errors", "extras", "damage", "geometry", "synthetic", "indexing", "kernels", "arrays", "storage", "image",
-          "engine", "formats", "layers", "cli"]  # fmt: skip
+          "engine", "remote", "opening", "formats", "layers", "cli"]  # fmt: skip
 
 
 def imported(path):

@@ -12,7 +12,8 @@ from labelog_server import names, operations
 from labelog_server.news import event
 from labelog_server.problems import Problem, plain, told
 
-MOST_RUNS = 100_000  # that an answer lists
+MOST_RUNS = 100_000  # that an answer lists beside others
+MOST_ROWS = 2**21  # that one lists that is about nothing else
 
 
 def carried_out(name: str, request: operations.Request, volume: labelog.Volume, author: str | None,
@@ -79,7 +80,12 @@ def _refused(request: operations.Request) -> Iterator[None]:
 
 def runs(written: LabelRows) -> list[list[Any]] | None:
     """Rows of z, y, x0, x1 and a label, in JSON; None if there are too many to list."""
-    if len(written.rows) > MOST_RUNS:
-        return None
+    return None if len(written.rows) > MOST_RUNS else listed(written, MOST_RUNS)
+
+
+def listed(written: LabelRows, most: int) -> list[list[Any]]:
+    """The same, of as many as are asked for. Raises Problem 413."""
+    if len(written.rows) > most:
+        raise Problem(413, f"an answer lists {most} runs; these are {len(written.rows)}")
     labels = map(str, written.labels.tolist())
     return [[*row, label] for row, label in zip(written.rows.tolist(), labels, strict=True)]

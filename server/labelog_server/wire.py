@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import math
 import re
-import struct
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any
 
@@ -23,6 +22,8 @@ from labelog.formats.colours import colour, hexadecimal
 from labelog.formats.picture import colour_slice, own_colours
 from labelog.geometry import Box, Triple
 from labelog.kernels.runs import Runs
+from labelog.remote import media
+from labelog.remote.media import HEADER, RUNS, head
 from labelog_server.problems import Problem
 
 Voxels = NDArray[Any]
@@ -76,8 +77,7 @@ def spelled(box: Box) -> str:
 # Voxels
 
 RAW, NPY, PNG = "application/octet-stream", "application/x-npy", "image/png"
-INDEXED, RUNS = "application/vnd.labelog.indexed", "application/vnd.labelog.runs"
-HEADER = struct.Struct("<4s7I")
+INDEXED = "application/vnd.labelog.indexed"
 
 
 def encode(voxels: Voxels, media_type: str, colours: Mapping[int, str]) -> bytes:
@@ -122,9 +122,7 @@ def _indexed(voxels: Voxels, _: Mapping[int, str]) -> bytes:
 
 
 def _runs(voxels: Voxels, _: Mapping[int, str]) -> bytes:
-    runs = Runs.from_dense(voxels)
-    head = HEADER.pack(b"LRN1", *voxels.shape, len(runs.palette), len(runs.ends), 0, 0)
-    return b"".join([head, runs.palette.tobytes(), runs.offsets.tobytes(), runs.ends.tobytes(), runs.index.tobytes()])
+    return media.encode(Runs.from_dense(voxels))
 
 
 FORMATS: dict[str, Callable[[Voxels, Mapping[int, str]], bytes]] = {
@@ -199,18 +197,8 @@ def _read_npy(data: bytes, shape: tuple[int, ...], _: str) -> Voxels:
     return array if array.shape == shape or array.size != math.prod(shape) else array.reshape(shape)
 
 
-def _head(data: bytes, magic: bytes, shape: Triple) -> tuple[int, int]:
-    """Labels in the palette, and the number after it, of a body that says it has this shape."""
-    if len(data) < HEADER.size or data[:4] != magic:
-        raise labelog.Invalid(f"the body does not begin with {magic.decode()} and a header of {HEADER.size} bytes")
-    _, nz, ny, nx, labels, number, *_ = HEADER.unpack_from(data)
-    if (nz, ny, nx) != shape:
-        raise labelog.Invalid(f"expected voxels of shape {shape}, found {(nz, ny, nx)}")
-    return labels, number
-
-
 def _read_indexed(data: bytes, shape: Triple, _: str) -> Voxels:
-    labels, width = _head(data, b"LIX1", shape)
+    labels, width = head(data, b"LIX1", shape)
     expected = HEADER.size + 8 * labels + width * math.prod(shape)
     if width not in (1, 2, 4) or len(data) != expected:
         raise labelog.Invalid(f"expected {expected} bytes with indices of 1, 2 or 4; found {len(data)}, {width}")
@@ -223,15 +211,4 @@ def _read_indexed(data: bytes, shape: Triple, _: str) -> Voxels:
 
 
 def _read_runs(data: bytes, shape: Triple, _: str) -> Voxels:
-    labels, count = _head(data, b"LRN1", shape)
-    rows = shape[0] * shape[1]
-    expected = HEADER.size + 8 * labels + 4 * (rows + 1 + 2 * count)
-    if len(data) != expected:
-        raise labelog.Invalid(f"expected {expected} bytes of {labels} labels and {count} runs; found {len(data)}")
-    palette = np.frombuffer(data, "<u8", labels, HEADER.size)
-    numbers = np.frombuffer(data, "<u4", offset=HEADER.size + 8 * labels)
-    offsets, ends, picks = np.split(numbers, [rows + 1, rows + 1 + count])
-    try:
-        return Runs(shape, palette, offsets, ends, picks).dense()
-    except (labelog.LabelogError, ValueError) as error:
-        raise labelog.Invalid(f"the body's runs are none: {error}") from None
+    return media.decode(data, shape).dense()

@@ -21,10 +21,11 @@ from labelog.engine.extents import Extents
 from labelog.engine.objects import Label
 from labelog.engine.regions import Region
 from labelog.engine.snapshot import Snapshot, View
-from labelog.engine.volume import Volume, create, load, open
+from labelog.engine.volume import Volume, create, load
 from labelog.errors import (
     Conflict,
     Corrupt,
+    Denied,
     Exists,
     Invalid,
     LabelogError,
@@ -33,9 +34,11 @@ from labelog.errors import (
     OutOfBounds,
     OutOfSpace,
     ReadOnly,
+    Unreachable,
     Unsupported,
 )
 from labelog.geometry import Box
+from labelog.opening import open
 from labelog.storage.journal import Commit, Kind
 
 __version__ = "0.1.0"
@@ -47,6 +50,7 @@ __all__ = [
     "Conflict",
     "Contingency",
     "Corrupt",
+    "Denied",
     "Edit",
     "Exists",
     "Extents",
@@ -63,6 +67,7 @@ __all__ = [
     "Region",
     "Report",
     "Snapshot",
+    "Unreachable",
     "Unsupported",
     "View",
     "Volume",

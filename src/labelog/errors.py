@@ -53,5 +53,13 @@ class ReadOnly(LabelogError):
     """A write through a handle opened for reading, or after a failed flush to disk."""
 
 
+class Denied(LabelogError):
+    """A server asks for a token, or the token that it was given does not allow this."""
+
+
+class Unreachable(LabelogError):
+    """A server that does not answer, or not as expected, also when asked again."""
+
+
 class OutOfSpace(LabelogError):
     """The disk that holds `path` is full. Nothing acknowledged was lost; editing resumes once there is room."""

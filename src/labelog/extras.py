@@ -13,5 +13,5 @@ def extra(module: str, name: str) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
-        message = f'{module} is not installed; this format needs it: pip install "labelog[{name}]"'
+        message = f'{module} is not installed; this needs it: pip install "labelog[{name}]"'
         raise Unsupported(message, extra=name) from error

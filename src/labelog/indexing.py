@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from labelog.errors import Invalid, OutOfBounds
-from labelog.geometry import Box, Triple
+from labelog.geometry import Box, Grid, Triple
 
 GAPS = (1, 32, 32)  # along z, y, x: unwanted voxels in a row that are read rather than making two boxes of one
 
@@ -210,18 +210,30 @@ def within(value: Any, shape: Triple) -> Box:
 class Voxels:
     """An array (z, y, x) that is read box by box and never changes: what snapshots, views and images have in common.
 
-    Whoever is one has `shape` and `dtype`, fills arrays in `_fill`, and finds single voxels in `_lookup`.
+    Whoever is one has `shape`, `chunks` and `dtype`, and fills arrays in `_fill`.
     """
 
     ndim = 3
     shape: Triple
+    chunks: Triple
     dtype: np.dtype[Any]
 
     def _fill(self, box: Box, out: NDArray[Any]) -> None:
         raise NotImplementedError
 
     def _lookup(self, points: NDArray[np.int64]) -> NDArray[Any]:
-        raise NotImplementedError
+        """Single voxels, points (n, 3): from each chunk, the smallest box that holds those in it."""
+        out = np.empty(len(points), self.dtype)
+        counts = Grid(self.shape, self.chunks).counts
+        number = np.ravel_multi_index(tuple((points // np.array(self.chunks)).T), counts)
+        order = np.argsort(number, kind="stable")
+        for group in np.split(order, np.flatnonzero(np.diff(number[order])) + 1):
+            if len(group):
+                here = points[group]
+                (z0, y0, x0), (z1, y1, x1) = here.min(axis=0).tolist(), (here.max(axis=0) + 1).tolist()
+                found = self.read(Box((z0, y0, x0), (z1, y1, x1)))
+                out[group] = found[tuple((here - (z0, y0, x0)).T)]
+        return out
 
     @property
     def size(self) -> int:

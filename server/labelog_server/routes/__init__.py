@@ -8,6 +8,7 @@ from labelog_server.routes import (
     jobs,
     labels,
     presence,
+    regions,
     s3,
     service,
     session,
@@ -18,6 +19,6 @@ from labelog_server.routes import (
 )
 
 TOPICS = (
-    volumes, voxels, image, edits, history, labels, views, jobs, events, presence, zarr, s3, session, service
+    volumes, voxels, image, edits, history, labels, regions, views, jobs, events, presence, zarr, s3, session, service
 )  # fmt: skip
 """In the order in which they are described."""

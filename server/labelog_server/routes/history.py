@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from labelog_server import wire
 from labelog_server.access import Reads
 from labelog_server.asked import Limits, Name, Served
+from labelog_server.editing import MOST_ROWS, listed
 from labelog_server.news import event
 from labelog_server.routes.voxels import accepted, refuse_many
 from labelog_server.wire import FORMATS, PNG
@@ -36,7 +37,13 @@ def get_commit(name: Name, volume: Served, revision: int) -> dict[str, Any]:
     """One commit: who, when, why, and where it changed which labels."""
     commit = volume.commit(revision)
     told = event(name, volume, revision)
-    return commit.row() | {"boxes": told["boxes"], "labels": told["labels"]}
+    return commit.row() | {"boxes": told["boxes"], "labels": told["labels"], "said": told["said"]}
+
+
+@router.get("/volumes/{name}/history/{revision}/runs", dependencies=[Reads])
+def get_written(volume: Served, revision: int) -> dict[str, Any]:
+    """What a commit wrote: rows of z, y, x0, x1 and a label; of an undo, redo or revert, what it changed."""
+    return {"runs": listed(volume.written(revision), MOST_ROWS)}
 
 
 @router.get("/volumes/{name}/blame", response_class=Response, dependencies=[Reads])

@@ -43,7 +43,8 @@ Picture = Annotated[Image, Depends(pictures)]
 def get_image(served: Served, rev: Annotated[int | None, Query(ge=0)] = None) -> dict[str, Any]:
     """What the image is: its dtype, and the shape of each scale. 404 if the volume has none."""
     image = served.at(rev).image
-    scales = [{"shape": scale.shape, "voxel_size": scale.voxel_size, "unit": scale.unit} for scale in image.scales]
+    scales = [{"shape": scale.shape, "chunks": scale.chunks, "voxel_size": scale.voxel_size, "unit": scale.unit,
+               "translation": scale.translation} for scale in image.scales]  # fmt: skip
     return {"dtype": image.dtype.name, "kind": image.kind, "scales": scales}
 
 

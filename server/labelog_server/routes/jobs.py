@@ -74,6 +74,21 @@ class FindComponents(Work):
                 "components": [{**row, "label": str(row["label"])} for row in rows]}  # fmt: skip
 
 
+class FindProblems(Work):
+    """List what is wrong with objects: empty, in several pieces, without class, or where their class may not lie."""
+
+    do: Literal["problems"]
+    rev: int | None = Field(None, ge=0)
+    region: str | None = Field(None, description="only objects with voxels in the bounds of this region")
+    connectivity: Literal[6, 18, 26] = 6
+
+    def run(self, volume: labelog.Volume, progress: Progress) -> Any:
+        snapshot = volume.at(self.rev)
+        found = snapshot.labels.problems(region=self.region, connectivity=self.connectivity, progress=progress)
+        return {"revision": snapshot.revision,
+                "problems": [{**each._asdict(), "label": str(each.label)} for each in found]}  # fmt: skip
+
+
 class Edits(Work):
     """Carry out an edit that takes long, such as a fill or a relabelling: what `POST edits` takes, and answers."""
 
@@ -81,7 +96,7 @@ class Edits(Work):
     edit: operations.Request
 
 
-AnyWork = Annotated[Check | Compact | FindComponents | Edits, Field(discriminator="do")]
+AnyWork = Annotated[Check | Compact | FindComponents | FindProblems | Edits, Field(discriminator="do")]
 
 
 def _jobs(request: Request) -> Jobs:

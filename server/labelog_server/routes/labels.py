@@ -7,11 +7,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 
 import labelog
-from labelog.engine.objects import as_csv
+from labelog.engine.objects import Extent, as_csv
 from labelog_server import wire
 from labelog_server.access import Reads
 from labelog_server.asked import Served
-from labelog_server.problems import Problem
+from labelog_server.problems import Problem, plain
 
 router = APIRouter(prefix="/api/v1", tags=["labels"])
 
@@ -28,6 +28,12 @@ def label_facts(label: labelog.Label) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def extent_facts(extent: Extent) -> dict[str, Any]:
+    """Where voxels are, in JSON."""
+    return {"voxels": extent.voxels, "box": None if extent.box is None else plain(extent.box),
+            "chunks": list(extent.chunks)}  # fmt: skip
+
+
 @router.get("/volumes/{name}/labels", dependencies=[Reads])
 def list_labels(
     volume: Served, rev: Rev = None, cls: str | None = None, parent: wire.Label | None = None,
@@ -36,11 +42,13 @@ def list_labels(
 ) -> dict[str, Any]:  # fmt: skip
     """Objects that all of this holds for, ascending, a page at a time: `next` is the `after` of the page after it."""
     within = None if box is None else wire.box_of(box, volume.shape)
-    found = [label for label in volume.at(rev).labels.where(cls=cls, parent=parent, name=named, box=within)
-             if after is None or label.id > after]  # fmt: skip
-    page = found[:limit]
-    following = str(page[-1].id) if len(found) > limit else None
-    return {"labels": [label_facts(label) for label in page], "next": following}
+    snapshot = volume.at(rev)
+    found = snapshot.labels.where(cls=cls, parent=parent, name=named, box=within)
+    rest = found if after is None else [label for label in found if label.id > after]
+    page = rest[:limit]
+    following = str(page[-1].id) if len(rest) > limit else None
+    return {"labels": [label_facts(label) for label in page], "next": following, "total": len(found),
+            "revision": snapshot.revision}  # fmt: skip
 
 
 @router.get("/volumes/{name}/labels.csv", response_class=Response, dependencies=[Reads])
@@ -53,18 +61,26 @@ def labels_table(volume: Served, rev: Rev = None) -> Response:
 @router.get("/volumes/{name}/labels/{label}", dependencies=[Reads])
 def get_label(volume: Served, label: str, rev: Rev = None) -> dict[str, Any]:
     """One object, with what lies in it and what it is made of."""
+    labels = volume.at(rev).labels
+    found = labels[_number(label)]
+    return label_facts(found) | {
+        "children": list(map(str, found.children)), "ancestors": list(map(str, labels.ancestors(found.id))),
+        "fragments": list(map(str, found.fragments)), "own": extent_facts(found.own),
+        "whole": extent_facts(found.whole),
+    }  # fmt: skip
+
+
+@router.get("/volumes/{name}/labels/{label}/subtree", dependencies=[Reads])
+def get_subtree(volume: Served, label: str, rev: Rev = None) -> dict[str, Any]:
+    """An object and all that lie in it, at any depth; parents before children."""
+    return {"labels": list(map(str, volume.at(rev).labels.subtree(_number(label))))}
+
+
+def _number(label: str) -> int:
     try:
-        number = wire.label(label)
+        return wire.label(label)
     except ValueError as error:
         raise Problem(422, str(error)) from None
-    found = volume.at(rev).labels[number]
-    whole = found.whole
-    return label_facts(found) | {
-        "children": [str(child) for child in found.children],
-        "fragments": [str(fragment) for fragment in found.fragments],
-        "whole": {"voxels": whole.voxels,
-                  "box": None if whole.box is None else [list(whole.box.start), list(whole.box.stop)]},
-    }  # fmt: skip
 
 
 @router.get("/volumes/{name}/classes", dependencies=[Reads])

@@ -13,12 +13,35 @@ from labelog.engine.snapshot import View
 from labelog_server import wire
 from labelog_server.access import Reads
 from labelog_server.answers import CHANGES, STAYS, etag, not_modified
-from labelog_server.asked import Served
+from labelog_server.asked import Seen, Served
 from labelog_server.problems import Problem
 
 router = APIRouter(prefix="/api/v1", tags=["views"])
 
 MOST_LABELS = 10_000
+
+Part = Annotated[str | None, Query(description="a box: z0:z1,y0:y1,x0:x1")]
+
+
+@router.get("/volumes/{name}/views", dependencies=[Reads])
+def get_view(seen: Seen) -> dict[str, Any]:
+    """What a view is: the dtype of its values, its voxels along z, y and x, the colours that are known."""
+    return {"view": seen.name, "revision": seen.revision, "dtype": seen.dtype.name, "shape": seen.shape,
+            "colours": {str(value): shade for value, shade in seen.colours.items()}}  # fmt: skip
+
+
+@router.get("/volumes/{name}/version", dependencies=[Reads])
+def get_version(seen: Seen, box: Part = None) -> dict[str, Any]:
+    """32 hex digits that are the same at two revisions only if all values of a box are."""
+    return {"revision": seen.revision, "version": seen.version(wire.box_of(box, seen.shape)).hex()}
+
+
+@router.get("/volumes/{name}/extents", dependencies=[Reads])
+def get_extents(seen: Seen, box: Part = None) -> dict[str, Any]:
+    """How many voxels each value but 0 has in a box, and their bounds: [value, voxels, start, stop] each."""
+    found = seen.extents(wire.box_of(box, seen.shape))
+    columns = map(str, found.label.tolist()), found.voxels.tolist(), found.start.tolist(), found.stop.tolist()
+    return {"revision": seen.revision, "extents": list(zip(*columns, strict=True))}
 
 
 @router.get("/volumes/{name}/views/{view}/map", response_class=JSONResponse, dependencies=[Reads])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response, status
@@ -65,6 +66,13 @@ def create_volume(new: NewVolume, shelf: Shelf, author: Writer, request: Request
 def get_volume(name: Name, volume: Served) -> dict[str, Any]:
     """What a volume is."""
     return metadata(name, volume)
+
+
+@router.get("/volumes/{name}/revision", dependencies=[Reads])
+def get_revision(volume: Served, at: Annotated[datetime | None, Query(description="a time, ISO 8601")] = None,
+                 ) -> dict[str, Any]:  # fmt: skip
+    """The newest revision, or the one that was the newest at a time."""
+    return {"revision": volume.at(at).revision}
 
 
 @router.delete("/volumes/{name}", status_code=status.HTTP_204_NO_CONTENT, dependencies=[Administers])

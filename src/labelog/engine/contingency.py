@@ -61,7 +61,7 @@ def contingency(a: Any, b: Any, *, within: Box | tuple[Triple, Triple] | None = 
         return _sum([_overlap(left, right, grids, (chunk, other), shared)
                      for other, shared in grids[1].touching(part)])  # fmt: skip
 
-    found = summed(stored.volume.store.mapped(of_chunk, grids[0].touching(box), box.voxels))
+    found = summed(stored.mapped(of_chunk, grids[0].touching(box), box.voxels))
     return Contingency(found.a.astype(left.dtype), found.b.astype(right.dtype), found.voxels)
 
 

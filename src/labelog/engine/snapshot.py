@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import weakref
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -34,6 +34,9 @@ from labelog.storage.journal import IMAGE, Space
 
 if TYPE_CHECKING:
     from labelog.engine.volume import Volume
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class Revision(Voxels):
@@ -65,7 +68,7 @@ class Revision(Voxels):
         return self._scale.grid.shape
 
     @property
-    def chunks(self) -> Triple:
+    def chunks(self) -> Triple:  # type: ignore[override]
         """Voxels of a chunk along z, y, x."""
         return self.volume.chunks
 
@@ -173,6 +176,10 @@ class Revision(Voxels):
         """A chunk's runs, and the value of each entry of their palette."""
         runs = self._runs(chunk)
         return runs, self._map.values(runs)
+
+    def mapped(self, function: Callable[[Item], Result], items: Iterable[Item], voxels: int) -> Iterator[Result]:
+        """What a function gives for each item, in order; several threads take them if it is about many voxels."""
+        return self.volume.store.mapped(function, items, voxels)
 
     # What is there
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelog.errors import Corrupt, OutOfBounds
-from labelog.geometry import Box, Grid, Lengths, Triple
+from labelog.geometry import Box, Lengths, Triple
 from labelog.image import ome
 from labelog.image.address import Address, is_remote, open_blosc2, open_member, open_zarr, resolve
 from labelog.image.level import Level
@@ -49,7 +49,7 @@ class Image(Voxels):
         return self._level.dtype
 
     @property
-    def chunks(self) -> Triple:
+    def chunks(self) -> Triple:  # type: ignore[override]
         """Voxels of a stored chunk along z, y, x."""
         return self._level.chunks
 
@@ -93,20 +93,6 @@ class Image(Voxels):
     def _fill(self, box: Box, out: NDArray[Any]) -> None:
         if box.voxels:
             self._level.fill(box, out)
-
-    def _lookup(self, points: NDArray[np.int64]) -> NDArray[Any]:
-        """Single voxels, points (n, 3): from each chunk, the smallest box that holds those in it."""
-        out = np.empty(len(points), self.dtype)
-        counts = Grid(self.shape, self.chunks).counts
-        number = np.ravel_multi_index(tuple((points // np.array(self.chunks)).T), counts)
-        order = np.argsort(number, kind="stable")
-        for group in np.split(order, np.flatnonzero(np.diff(number[order])) + 1):
-            if len(group):
-                here = points[group]
-                (z0, y0, x0), (z1, y1, x1) = here.min(axis=0).tolist(), (here.max(axis=0) + 1).tolist()
-                found = self.read(Box((z0, y0, x0), (z1, y1, x1)))
-                out[group] = found[tuple((here - (z0, y0, x0)).T)]
-        return out
 
     def __repr__(self) -> str:
         z, y, x = self.shape
