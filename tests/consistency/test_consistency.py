@@ -1,0 +1,106 @@
+"""Many clients read and edit at once over HTTP, while the server is killed and answers are lost; then all that they
+were told is held against a model."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import labelog
+from conftest import SOAK
+from consistency import clients, faults
+from consistency.checker import problems
+from consistency.record import calls
+from serving import COMMAND, Server
+
+TESTS = Path(__file__).parents[1]
+PROCESSES, CLIENTS = 2, 32
+EACH = 313  # calls of a client: 10^4 in all
+FEW = 25  # those of a client of a faulty server
+ROUNDS = 100 if SOAK else 1
+SEED = random.SystemRandom().randrange(2**32) if SOAK else 1
+
+
+def ground() -> np.ndarray:
+    """Blocks of labels with background between them; the last plane, which nobody writes, has every label."""
+    z, y, x = np.indices(clients.SHAPE)
+    labels = (1 + (z // 4 + 5 * (y // 9) + 11 * (x // 12)) % clients.LABELS).astype(np.uint64)
+    labels[(y + x) % 13 < 4] = 0
+    labels[-1].flat[: clients.LABELS + 2] = np.arange(clients.LABELS + 2)
+    return labels
+
+
+class Run:
+    """A volume, its server, and clients in processes of their own."""
+
+    def __init__(self, folder: Path, seed: int, each: int, program: tuple[str, ...] = COMMAND) -> None:
+        self.folder, self.seed, self.each, self.program = folder, seed, each, program
+        self.path = folder / f"{clients.NAME}.labelog"
+        labelog.load(self.path, ground(), chunks=clients.CHUNKS, author="lab").close()
+        self.outs = [folder / f"{number}.jsonl" for number in range(PROCESSES)]
+
+    def carry_out(self, kills: int) -> list[str]:
+        """What was wrong; `kills` times the server dies in the middle."""
+        server = Server(self.folder, program=self.program)
+        crowd = [self._clients(number, server.port) for number in range(PROCESSES)]
+        try:
+            for kill in range(kills):
+                self._wait_for(CLIENTS * self.each * (kill + 1) // (kills + 1), crowd)
+                server.stop(signal.SIGKILL)
+                server = Server(self.folder, program=self.program, port=server.port)
+            failed = [each.communicate(timeout=600)[0] for each in crowd]
+            _, log = server.stop()
+        finally:
+            for process in [*crowd, server.process]:
+                process.kill()
+                process.wait()
+        told = [line for text in failed for line in text.splitlines()]
+        told += [line for line in log if "Traceback" in line or '"status": 5' in line]
+        return told + self.checked()
+
+    def _clients(self, number: int, port: int) -> subprocess.Popen[str]:
+        share = CLIENTS // PROCESSES
+        numbers = [port, number * share, share, self.each, self.seed]
+        return subprocess.Popen(
+            [sys.executable, clients.__file__, *map(str, numbers), str(self.outs[number])],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])},
+        )  # fmt: skip
+
+    def _wait_for(self, count: int, crowd: list[subprocess.Popen[str]]) -> None:
+        """Until so many calls are over."""
+        while sum(out.read_bytes().count(b"\n") for out in self.outs if out.exists()) < count:
+            if all(process.poll() is not None for process in crowd):
+                return
+            time.sleep(0.2)
+
+    def checked(self) -> list[str]:
+        made = list(calls(self.outs))
+        with labelog.open(self.path) as volume:
+            found = problems(made, volume.history(), ground(), volume[:])
+            return found + volume.check().problems
+
+
+@pytest.mark.parametrize("number", range(ROUNDS))
+def test_what_clients_are_told_is_what_happened(tmp_path: Path, number: int) -> None:
+    run = Run(tmp_path, SEED + number, EACH)
+    assert run.carry_out(kills=2) == [], f"seed {run.seed}"
+    made = list(calls(run.outs))
+    assert len(made) == CLIENTS * EACH
+    assert {call.kind for call in made} == {"read", "edit", "undo", "redo", "put", "reuse"}
+    assert sum(call.sent > 1 for call in made) > 20 and sum(call.status == 304 for call in made) > 20
+    assert sum(call.status == 412 for call in made) > 0 and sum(call.status == 409 for call in made) > 20
+
+
+@pytest.mark.parametrize("fault", faults.FAULTS)
+def test_a_faulty_server_is_found_out(tmp_path: Path, fault: str) -> None:
+    """Or the test above would say little."""
+    assert Run(tmp_path, SEED, FEW, (faults.__file__, fault)).carry_out(kills=0) != []

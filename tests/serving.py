@@ -1,0 +1,55 @@
+"""A real server: the command in a process of its own, on a port that is free."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+COMMAND = ("-m", "labelog.cli")
+
+
+class Server:
+    """A running `labelog serve`, or what `program` makes of it."""
+
+    def __init__(self, folder: Path, *options: str, program: Sequence[str] = COMMAND, port: int = 0) -> None:
+        self.folder = folder
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115  # a pipe would be full some time
+        self.process = subprocess.Popen(
+            [sys.executable, *program, "serve", str(folder), "--port", str(port), *options],
+            stdout=subprocess.PIPE, stderr=self._log, text=True,
+        )  # fmt: skip
+        assert self.process.stdout is not None
+        self.said = self.process.stdout.readline()
+        found = re.search(r"http://\S+:(\d+)", self.said)
+        if found is None:
+            raise RuntimeError(f"the server did not start: {self.stop()[1]}")
+        self.address, self.port = found[0], int(found[1])
+
+    def client(self, **options) -> httpx.Client:
+        return httpx.Client(base_url=self.address + "/api/v1", timeout=30, **options)
+
+    def stop(self, number: int = signal.SIGINT) -> tuple[int, list[str]]:
+        """End it; its exit code and what it wrote to stderr."""
+        self.process.send_signal(number)
+        self.process.communicate(timeout=60)
+        self._log.seek(0)
+        return self.process.returncode, self._log.read().splitlines()
+
+
+@contextmanager
+def serving(folder: Path, *options: str) -> Iterator[Server]:
+    server = Server(folder, *options)
+    try:
+        yield server
+    finally:
+        if server.process.poll() is None:
+            server.process.kill()
+            server.process.communicate()
