@@ -284,3 +284,19 @@ def brush(path, radius, plane):
 
 def rounded(position):
     return Fraction(round(position * 256), 256)
+
+
+def compressed_segmentation(data, shape):
+    """A chunk of uint64, voxel by voxel as the specification says where each is looked up."""
+    words = np.frombuffer(data, "<u4").tolist()
+    channel = words[words[0] :]
+    counts = [-(-n // 8) for n in shape]
+    out = np.zeros(shape, np.uint64)
+    for z, y, x in itertools.product(*map(range, shape)):
+        block = ((z // 8) * counts[1] + y // 8) * counts[2] + x // 8
+        head, indices = channel[2 * block : 2 * block + 2]
+        table, bits = head & 0xFFFFFF, head >> 24
+        place = bits * (x % 8 + 8 * (y % 8 + 8 * (z % 8)))
+        index = channel[indices + place // 32] >> place % 32 & (1 << bits) - 1 if bits else 0
+        out[z, y, x] = channel[table + 2 * index] | channel[table + 2 * index + 1] << 32
+    return out

@@ -7,6 +7,7 @@ from labelog_server.routes import (
     image,
     jobs,
     labels,
+    precomputed,
     presence,
     regions,
     s3,
@@ -19,6 +20,7 @@ from labelog_server.routes import (
 )
 
 TOPICS = (
-    volumes, voxels, image, edits, history, labels, regions, views, jobs, events, presence, zarr, s3, session, service
+    volumes, voxels, image, edits, history, labels, regions, views, jobs, events, presence, zarr, s3, precomputed,
+    session, service
 )  # fmt: skip
 """In the order in which they are described."""
