@@ -125,6 +125,9 @@ def test_reverting_an_author_takes_out_what_they_undid_themselves(volume):
 def test_revert_of_a_revert(volume):
     paint(volume, "ana", 0, 4, 1)
     volume.revert(1, by="lee")
+    for never in (0, -1, 3, 2**70):
+        with pytest.raises(NothingToUndo, match=f"there is no commit {never} to revert"):
+            volume.revert(never, by="lee")
     volume.revert(2, by="kim")
     assert row(volume)[:4] == [1] * 4
     assert [c.live for c in volume.history()] == [True, False, True, True]

@@ -671,7 +671,7 @@ def test_dtypes_of_views(volume):
         edit[0, 7, :6] = 1
     assert volume.view("fragment", dtype="uint8")[0, 7, :6].tolist() == [1] * 6, "300 is there no more"
     assert volume.view("fragment", dtype=np.int8)[0, 1:7, 6].dtype == np.int8
-    for dtype in ("float32", "bool", "no dtype", ">u4", object):
+    for dtype in ("float32", "bool", "no dtype", ">u4", "-1:2,:", "(1,i4", object):
         with pytest.raises(Invalid, match="a view is of an integer dtype"):
             volume.view("fragment", dtype=dtype)
     out = np.empty((1, 1, 4), np.uint8)

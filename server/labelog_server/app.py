@@ -45,7 +45,8 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.jobs.close()
         catalog.close()
 
-    app = FastAPI(title="labelog", version=labelog.__version__, description=DESCRIPTION, lifespan=life)
+    app = FastAPI(title="labelog", version=labelog.__version__, description=DESCRIPTION, lifespan=life,
+                  responses=problems.ANSWERS)  # fmt: skip
     app.state.settings, app.state.catalog, app.state.news = settings, catalog, news
     app.state.presence, app.state.jobs = present, Jobs()
     app.state.tokens = None if settings.tokens is None else Tokens(settings.tokens)

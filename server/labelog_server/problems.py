@@ -36,6 +36,20 @@ FACTS = ("box", "voxels", "revision", "label", "key", "chunk", "limit")
 """Attributes of errors that an answer repeats. Paths are not among them: they are the server's own affair."""
 
 
+SCHEMA = {
+    "type": "object",
+    "description": "Problem details (RFC 9457). There may be facts beside these: box, voxels, revision, label, errors",
+    "properties": {"title": {"type": "string"}, "status": {"type": "integer"}, "detail": {"type": "string"}},
+    "required": ["title", "status", "detail"],
+}
+ANSWER: dict[str, Any] = {
+    "description": "what is wrong",
+    "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
+ANSWERS: dict[int | str, dict[str, Any]] = {"4XX": ANSWER, "5XX": ANSWER}
+"""What every route may answer, as OpenAPI says it."""
+
+
 class Problem(Exception):
     """An answer that is no success, with what the client may want to know."""
 
@@ -79,7 +93,15 @@ def of_error(error: labelog.LabelogError) -> Response:
 
 
 def install(app: FastAPI) -> None:
-    """Let whatever is raised end as a problem."""
+    """Let whatever is raised end as a problem, and the description say what that is."""
+    described = app.openapi
+
+    def with_problems() -> dict[str, Any]:
+        found = described()
+        found["components"]["schemas"]["Problem"] = SCHEMA
+        return found
+
+    app.openapi = with_problems  # type: ignore[method-assign]
 
     @app.exception_handler(labelog.LabelogError)
     async def engine(_: Request, error: labelog.LabelogError) -> Response:

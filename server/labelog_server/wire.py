@@ -168,7 +168,7 @@ def _integer(dtype: str) -> np.dtype[Any]:
     """A dtype by its name, little-endian. Raises Invalid."""
     try:
         kind = np.dtype(dtype).newbyteorder("<")
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, SyntaxError):  # NumPy parses some texts as Python
         raise labelog.Invalid(f"expected an integer dtype such as uint64, found {dtype!r}") from None
     if kind.kind not in "iu":
         raise labelog.Invalid(f"expected an integer dtype such as uint64, found {dtype!r}")
@@ -188,7 +188,7 @@ def _read_npy(data: bytes, shape: tuple[int, ...], _: str) -> Voxels:
         version = np.lib.format.read_magic(source)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         found, fortran, dtype = read(source)
-    except (ValueError, EOFError, OSError) as error:
+    except Exception as error:  # whatever NumPy's reader stumbles over, which parses the header as Python
         raise labelog.Invalid(f"the body is no npy file: {error}") from None
     rest = data[source.tell() :]
     if dtype.kind not in "biu" or math.prod(found) * dtype.itemsize != len(rest):

@@ -15,6 +15,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 import labelog
+from labelog_server import problems
 from labelog_server.access import Annotates, Reads, Sent, Writer
 from labelog_server.answers import PACKED, answer, matches, not_modified
 from labelog_server.asked import Shelf
@@ -23,11 +24,12 @@ from labelog_server.problems import Problem, status_of
 from labelog_server.tokens import Token
 
 BUCKET = "labelog"  # S3 wants three letters or more
-router = APIRouter(prefix=f"/{BUCKET}", tags=["s3"])
+XML = "application/xml"
+ERROR = {"description": "what is wrong", "content": {XML: {"schema": {"type": "string"}}} | problems.ANSWER["content"]}
+router = APIRouter(prefix=f"/{BUCKET}", tags=["s3"], responses={"4XX": ERROR, "5XX": ERROR})
 
 CODES = {400: "InvalidRequest", 404: "NoSuchKey", 405: "MethodNotAllowed", 412: "PreconditionFailed",
          416: "InvalidRange", 422: "InvalidRequest", 501: "NotImplemented"}  # fmt: skip
-XML = "application/xml"
 MOST_KEYS = 1000
 SPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 
@@ -102,7 +104,7 @@ async def put_object(request: Request, shelf: Shelf, author: Writer, key: str, i
     return Response(status_code=200, headers={"ETag": tag} if tag else None)
 
 
-@router.delete("/{key:path}", response_class=Response, dependencies=[Annotates])
+@router.delete("/{key:path}", response_class=Response, status_code=204, dependencies=[Annotates])
 def delete_object(shelf: Shelf, author: Writer, key: str, if_match: Condition = None) -> Response:
     """DeleteObject."""
     try:

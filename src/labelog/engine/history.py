@@ -49,7 +49,7 @@ def _who(draft: Draft) -> str:
 
 def revert(batch: Batch, draft: Draft, revision: int, strict: bool) -> Outcome:
     """Take out one commit, whoever made it."""
-    record = batch.turn.record(revision)
+    record = batch.turn.record(revision) if 0 < revision <= batch.turn.newest else None
     if record is None or record.kind is Kind.CREATE:
         raise NothingToUndo(f"there is no commit {revision} to revert; they go from 1 to {batch.turn.newest}")
     if not batch.turn.is_live(revision):

@@ -339,7 +339,7 @@ class View(Revision):
         self._cover = None if unannotated is None else Unannotated(self._regions(), unannotated)
         try:
             wanted = None if dtype is None else np.dtype(dtype)
-        except TypeError as error:
+        except (TypeError, ValueError, SyntaxError) as error:  # NumPy parses some texts as Python
             raise Invalid(f"a view is of an integer dtype, not {dtype!r}") from error
         found = snapshot.volume.store.label_map(name, snapshot.revision, wanted)
         if self._cover is not None:
