@@ -3,6 +3,7 @@
     {volume}/{view}/info                                labels: uint64, as `compressed_segmentation`
     {volume}/{view}/s0/{x0}-{x1}_{y0}-{y1}_{z0}-{z1}    a chunk, at the finest scale
     {volume}/{view}/segment_properties/info             names, classes, parents and sizes of objects
+    {volume}/{view}/mesh/{label}:0, mesh/{label}.mesh   the surface of an object, if zmesh is installed
     {volume}/image/info, image/s0/...                   the EM image: its own dtype, raw
 
 All of it counts along x, y, z. Source: the specification in github.com/google/neuroglancer,
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -48,7 +50,8 @@ def labels_document(seen: View) -> dict[str, Any]:
         | {"encoding": "compressed_segmentation", "compressed_segmentation_block_size": BLOCK}
         for number, scale in enumerate(seen.scales)
     ]
-    return document("segmentation", "uint64", scales) | {"segment_properties": "segment_properties"}
+    meshes = {"mesh": "mesh"} if find_spec("zmesh") else {}
+    return document("segmentation", "uint64", scales) | {"segment_properties": "segment_properties"} | meshes
 
 
 def labels_chunk(seen: View, box: Box) -> bytes:
@@ -100,6 +103,21 @@ def _tags(classes: Iterable[str | None]) -> dict[str, Any]:
     place = {tag: number for number, tag in enumerate(tags)}
     return {"tags": tags, "tag_descriptions": [told[tag] for tag in tags],
             "values": [[place[tag]] if tag else [] for tag in spelled]}  # fmt: skip
+
+
+def mesh_bytes(seen: View, label: int) -> bytes:
+    """The surface of an object: how many vertices; each as x, y, z in nanometres; the three of each triangle."""
+    found = labelog.mesh(seen, label)
+    vertices = (found.vertices * nanometres((1, 1, 1), seen.unit)).astype("<f4")
+    return b"".join([len(vertices).to_bytes(4, "little"), vertices[:, ::-1].tobytes(),
+                     found.faces[:, ::-1].astype("<u4").tobytes()])  # fmt: skip
+
+
+def label_named(digits: str) -> int:
+    """The label of a mesh. Raises NotFound."""
+    if not re.fullmatch(r"[1-9]\d{0,19}", digits) or int(digits) >= 2**64:
+        raise labelog.NotFound(f"there is no mesh of {digits!r}; that of label 7 is in 7:0")
+    return int(digits)
 
 
 # The image

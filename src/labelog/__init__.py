@@ -18,6 +18,7 @@ from labelog.engine.components import Components
 from labelog.engine.contingency import contingency
 from labelog.engine.edit import Edit
 from labelog.engine.extents import Extents
+from labelog.engine.mesh import Mesh, mesh
 from labelog.engine.objects import Label
 from labelog.engine.regions import Region
 from labelog.engine.snapshot import Snapshot, View
@@ -59,6 +60,7 @@ __all__ = [
     "Label",
     "LabelClass",
     "LabelogError",
+    "Mesh",
     "NotFound",
     "NothingToUndo",
     "OutOfBounds",
@@ -79,6 +81,7 @@ __all__ = [
     "flood",
     "flood_fill",
     "load",
+    "mesh",
     "open",
     "polygon",
     "read_classes",

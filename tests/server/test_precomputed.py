@@ -210,3 +210,35 @@ def test_info_is_json_that_says_where_all_lies(web):
         "resolution": [1, 1, 1], "encoding": "compressed_segmentation",
         "compressed_segmentation_block_size": [8, 8, 8],
     }  # fmt: skip
+
+
+def test_meshes(server, web, edit):
+    zmesh = pytest.importorskip("zmesh", reason="meshes are in the extra meshes")
+    del zmesh
+    big = str(2**64 - 1)
+    assert web.get("/cells/instance/info").json()["mesh"] == "mesh"
+    assert web.get("/cells/instance/mesh/info").json() == {"@type": "neuroglancer_legacy_mesh"}
+    fragments = web.get(f"/cells/instance/mesh/{big}:0").json()["fragments"]
+    got = web.get(f"/cells/instance/mesh/{fragments[0]}")
+    count = int.from_bytes(got.content[:4], "little")
+    vertices = np.frombuffer(got.content, "<f4", 3 * count, 4).reshape(-1, 3)
+    faces = np.frombuffer(got.content, "<u4", offset=4 + 12 * count).reshape(-1, 3)
+    assert vertices.min(axis=0).tolist() == [30, 10, 5] and vertices.max(axis=0).tolist() == [40, 20, 8]  # x, y, z
+    a, b, c = (vertices[faces[:, corner]].astype(float) for corner in range(3))
+    assert np.einsum("ij,ij->i", a, np.cross(b, c)).sum() / 6 == pytest.approx(300, rel=0.2)  # outward
+    again = {"If-None-Match": got.headers["etag"]}
+    assert web.get(f"/cells/instance/mesh/{big}.mesh", headers=again).status_code == 304
+    edit({"op": "paint", "label": "0", "spans": [[5, 10, 30, 40]]})
+    assert web.get(f"/cells/instance/mesh/{big}.mesh", headers=again).status_code == 200
+    for path in ("instance/mesh/999999:0", "instance/mesh/0:0", "instance/mesh/7:1", "instance/mesh/x.mesh",
+                 f"instance/mesh/{2**64}:0", "semantic/mesh/99:0", "instance/mesh/999999.mesh"):  # fmt: skip
+        assert web.get(f"/cells/{path}").status_code == 404, path
+
+
+def test_cloudvolume_reads_meshes(server):
+    cloudvolume = pytest.importorskip("cloudvolume", reason="CloudVolume is in the extra clients")
+    pytest.importorskip("zmesh", reason="meshes are in the extra meshes")
+    source = cloudvolume.CloudVolume(f"precomputed://{server.address}/precomputed/cells/instance", progress=False)
+    found = source.mesh.get(2**64 - 1)
+    found = found[2**64 - 1] if isinstance(found, dict) else found
+    assert found.vertices.min(axis=0).tolist() == [30, 10, 5] and found.vertices.max(axis=0).tolist() == [40, 20, 8]

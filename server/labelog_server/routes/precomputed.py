@@ -10,7 +10,9 @@ from typing import Annotated, Any
 import numpy as np
 from fastapi import APIRouter, Depends, Path, Request, Response
 
+from labelog.engine.mesh import placed
 from labelog.engine.snapshot import View
+from labelog.extras import extra
 from labelog.image import Image
 from labelog_server import precomputed
 from labelog_server.access import Reads
@@ -63,6 +65,31 @@ def segment_properties(request: Request, seen: Shown) -> Response:
     """Names, classes, parents and sizes of the objects of a view."""
     tag = etag(_digest(repr((seen.volume.id, seen.revision, seen.name)).encode()))
     return _sent(request, tag, "application/json", lambda: _json(precomputed.properties_document(seen)))
+
+
+@router.get("/{name}/{view}/mesh/info", response_class=Response, dependencies=[Reads])
+def mesh_info(request: Request, seen: Shown) -> Response:
+    """What meshes are. 501 without zmesh."""
+    extra("zmesh", "meshes")
+    return _document(request, {"@type": "neuroglancer_legacy_mesh"})
+
+
+@router.get("/{name}/{view}/mesh/{label}:0", response_class=Response, dependencies=[Reads])
+def mesh_manifest(request: Request, seen: Shown, label: str) -> Response:
+    """Where the mesh of an object is: in one piece."""
+    extra("zmesh", "meshes")
+    placed(seen, number := precomputed.label_named(label))
+    return _document(request, {"fragments": [f"{number}.mesh"]})
+
+
+@router.get("/{name}/{view}/mesh/{label}.mesh", response_class=Response, dependencies=[Reads])
+def mesh(request: Request, seen: Shown, label: str) -> Response:
+    """The mesh of an object: vertices x, y, z in nanometres, and triangles."""
+    extra("zmesh", "meshes")
+    number = precomputed.label_named(label)
+    level, box = placed(seen, number)
+    tag = etag(level.version(box), f"{label}-{level.number}")
+    return _sent(request, tag, RAW, lambda: precomputed.mesh_bytes(seen, number))
 
 
 @router.get("/{name}/{view}/{scale}/{chunk}", response_class=Response, dependencies=[Reads])
