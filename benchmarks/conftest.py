@@ -22,6 +22,7 @@ ORDER = (
     "undo",
     "load",
     "codec",
+    "precomputed",
     "components",
     "fill",
     "overlap",

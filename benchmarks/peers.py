@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from benchmarks.datasets import Stroke
 
-PACKAGES = ("tensorstore", "icechunk", "zarr", "numcodecs", "connected-components-3d", "crackle-codec", "scikit-image",
-            "scipy", "tinybrain")  # fmt: skip
+PACKAGES = ("tensorstore", "icechunk", "zarr", "numcodecs", "connected-components-3d", "compressed-segmentation",
+            "crackle-codec", "scikit-image", "scipy", "tinybrain")  # fmt: skip
 
 Shape = tuple[int, int, int]
 Labels = NDArray[np.uint64]
@@ -41,6 +41,10 @@ if find_spec("zarr"):
 cc3d: Any = None
 if find_spec("cc3d"):
     import cc3d  # noqa: F401
+
+compressed_segmentation: Any = None
+if find_spec("compressed_segmentation"):
+    import compressed_segmentation  # noqa: F401
 
 crackle: Any = None
 if find_spec("crackle"):

@@ -15,7 +15,7 @@ Blocks share tables. Source: the specification in github.com/google/neuroglancer
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free
-from libc.string cimport memcmp, memset
+from libc.string cimport memcmp
 
 from labelog.kernels.labels cimport Buffer, reserve
 from labelog.kernels.runs cimport Runs, run_at
@@ -32,7 +32,7 @@ cdef enum:
 
 
 cdef struct Block:
-    uint16_t index[VOXELS]       # of each voxel, into the labels below
+    uint16_t index[520]          # of each voxel, into the labels below; and room to write a row too far
     uint32_t labels[VOXELS]      # those of the block as they are met, each as its place among the distinct values
     uint32_t n
 
@@ -111,13 +111,11 @@ cdef void collect(Block *block, Runs runs, Py_ssize_t z0, Py_ssize_t y0, Py_ssiz
                   Py_ssize_t rows_y, Py_ssize_t width, size_t *cursors, const uint32_t[::1] places,
                   uint32_t[::1] met, uint32_t[::1] place, uint32_t stamp) noexcept nogil:
     """The labels of a block, and which of them each voxel has."""
-    cdef Py_ssize_t z, y, x, stop
+    cdef Py_ssize_t z, y, x, stop, k
     cdef uint32_t value, index
     cdef size_t run
     cdef uint16_t *row
     block.n = 0
-    if rows_z * rows_y * width < VOXELS:
-        memset(block.index, 0, sizeof(block.index))
     for z in range(rows_z):
         for y in range(rows_y):
             row = &block.index[SIDE * (SIDE * z + y)]
@@ -131,13 +129,17 @@ cdef void collect(Block *block, Runs runs, Py_ssize_t z0, Py_ssize_t y0, Py_ssiz
                     block.labels[block.n] = value
                     block.n += 1
                 index = place[value]
+                for k in range(SIDE):          # what is written too far the next run, or the next row, overwrites
+                    row[x + k] = <uint16_t> index
                 stop = <Py_ssize_t> runs.stops[run] - x0
                 run += stop <= width
-                stop = min(stop, width)
-                while x < stop:
-                    row[x] = <uint16_t> index
-                    x += 1
+                x = min(stop, width)
             cursors[SIDE * z + y] = run
+    if rows_z * rows_y * width < VOXELS:
+        for z in range(SIDE):
+            for y in range(SIDE):
+                for x in range(width if z < rows_z and y < rows_y else 0, SIDE):
+                    block.index[SIDE * (SIDE * z + y) + x] = 0
 
 
 cdef int write(Buffer *out, const Block *block, Py_ssize_t number, const uint64_t[::1] distinct,
