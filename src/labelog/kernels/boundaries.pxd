@@ -41,6 +41,7 @@ cdef struct Walk:        # through the rows of a chunk
     const uint32_t *stops
     const uint32_t *picks
     size_t ny
+    size_t y             # of the row, in its plane
     Trace *traces        # of this plane
     Trace *before        # of the plane before
     size_t room          # of these, how many there can be
@@ -68,7 +69,7 @@ cdef struct Insertion:   # of new runs into a row, from left to right
 cdef inline int open_walk(Walk *w, size_t nz, size_t ny) except -1 nogil:
     cdef int did, came, context
     memset(w, 0, sizeof(Walk))
-    w.ny = ny
+    w.ny, w.y = ny, ny - 1
     w.counts = <uint8_t *> malloc(nz * ny)
     if w.counts == NULL:
         with gil:
@@ -104,7 +105,8 @@ cdef inline void open_row(Walk *w, size_t r, size_t first) noexcept nogil:
     cdef Trace *traces
     cdef size_t room
     w.first = first
-    w.top = r % w.ny == 0
+    w.y = w.y + 1 if w.y + 1 < w.ny else 0
+    w.top = w.y == 0
     if w.top and r > 0:
         traces, room = w.before, w.room_before
         w.before, w.room_before = w.traces, w.room
@@ -140,7 +142,12 @@ cdef inline uint32_t there(const Walk *w, size_t i) noexcept nogil:
 cdef inline void trace_run(Walk *w, size_t i, uint32_t followed, int came) noexcept nogil:
     """Run i follows that one of the plane before."""
     cdef const Trace *t = &w.before[followed]
-    w.traces[here(w, i)] = [0, t.next, UNKNOWN, w.contexts[t.did][came]]
+    set_trace(&w.traces[here(w, i)], t.next, w.contexts[t.did][came])
+
+
+cdef inline void set_trace(Trace *t, uint32_t guide, uint32_t context) noexcept nogil:
+    """Of a run that has not come to a next row."""
+    t.next, t.guide, t.did, t.context = 0, guide, UNKNOWN, context
 
 
 # New runs

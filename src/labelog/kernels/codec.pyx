@@ -17,14 +17,14 @@ Symbols are coded by rans.pxd. A row without new runs is decoded without a branc
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free
-from libc.string cimport memset
+from libc.string cimport memmove, memset
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 
 from labelog.kernels.boundaries cimport (CONTEXTS, COUNT, FIRST, GAP, GONE, MOVE, MOVES, NAME, REACH, STAYED, TOP,
                                          UNKNOWN, Insertion, Trace, Walk, close_walk, followed_by_new, here,
-                                         label_beneath, name_context, open_row, open_walk, reserve_traces, start_of,
-                                         there, trace_run)
+                                         label_beneath, name_context, open_row, open_walk, reserve_traces, set_trace,
+                                         start_of, there, trace_run)
 from labelog.kernels.labels cimport grow, reserve
 from labelog.kernels.leb128 cimport Bytes, Reader, corrupt, get_number, left, put_number
 from labelog.kernels.rans cimport (NUMBERS, SPARE, Kind, Recorder, Tables, Words, close_recorder, close_words,
@@ -266,19 +266,31 @@ cdef int decode_rows(Decoder *d, uint32_t *rows, size_t n_rows) except -1 nogil:
         if n_new == 0 and not w.top and end + (w.ref_end - w.ref) <= d.n:
             end = moved_row(d)
         else:
-            grow(<void **> &d.kept, &d.room, w.ref_end - w.ref, sizeof(Kept))
+            grow(<void **> &d.kept, &d.room, w.ref_end - w.ref + 1, sizeof(Kept))
             end = changed_row(d, n_new)
         expect_words(&d.words)
-        if end == w.first:
-            corrupt("a row has no run")
         d.stops[end - 1] = <uint32_t> d.nx
     rows[n_rows] = <uint32_t> end
     if end != d.n:
         corrupt("there are fewer runs than declared")
+    check_rows(d, n_rows)
     return close_words(&d.words)
 
 
-cdef inline size_t moved_row(Decoder *d) except 0 nogil:
+cdef int check_rows(const Decoder *d, size_t n_rows) except -1 nogil:
+    """All rows at once, which is faster: each ends with nx, so that only there a stop does not ascend."""
+    cdef const uint32_t *stops = d.stops
+    cdef const uint32_t *picks = d.picks
+    cdef uint32_t i, descents = 1, same = 0, n = <uint32_t> (d.n - 1), nx = <uint32_t> d.nx
+    for i in range(n):
+        descents += stops[i] >= stops[i + 1]
+        same |= (picks[i] == picks[i + 1]) & (stops[i] != nx)
+    if descents != n_rows or same:
+        corrupt("the runs of a row do not ascend, leave it, or are neighbours with one label")
+    return 0
+
+
+cdef inline size_t moved_row(Decoder *d) noexcept nogil:
     """The runs of the row before, moved or gone, but for the first; where they end.
 
     What a symbol says is done to run i, which the next one does again if the boundary is gone. So there is no branch
@@ -292,33 +304,24 @@ cdef inline size_t moved_row(Decoder *d) except 0 nogil:
     cdef const uint32_t *ref_picks = d.picks + d.walk.ref
     cdef uint32_t *stops = d.stops + d.walk.first
     cdef uint32_t *picks = d.picks + d.walk.first
-    cdef uint32_t number = here(&d.walk, d.walk.first), pick = ref_picks[0], stays
+    cdef uint32_t number = here(&d.walk, d.walk.first)
     cdef size_t k, n = d.walk.ref_end - d.walk.ref, i = 1
-    cdef int64_t start, last = 0
-    cdef bint wrong = False
     cdef int symbol
     cdef const Trace *followed = &before[ref[0].guide]
     ref[0].next = number
     ref[0].did = STAYED
-    out[0] = [0, followed.next, UNKNOWN, d.walk.contexts[followed.did][STAYED]]
-    picks[0] = pick
+    set_trace(out, followed.next, d.walk.contexts[followed.did][STAYED])
+    picks[0] = ref_picks[0]
     for k in range(1, n):
         symbol = get_symbol(&words, d.tables.of[ref[k].context])
-        stays = symbol != GONE
-        start = <int64_t> ref_stops[k - 1] + symbol - STAYED
         followed = &before[ref[k].guide]
-        ref[k].next = number + <uint32_t> i if stays else 0
+        ref[k].next = number + <uint32_t> i & -<uint32_t> (symbol != GONE)
         ref[k].did = symbol
-        out[i] = [0, followed.next, UNKNOWN, d.walk.contexts[followed.did][symbol]]
-        stops[i - 1] = <uint32_t> start
+        set_trace(&out[i], followed.next, d.walk.contexts[followed.did][symbol])
+        stops[i - 1] = ref_stops[k - 1] + symbol - STAYED
         picks[i] = ref_picks[k]
-        wrong |= stays & ((start <= last) | (ref_picks[k] == pick))
-        last = start if stays else last
-        pick = ref_picks[k] if stays else pick
-        i += stays
+        i += symbol != GONE
     d.words.state, d.words.at = words.state, words.at
-    if wrong or last >= d.nx:
-        corrupt("the runs of a row do not ascend, leave it, or are neighbours with one label")
     return d.walk.first + i
 
 
@@ -326,77 +329,89 @@ cdef size_t changed_row(Decoder *d, uint64_t n_new) except? 0xDEAD nogil:
     """Any row: the runs of the row before are moved or gone, then new ones are put between. Where they end."""
     cdef Walk *w = &d.walk
     cdef Insertion at = [-1, -1, -1, w.above]
-    cdef size_t end = w.first, n_kept = keep_runs(d, n_new), next = 0
+    cdef const Kept *kept = d.kept
+    cdef const Kept *kept_end
+    cdef size_t i = w.first
     cdef int64_t start
     cdef uint32_t pick
-    while n_new:
-        start = at.start + 1 + <int64_t> get_number_in(&d.words, d.tables.of[GAP + (at.start >= 0)])
-        if start >= d.nx:
-            corrupt("a new run lies outside its row")
-        end = place_kept(d, &at, end, &next, n_kept, start)
+    if n_new > <uint64_t> d.nx:
+        corrupt("a row has more new runs than voxels")
+    kept_end = kept + (keep_top_runs(d, n_new) if w.top else keep_runs(d, n_new))
+    if i + (kept_end - kept) + n_new > d.n:
+        corrupt("there are more runs than declared")
+    reserve_traces(w, (kept_end - kept) + n_new)
+    while True:
+        start = d.nx
+        if n_new:
+            start = at.start + 1 + <int64_t> get_number_in(&d.words, d.tables.of[GAP + (at.start >= 0)])
+            if start >= d.nx:
+                corrupt("a new run lies outside its row")
+        while kept < kept_end and kept.start < start:
+            d.stops[i], d.picks[i] = <uint32_t> kept.start, kept.pick
+            trace_run(w, i, kept.followed, kept.symbol)
+            if not w.top:
+                w.traces[here(w, w.ref + kept.ref)].next = here(w, i)
+            at.kept = at.last = kept.pick
+            kept += 1
+            i += 1
+        if n_new == 0:
+            break
         pick = label_of_new(d, &at, start)
-        add_run(d, &at, end, start, pick)
-        trace_run(w, end, followed_by_new(w, &at, start, pick), GONE)
-        end += 1
+        d.stops[i], d.picks[i] = <uint32_t> start, pick
+        trace_run(w, i, followed_by_new(w, &at, start, pick), GONE)
+        at.last = pick
         at.start = start
+        i += 1
         n_new -= 1
         expect_words(&d.words)
-    return place_kept(d, &at, end, &next, n_kept, d.nx)
+    if kept < kept_end or i == w.first or d.stops[w.first] != 0:
+        corrupt("the runs of a row do not begin at 0, or leave it")
+    memmove(d.stops + w.first, d.stops + w.first + 1, (i - w.first - 1) * sizeof(uint32_t))    # starts become stops
+    return i
 
 
 cdef inline size_t keep_runs(Decoder *d, uint64_t n_new) noexcept nogil:
     """The symbols of the row: how many runs of the row before are still there. They are listed, the rest is gone."""
-    cdef Walk *w = &d.walk
     cdef Words words = [d.words.state, d.words.at, NULL, NULL]
     cdef Kept *kept = d.kept
-    cdef Trace *ref = NULL
-    cdef const uint32_t *stops = d.stops + w.ref
-    cdef const uint32_t *picks = d.picks + w.ref
-    cdef uint32_t k, n = <uint32_t> (w.ref_end - w.ref), n_kept = 0, followed = 0
-    cdef int64_t start = 0
-    cdef int symbol, context = FIRST
-    if w.top:
-        followed = there(w, w.ref)
-    else:
-        ref = w.traces + here(w, w.ref)
+    cdef Trace *ref = d.walk.traces + here(&d.walk, d.walk.ref)
+    cdef const uint32_t *stops = d.stops + d.walk.ref
+    cdef const uint32_t *picks = d.picks + d.walk.ref
+    cdef uint32_t k, n = <uint32_t> (d.walk.ref_end - d.walk.ref)
+    cdef int symbol = get_symbol(&words, d.tables.of[FIRST]) if n_new else STAYED
+    keep_run(&kept, symbol - STAYED, 0, picks[0], ref[0].guide, symbol)
+    ref[0].did, ref[0].next = symbol, 0
+    for k in range(1, n):
+        symbol = get_symbol(&words, d.tables.of[ref[k].context])
+        keep_run(&kept, <int64_t> stops[k - 1] + symbol - STAYED, k, picks[k], ref[k].guide, symbol)
+        ref[k].did, ref[k].next = symbol, 0
+    d.words.state, d.words.at = words.state, words.at
+    return kept - d.kept
+
+
+cdef inline size_t keep_top_runs(Decoder *d, uint64_t n_new) noexcept nogil:
+    """The same for the first row of a plane. In the first of all there are none."""
+    cdef Words words = [d.words.state, d.words.at, NULL, NULL]
+    cdef Walk *w = &d.walk
+    cdef Kept *kept = d.kept
+    cdef uint32_t k, n = <uint32_t> (w.ref_end - w.ref)
+    cdef int symbol
     for k in range(n):
-        if ref != NULL:
-            followed = ref[k].guide
-        if k > 0:
-            context = <int> ref[k].context if ref != NULL else TOP
         symbol = STAYED
         if n_new or k > 0:
-            symbol = get_symbol(&words, d.tables.of[context])
-        if ref != NULL:
-            ref[k].did = symbol
-            ref[k].next = 0
-        kept[n_kept] = [start + symbol - STAYED, k, picks[k], followed, symbol]
-        n_kept += symbol != GONE
-        start = stops[k]
-        followed += 1
+            symbol = get_symbol(&words, d.tables.of[TOP if k else FIRST])
+        keep_run(&kept, start_of(d.stops, w.ref, w.ref + k) + symbol - STAYED, k, d.picks[w.ref + k],
+                 there(w, w.ref + k), symbol)
     d.words.state, d.words.at = words.state, words.at
-    return n_kept
+    return kept - d.kept
 
 
-cdef inline size_t place_kept(Decoder *d, Insertion *at, size_t end, size_t *next, size_t n_kept,
-                              int64_t before) except? 0xDEAD nogil:
-    """The runs that are still there and begin before `before`, from `next` on."""
-    cdef Walk *w = &d.walk
-    cdef const Kept *kept
-    while next[0] < n_kept:
-        kept = &d.kept[next[0]]
-        if kept.start >= before:
-            if before == d.nx:
-                corrupt("a run lies outside its row")
-            break
-        add_run(d, at, end, kept.start, kept.pick)
-        trace_run(w, end, kept.followed, kept.symbol)
-        if not w.top:
-            w.traces[here(w, w.ref + kept.ref)].next = here(w, end)
-        at.kept = kept.pick
-        end += 1
-        next[0] += 1
-    return end
+cdef inline void keep_run(Kept **kept, int64_t start, uint32_t ref, uint32_t pick, uint32_t followed,
+                          int symbol) noexcept nogil:
+    """Listed, and left in the list unless it is gone."""
+    cdef Kept *run = kept[0]
+    run.start, run.ref, run.pick, run.followed, run.symbol = start, ref, pick, followed, symbol
+    kept[0] += symbol != GONE
 
 
 cdef inline uint32_t label_of_new(Decoder *d, Insertion *at, int64_t start) except? 0xDEAD nogil:
@@ -406,21 +421,3 @@ cdef inline uint32_t label_of_new(Decoder *d, Insertion *at, int64_t start) exce
     if pick < 0 or <uint64_t> pick >= d.n_labels:
         corrupt("a run's label is not known")
     return <uint32_t> pick
-
-
-cdef inline int add_run(Decoder *d, Insertion *at, size_t i, int64_t start, uint32_t pick) except -1 nogil:
-    """Run i begins at `start`, where the run before it ends."""
-    cdef size_t first = d.walk.first
-    if i == d.n:
-        corrupt("there are more runs than declared")
-    reserve_traces(&d.walk, i - first + 1)
-    if i == first:
-        if start != 0:
-            corrupt("the first run of a row does not begin at 0")
-    else:
-        if start <= start_of(d.stops, first, i - 1) or pick == at.last:
-            corrupt("the runs of a row do not ascend, or neighbours have one label")
-        d.stops[i - 1] = <uint32_t> start
-    d.picks[i] = pick
-    at.last = pick
-    return 0
