@@ -127,7 +127,9 @@ def _complete(folder: Path, meta: Meta, author: str, message: str, manifest: lis
     now = time.time_ns() // 1000
     members, clusters = clustered(edges(facts))
     refuse_cycles(facts, {label: clusters[member.cluster] for label, member in members.items()})
-    Base(folder, meta).create()
+    base = Base(folder, meta)
+    base.create()
+    base.flush()
     record = Record(0, Kind.CREATE, author, None, now, message, 0, 0, 0, 0, (), ())
 
     def fill(turn: Turn) -> None:
@@ -271,7 +273,7 @@ class _Loader:
             runs = parts[0] if len(parts) == 1 else Runs.stacked(parts)
             if runs.palette.tolist() == [0]:
                 return None
-            return chunk, base.write(chunk, base.pack(chunk, 0, runs)), counted(runs)
+            return chunk, base.place(chunk, base.pack(chunk, 0, runs)), counted(runs)
 
         for written in self._pool.map(write, self._parts.items()):
             if written:

@@ -84,13 +84,49 @@ cdef int encode_rows(Walk *w, Recorder *recorder, size_t n_rows) except -1 nogil
         for r in range(n_rows):
             open_row(w, r, w.rows[r])
             n = w.rows[r + 1] - w.first
-            grow(<void **> &sources, &capacity, n, sizeof(uint32_t))
             reserve_traces(w, n)
             reserve(&recorder.events, 3 + (w.ref_end - w.ref) + 6 * n)
-            w.counts[r] = encode_row(w, recorder, w.rows[r + 1], sources)
+            if is_moved(w, n):
+                w.counts[r] = 0
+                encode_moved_row(w, recorder, n)
+            else:
+                grow(<void **> &sources, &capacity, n, sizeof(uint32_t))
+                w.counts[r] = encode_row(w, recorder, w.rows[r + 1], sources)
     finally:
         free(sources)
     return 0
+
+
+cdef inline bint is_moved(const Walk *w, size_t n) noexcept nogil:
+    """Whether all runs of the row before are still there, and no others: most rows are so."""
+    cdef size_t k
+    cdef uint32_t other = 0
+    if w.top or n != w.ref_end - w.ref:
+        return False
+    for k in range(n):
+        other |= w.picks[w.first + k] ^ w.picks[w.ref + k]
+        other |= w.stops[w.first + k] - w.stops[w.ref + k] + REACH > 2 * REACH      # below 0 it is much more
+    return other == 0
+
+
+cdef inline void encode_moved_row(Walk *w, Recorder *recorder, size_t n) noexcept nogil:
+    """What encode_row does with such a row, without its branches."""
+    cdef Trace *ref = w.traces + here(w, w.ref)
+    cdef Trace *out = w.traces + here(w, w.first)
+    cdef const Trace *followed
+    cdef const uint32_t *stops = w.stops + w.first - 1
+    cdef const uint32_t *ref_stops = w.stops + w.ref - 1
+    cdef uint32_t number = here(w, w.first)
+    cdef size_t k
+    cdef int symbol = STAYED
+    put_number_in(recorder, w.count_context, 0)
+    for k in range(n):
+        if k > 0:
+            symbol = <int> (stops[k] - ref_stops[k]) + STAYED
+            put_symbol(recorder, <int> ref[k].context, symbol)
+        followed = &w.before[ref[k].guide]
+        ref[k].did, ref[k].next = symbol, number + <uint32_t> k
+        set_trace(&out[k], followed.next, w.contexts[followed.did][symbol])
 
 
 cdef inline uint8_t encode_row(Walk *w, Recorder *recorder, size_t end, uint32_t *sources) noexcept nogil:

@@ -14,6 +14,11 @@ cdef enum:
     MOST_KINDS = 8
 
 
+cdef uint64_t RECIPROCALS[WHOLE + 1]        # x // odds is x * RECIPROCALS[odds] >> 39, for any x < odds << 25
+for n in range(1, WHOLE + 1):
+    RECIPROCALS[n] = ((<uint64_t> 1 << 39) + n - 1) // n
+
+
 cdef struct Odds:       # of the symbols of a context
     uint16_t of[NUMBERS]
     uint16_t below[NUMBERS]     # of all symbols before it
@@ -47,7 +52,7 @@ cdef bytes packed(Recorder *r, const Kind *kinds, int n_kinds):
         with nogil:
             choose(r, kinds, n_kinds, odds, chosen)
             put_odds(&head, kinds, n_kinds, odds, chosen)
-            room = r.events.size + head.size + 2        # an event gives one word at the most
+            room = r.events.size + head.size + 3        # an event gives one word at the most; and one is tried
             words = <uint16_t *> malloc(room * sizeof(uint16_t))
             if words == NULL:
                 with gil:
@@ -150,30 +155,27 @@ cdef int put_shares(Buffer *out, const Odds *odds) except -1 nogil:
 
 
 cdef void encode(Encoder *e, const Buffer *events, Odds **chosen) noexcept nogil:
-    cdef size_t i = events.size
-    cdef uint32_t event, odds, state = e.state
+    cdef size_t i
+    cdef uint32_t event, odds, is_full, state = e.state
+    cdef uint16_t *at = e.at
     cdef int count, symbol
     cdef const Odds *context
-    while i > 0:
-        i -= 1
-        event = events.at[i]
+    for i in range(events.size, 0, -1):
+        event = events.at[i - 1]
+        at[-1] = <uint16_t> (state & 0xFFFF)
         if event & BITS:
             count = <int> (event >> 16 & 0xFF)
-            if state >> (32 - count):
-                e.at -= 1
-                e.at[0] = <uint16_t> (state & 0xFFFF)
-                state >>= 16
-            state = state << count | (event & 0xFFFF)
+            is_full = state >> (32 - count) != 0
+            state = state >> 16 * is_full << count | (event & 0xFFFF)
         else:
             symbol = <int> (event & 0xFF)
             context = chosen[event >> 8]
             odds = context.of[symbol]
-            if state >> (32 - WHOLE_BITS) >= odds:
-                e.at -= 1
-                e.at[0] = <uint16_t> (state & 0xFFFF)
-                state >>= 16
-            state = (state // odds << WHOLE_BITS) + state % odds + context.below[symbol]
-    e.state = state
+            is_full = state >> (32 - WHOLE_BITS) >= odds
+            state >>= 16 * is_full
+            state += <uint32_t> (state * RECIPROCALS[odds] >> 39) * (WHOLE - odds) + context.below[symbol]
+        at -= is_full
+    e.state, e.at = state, at
 
 
 cdef int open_words(Words *w, const uint8_t *data, size_t size, size_t spare) except -1 nogil:

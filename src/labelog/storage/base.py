@@ -17,7 +17,7 @@ from labelog.errors import Corrupt, NotFound, Unsupported
 from labelog.geometry import Triple
 from labelog.kernels import codec
 from labelog.kernels.runs import Runs
-from labelog.storage.disk import explained, flush_folder, temporary, write_file
+from labelog.storage.disk import explained, flush_folder, flush_tree, put_file, temporary, write_file
 from labelog.storage.layout import ARRAY, BASE, CHUNK_GUARDED, CHUNK_HEADER, CHUNK_MAGIC, CODEC, FORMAT
 from labelog.storage.meta import UNITS, Meta
 
@@ -116,7 +116,12 @@ class Base:
         write_file(path, data)
         for folder in (path.parent, *(f.parent for f in fresh)):
             flush_folder(folder)
-        return int.from_bytes(data[8:CHUNK_GUARDED], "little")
+        return _crc(data)
+
+    def place(self, chunk: int, data: bytes) -> int:
+        """The same in a base that nobody else knows yet, which `flush` makes durable when all chunks are there."""
+        put_file(self.path(chunk), data)
+        return _crc(data)
 
     def documents(self) -> dict[Path, bytes]:
         """The Zarr metadata: an OME-NGFF group, and in it the label array."""
@@ -126,12 +131,13 @@ class Base:
         }
 
     def create(self) -> None:
+        """Place the documents."""
         for path, data in self.documents().items():
-            with explained(path):
-                path.parent.mkdir(parents=True, exist_ok=True)
-            write_file(path, data)
-        for folder in (self.folder / ARRAY, self.folder):
-            flush_folder(folder)
+            put_file(path, data)
+
+    def flush(self) -> None:
+        """Make all that was placed durable."""
+        flush_tree(self.folder)
 
     def stray(self) -> list[Path]:
         """Files that are no chunk of this base and none of its documents, nor what a fold writes first."""
@@ -164,6 +170,10 @@ class Base:
 
     def _files(self) -> list[Path]:
         return [Path(folder) / name for folder, _, names in os.walk(self.folder) for name in names]
+
+
+def _crc(data: bytes) -> int:
+    return int.from_bytes(data[8:CHUNK_GUARDED], "little")
 
 
 def _json(document: dict[str, Any]) -> bytes:

@@ -53,6 +53,13 @@ def write_file(path: Path, data: bytes) -> None:
             raise
 
 
+def put_file(path: Path, data: bytes) -> None:
+    """A file in a folder not known to others yet, which is made if needed; for the caller to flush."""
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
 def flush_folder(path: Path) -> None:
     """Make renames and new names within a folder durable."""
     with explained(path):
@@ -64,7 +71,7 @@ def flush_folder(path: Path) -> None:
 
 
 def flush_tree(path: Path) -> None:
-    """Make a folder durable with all that is in it, where other programs have written the files."""
+    """Make a folder durable with all that is in it."""
     for folder, _, names in os.walk(path):
         for name in names:
             with explained(path), open(os.path.join(folder, name), "rb") as file:
