@@ -22,8 +22,8 @@ from libc.string cimport memmove, memset
 from cpython.bytes cimport PyBytes_FromStringAndSize
 
 from labelog.kernels.boundaries cimport (CONTEXTS, COUNT, FIRST, GAP, GONE, MOVE, MOVES, NAME, REACH, STAYED, TOP,
-                                         UNKNOWN, Insertion, Trace, Walk, close_walk, followed_by_new, here,
-                                         label_beneath, name_context, open_row, open_walk, reserve_traces, set_trace,
+                                         Insertion, Trace, Walk, close_walk, followed_by_new, here, label_beneath,
+                                         name_context, open_row, open_walk, reserve_traces, set_trace,
                                          start_of, there, trace_run)
 from labelog.kernels.labels cimport grow, reserve
 from labelog.kernels.leb128 cimport Bytes, Reader, corrupt, get_number, left, put_number

@@ -16,6 +16,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
+from labelog.kernels.changes cimport changes_from, mark_changes, trailing_zeros
 from labelog.kernels.forest cimport unite
 from labelog.kernels.labels cimport Buffer, Label, reserve
 from labelog.kernels.runs cimport Runs, make
@@ -23,9 +24,6 @@ from labelog.kernels.runs cimport Runs, make
 import numpy as np
 
 from labelog.errors import Invalid
-
-cdef extern from *:
-    int trailing_zeros "__builtin_ctzll"(unsigned long long) noexcept nogil
 
 ctypedef fused Value:        # what tells runs apart: an index into a palette, or the label itself
     uint32_t
@@ -115,10 +113,12 @@ cdef int find_rows(const Label[:, :, :] array, uint32_t *rows, Buffer *stops, Bu
     """The runs of all rows of an array, into empty buffers, and where those of each row begin."""
     cdef Py_ssize_t z, y, nx = array.shape[2]
     cdef size_t n
-    cdef uint8_t *changes = <uint8_t *> malloc(nx + 8)
+    cdef uint8_t *changes = <uint8_t *> malloc(nx + 64)
     if changes == NULL:
         with gil:
             raise MemoryError(f"no memory for a row of {nx} voxels")
+    changes[nx - 1] = 1
+    memset(changes + nx, 0, 64)
     try:
         for z in range(array.shape[0]):
             for y in range(array.shape[1]):
@@ -139,30 +139,19 @@ cdef int find_rows(const Label[:, :, :] array, uint32_t *rows, Buffer *stops, Bu
 
 cdef inline size_t find_runs(const Label *row, Py_ssize_t step, Py_ssize_t nx, uint8_t *changes,
                              uint32_t *stops, uint64_t *values) noexcept nogil:
-    """The runs of a row, where each stops and its label; how many they are.
-
-    First a byte for each voxel, 1 where the next one differs: a loop without branches, which compilers vectorise. Then
-    eight of them at a time, most of which are all 0. `changes` has room for nx + 8 bytes.
-    """
+    """The runs of a row, where each stops and its label; how many they are."""
     cdef Py_ssize_t x, at
-    cdef uint64_t word
+    cdef uint64_t bits
     cdef size_t n = 0
-    if step == sizeof(Label):
-        for x in range(nx - 1):
-            changes[x] = row[x] != row[x + 1]
-    else:
-        for x in range(nx - 1):
-            changes[x] = value_at(row, x * step) != value_at(row, (x + 1) * step)
-    changes[nx - 1] = 1
-    memset(changes + nx, 0, 8)
-    for x in range(0, nx, 8):
-        memcpy(&word, changes + x, 8)
-        while word:
-            at = x + (trailing_zeros(word) >> 3)                  # of a little-endian word
+    mark_changes(row, sizeof(Label), step, nx, changes)
+    for x in range(0, nx, 64):
+        bits = changes_from(changes + x)
+        while bits:
+            at = x + trailing_zeros(bits)
             stops[n] = <uint32_t> (at + 1)
             values[n] = <uint64_t> value_at(row, at * step)
             n += 1
-            word &= word - 1
+            bits &= bits - 1
     return n
 
 

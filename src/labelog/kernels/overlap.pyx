@@ -8,17 +8,15 @@ Two rows are walked together, from one place where either changes to the next:
 
 from libc.stdint cimport SIZE_MAX, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
+from labelog.kernels.changes cimport changes_from, mark_changes, trailing_zeros
 from labelog.kernels.labels cimport grow
 from labelog.kernels.runs cimport Runs, run_at
 
 import numpy as np
 
 from labelog.errors import Invalid
-
-cdef extern from *:
-    int trailing_zeros "__builtin_ctzll"(unsigned long long) noexcept nogil
 
 ctypedef fused Left:         # labels by their bits; those with a sign are looked at as those without
     uint8_t
@@ -62,7 +60,8 @@ def overlap_dense(const Left[:, :, :] a, const Right[:, :, :] b):
     """
     cdef Pairs pairs
     cdef Py_ssize_t z, y, x, n
-    cdef uint8_t changes[BLOCK + 8]
+    cdef uint8_t changes_a[BLOCK + 64]
+    cdef uint8_t changes_b[BLOCK + 64]
     if a.shape[0] != b.shape[0] or a.shape[1] != b.shape[1] or a.shape[2] != b.shape[2]:
         raise Invalid(f"expected arrays of one shape, found {tuple(a.shape)[:3]} and {tuple(b.shape)[:3]}")
     try:
@@ -73,40 +72,31 @@ def overlap_dense(const Left[:, :, :] a, const Right[:, :, :] b):
                     x = 0
                     while x < a.shape[2]:
                         n = min(<Py_ssize_t> BLOCK, a.shape[2] - x)
-                        memset(changes, 0, n + 8)
-                        mark(&a[z, y, x], a.strides[2], n, changes)
-                        mark(&b[z, y, x], b.strides[2], n, changes)
-                        changes[n - 1] = 1
-                        count_marked(&a[z, y, x], a.strides[2], &b[z, y, x], b.strides[2], n, changes, &pairs)
+                        mark_changes(&a[z, y, x], sizeof(Left), a.strides[2], n, changes_a)
+                        mark_changes(&b[z, y, x], sizeof(Right), b.strides[2], n, changes_b)
+                        changes_a[n - 1] = changes_b[n - 1] = 1
+                        memset(changes_a + n, 0, 64)
+                        memset(changes_b + n, 0, 64)
+                        count_marked(&a[z, y, x], a.strides[2], &b[z, y, x], b.strides[2], n, changes_a, changes_b,
+                                     &pairs)
                         x += n
         return listed(&pairs)
     finally:
         pairs_close(&pairs)
 
 
-cdef inline void mark(const Left *row, Py_ssize_t step, Py_ssize_t n, uint8_t *changes) noexcept nogil:
-    """1 where the next voxel differs: a loop without branches, which compilers vectorise."""
-    cdef Py_ssize_t x
-    if step == sizeof(Left):
-        for x in range(n - 1):
-            changes[x] |= row[x] != row[x + 1]
-    else:
-        for x in range(n - 1):
-            changes[x] |= value_at(row, x * step) != value_at(row, (x + 1) * step)
-
-
 cdef inline int count_marked(const Left *a, Py_ssize_t step_a, const Right *b, Py_ssize_t step_b, Py_ssize_t n,
-                             const uint8_t *changes, Pairs *pairs) except -1 nogil:
-    """Count each stretch up to a change, eight voxels at a time, most of which have none."""
+                             const uint8_t *changes_a, const uint8_t *changes_b, Pairs *pairs) except -1 nogil:
+    """Count each stretch up to a change."""
     cdef Py_ssize_t x, at, before = 0
-    cdef uint64_t word
-    for x in range(0, n, 8):
-        memcpy(&word, changes + x, 8)
-        while word:
-            at = x + (trailing_zeros(word) >> 3)                  # of a little-endian word
+    cdef uint64_t bits
+    for x in range(0, n, 64):
+        bits = changes_from(changes_a + x) | changes_from(changes_b + x)
+        while bits:
+            at = x + trailing_zeros(bits)
             pairs_add(pairs, value_at(a, at * step_a), value_at(b, at * step_b), at + 1 - before)
             before = at + 1
-            word &= word - 1
+            bits &= bits - 1
     return 0
 
 

@@ -13,9 +13,10 @@ that no run uses any more.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free
-from libc.string cimport memcmp, memcpy
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcmp, memcpy, memset
 
+from labelog.kernels.changes cimport changes_from, mark_changes, trailing_zeros
 from labelog.kernels.labels cimport Buffer, Label, Table, reserve, table_add, table_close, table_open
 
 import numpy as np
@@ -331,6 +332,7 @@ def from_dense(const Label[:, :, :] array):
     cdef Py_ssize_t nz = array.shape[0], ny = array.shape[1], nx = array.shape[2], z, y, step
     cdef Buffer stops = [NULL, 0, 0], picks = [NULL, 0, 0]
     cdef Table table = [NULL, NULL, 0, 0]
+    cdef uint8_t *changes = NULL
     cdef const char *row
     cdef const char *before = NULL
     cdef size_t first, n, i, r = 0
@@ -345,6 +347,12 @@ def from_dense(const Label[:, :, :] array):
     try:
         with nogil:
             table_open(&table, 64)
+            changes = <uint8_t *> malloc(nx + 64)
+            if changes == NULL:
+                with gil:
+                    raise MemoryError(f"no memory for a row of {nx} voxels")
+            changes[nx - 1] = 1
+            memset(changes + nx, 0, 64)
             for z in range(nz):
                 for y in range(ny):
                     row = <const char *> &array[z, y, 0]
@@ -358,10 +366,7 @@ def from_dense(const Label[:, :, :] array):
                         memcpy(stops.at + first, stops.at + first - n, n * sizeof(uint32_t))
                         memcpy(picks.at + first, picks.at + first - n, n * sizeof(uint32_t))
                     else:
-                        if step == sizeof(Label):
-                            n = find_stops(<const Label *> row, sizeof(Label), nx, stops.at + first)
-                        else:
-                            n = find_stops(<const Label *> row, step, nx, stops.at + first)
+                        n = find_stops(row, sizeof(Label), step, nx, changes, stops.at + first)
                         for i in range(first, first + n):
                             value = (<const Label *> (row + (stops.at[i] - 1) * step))[0]
                             if value < 0:
@@ -382,6 +387,7 @@ def from_dense(const Label[:, :, :] array):
         return make(nz, ny, nx, keys_in_order(&table), rows_array, taken(&stops), taken(&picks))
     finally:
         table_close(&table)
+        free(changes)
         free(stops.at)
         free(picks.at)
 
@@ -404,18 +410,20 @@ cdef inline void fetch(const char *at, Py_ssize_t size) noexcept nogil:
         fetch_line(at + i)
 
 
-cdef inline size_t find_stops(const Label *row, Py_ssize_t step, Py_ssize_t nx, uint32_t *stops) noexcept nogil:
-    """Where the runs of a row end. No branch depends on labels: each voxel writes its place, and few go on to the next.
-    """
-    cdef const char *at = <const char *> row
-    cdef size_t n = 0
+cdef inline size_t find_stops(const char *row, Py_ssize_t item, Py_ssize_t step, Py_ssize_t nx, uint8_t *changes,
+                              uint32_t *stops) noexcept nogil:
+    """Where the runs of a row end."""
     cdef Py_ssize_t x
-    for x in range(1, nx):
-        stops[n] = <uint32_t> x
-        n += (<const Label *> (at + step))[0] != (<const Label *> at)[0]
-        at += step
-    stops[n] = <uint32_t> nx
-    return n + 1
+    cdef uint64_t bits
+    cdef size_t n = 0
+    mark_changes(row, item, step, nx, changes)
+    for x in range(0, nx, 64):
+        bits = changes_from(changes + x)
+        while bits:
+            stops[n] = <uint32_t> (x + trailing_zeros(bits) + 1)
+            n += 1
+            bits &= bits - 1
+    return n
 
 
 cdef keys_in_order(Table *table):

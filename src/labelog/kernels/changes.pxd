@@ -1,0 +1,83 @@
+# Where the labels of a row of voxels change: first a byte for each voxel, 1 where the next one differs, by loops
+# without branches that compilers vectorise, for the processor at hand; then those bytes as bits, 64 voxels at a time,
+# most of which are 0:
+#
+#     mark_changes(row, sizeof(Label), step, n, changes)
+#     for x in range(0, n, 64):
+#         bits = changes_from(changes + x)
+#         while bits:
+#             at = x + trailing_zeros(bits)           # the voxel at + 1 differs from that at `at`
+#             bits &= bits - 1
+#
+# `changes` has room for n + 64 bytes, of which the first n - 1 are set; the caller has set the others to 0, or that of
+# the last voxel to 1. The bits are of little-endian words.
+
+from libc.stdint cimport uint8_t, uint64_t
+from libc.string cimport memcpy
+
+cdef extern from *:
+    """
+    #if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) \\
+        && !defined(__SANITIZE_ADDRESS__)
+    #define LABELOG_WIDER __attribute__((unused, target_clones("avx2", "default")))
+    #elif defined(__GNUC__)
+    #define LABELOG_WIDER __attribute__((unused))
+    #else
+    #define LABELOG_WIDER
+    #endif
+
+    #define LABELOG_MARK_32 for (int i = 0; i < 32; i++) changes[x + i] = row[x + i] != row[x + i + 1];
+    #define LABELOG_MARK(T)                                                                             \\
+        LABELOG_WIDER static void labelog_mark_##T(const T *row, ptrdiff_t n, uint8_t *changes) {       \\
+            ptrdiff_t x = 0;                                                                            \\
+            for (; x + 32 <= n; x += 32) { LABELOG_MARK_32 }                                            \\
+            if (n >= 32) { x = n - 32; LABELOG_MARK_32 x = n; }       /* some are marked twice */       \\
+            for (; x < n; x++) changes[x] = row[x] != row[x + 1];                                       \\
+        }
+    LABELOG_MARK(uint8_t)
+    LABELOG_MARK(uint16_t)
+    LABELOG_MARK(uint32_t)
+    LABELOG_MARK(uint64_t)
+    """
+    void mark_8 "labelog_mark_uint8_t"(const void *row, Py_ssize_t n, uint8_t *changes) noexcept nogil
+    void mark_16 "labelog_mark_uint16_t"(const void *row, Py_ssize_t n, uint8_t *changes) noexcept nogil
+    void mark_32 "labelog_mark_uint32_t"(const void *row, Py_ssize_t n, uint8_t *changes) noexcept nogil
+    void mark_64 "labelog_mark_uint64_t"(const void *row, Py_ssize_t n, uint8_t *changes) noexcept nogil
+    int trailing_zeros "__builtin_ctzll"(unsigned long long) noexcept nogil
+
+
+cdef inline void mark_changes(const void *row, Py_ssize_t item, Py_ssize_t step, Py_ssize_t n,
+                              uint8_t *changes) noexcept nogil:
+    """Of n integers of `item` bytes, each `step` bytes after the one before."""
+    if step != item:
+        mark_apart(<const char *> row, item, step, n, changes)
+    elif item == 1:
+        mark_8(row, n - 1, changes)
+    elif item == 2:
+        mark_16(row, n - 1, changes)
+    elif item == 4:
+        mark_32(row, n - 1, changes)
+    else:
+        mark_64(row, n - 1, changes)
+
+
+cdef inline void mark_apart(const char *row, Py_ssize_t item, Py_ssize_t step, Py_ssize_t n,
+                            uint8_t *changes) noexcept nogil:
+    cdef Py_ssize_t x
+    cdef uint64_t here = 0, there = 0
+    memcpy(&here, row, item)
+    for x in range(n - 1):
+        row += step
+        memcpy(&there, row, item)
+        changes[x] = here != there
+        here = there
+
+
+cdef inline uint64_t changes_from(const uint8_t *changes) noexcept nogil:
+    """The next 64 as bits, the first one lowest."""
+    cdef uint64_t word, bits = 0
+    cdef int i
+    for i in range(8):
+        memcpy(&word, changes + 8 * i, 8)
+        bits |= (word * 0x0102040810204080U >> 56) << 8 * i
+    return bits
