@@ -116,12 +116,12 @@ class Base:
         write_file(path, data)
         for folder in (path.parent, *(f.parent for f in fresh)):
             flush_folder(folder)
-        return _crc(data)
+        return _crc_within(data)
 
     def place(self, chunk: int, data: bytes) -> int:
         """The same in a base that nobody else knows yet, which `flush` makes durable when all chunks are there."""
         put_file(self.path(chunk), data)
-        return _crc(data)
+        return _crc_within(data)
 
     def documents(self) -> dict[Path, bytes]:
         """The Zarr metadata: an OME-NGFF group, and in it the label array."""
@@ -172,7 +172,7 @@ class Base:
         return [Path(folder) / name for folder, _, names in os.walk(self.folder) for name in names]
 
 
-def _crc(data: bytes) -> int:
+def _crc_within(data: bytes) -> int:
     return int.from_bytes(data[8:CHUNK_GUARDED], "little")
 
 
