@@ -148,7 +148,7 @@ def set_up(volume, large):
 class Machine(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp(prefix="labelog-model-"))
+        self.path = Path(tempfile.mkdtemp(prefix="labelog-model-")) / "v.labelog"
         self.patch = pytest.MonkeyPatch()
         for module in (keeper, store):  # so that folding and keeping happen within a few edits
             self.patch.setattr(module, "FOLD_AT", 3)
@@ -156,11 +156,11 @@ class Machine(RuleBasedStateMachine):
 
     @initialize(loaded=st.booleans(), large=LARGE)
     def begin(self, loaded, large):
-        path = self.folder / "v.labelog"
+        path = self.path
         self.model = Model(LOADED.copy() if loaded else np.zeros(SHAPE, np.uint64))
         first = labelog.load(path, LOADED, chunks=CHUNKS) if loaded else labelog.create(path, SHAPE, chunks=CHUNKS)
         self.large = large
-        self.handles = [set_up(first, large), set_up(labelog.open(path), large)]
+        self.handles = [set_up(first, large), self.opened(path)]
 
     def teardown(self):
         try:
@@ -174,7 +174,13 @@ class Machine(RuleBasedStateMachine):
                     volume.close()
         finally:
             self.patch.undo()
-            shutil.rmtree(self.folder, ignore_errors=True)
+            self.remove()
+
+    def remove(self):
+        shutil.rmtree(self.path.parent, ignore_errors=True)
+
+    def opened(self, address):
+        return set_up(labelog.open(address), self.large)
 
     def committed(self, edit, mask, values, author, session=None):
         if not mask.any():
@@ -308,7 +314,7 @@ class Machine(RuleBasedStateMachine):
     def close_and_reopen(self, h):
         path = self.handles[h].address
         self.handles[h].close()
-        self.handles[h] = set_up(labelog.open(path), self.large)
+        self.handles[h] = self.opened(path)
 
     @rule(h=HANDLES, data=st.data(), box=BOXES)
     def read_an_old_revision(self, h, data, box):

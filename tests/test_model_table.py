@@ -471,9 +471,11 @@ def parted(labels, edges, named):
 
 
 class Machine(RuleBasedStateMachine):
+    looks = 0  # by which handle all is compared after each step
+
     def __init__(self):
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp(prefix="labelog-model-"))
+        self.path = Path(tempfile.mkdtemp(prefix="labelog-model-")) / "v.labelog"
         self.patch = pytest.MonkeyPatch()
         for module in (keeper, store):
             self.patch.setattr(module, "FOLD_AT", 3)
@@ -486,7 +488,7 @@ class Machine(RuleBasedStateMachine):
 
     @initialize(loaded=st.booleans(), large=LARGE)
     def begin(self, loaded, large):
-        path = self.folder / "v.labelog"
+        path = self.path
         said = {("class", c.id, "name"): c.name for c in CLASSES} | {("class", 2, "kind_of"): 1}
         if loaded:
             first = labelog.load(path, LOADED, chunks=CHUNKS, classes=CLASSES, table=TABLE, merges=MERGED)
@@ -496,7 +498,7 @@ class Machine(RuleBasedStateMachine):
             first = labelog.create(path, SHAPE, chunks=CHUNKS, classes=CLASSES)
         self.model = TableModel(LOADED.copy() if loaded else np.zeros(SHAPE, np.uint64), said)
         self.large = large
-        self.handles = [set_up(first, large), set_up(labelog.open(path), large)]
+        self.handles = [set_up(first, large), self.opened(path)]
 
     def teardown(self):
         try:
@@ -511,7 +513,13 @@ class Machine(RuleBasedStateMachine):
                     volume.close()
         finally:
             self.patch.undo()
-            shutil.rmtree(self.folder, ignore_errors=True)
+            self.remove()
+
+    def remove(self):
+        shutil.rmtree(self.path.parent, ignore_errors=True)
+
+    def opened(self, address):
+        return set_up(labelog.open(address), self.large)
 
     def compare_said(self):
         """Of what each edit has said something."""
@@ -648,7 +656,7 @@ class Machine(RuleBasedStateMachine):
         if reopen:
             path = self.handles[h].address
             self.handles[h].close()
-            self.handles[h] = set_up(labelog.open(path), self.large)
+            self.handles[h] = self.opened(path)
 
     @rule(h=HANDLES, data=st.data())
     def look(self, h, data):
@@ -662,7 +670,7 @@ class Machine(RuleBasedStateMachine):
             for volume in self.handles:
                 assert volume.revision == len(self.model.states) - 1
                 assert (volume[...] == self.model.instance()).all()
-            self.compare(self.handles[0].at(), -1)
+            self.compare(self.handles[self.looks].at(), -1)
 
 
 TestModelOfTheTable = Machine.TestCase

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Annotated
+from urllib.parse import unquote
 
 from fastapi import Depends, Header, Request
 
@@ -18,7 +19,13 @@ from labelog_server.tokens import Role, Token
 
 COOKIE = "labelog_token"
 
-Author = Annotated[str | None, Header(alias="Labelog-Author", description="who does it, such as vendor-b/ana")]
+Author = Annotated[
+    str | None,
+    Header(
+        alias="Labelog-Author",
+        description="who does it, such as vendor-b/ana; other letters than ASCII's as UTF-8''%D0%BE",
+    ),
+]
 
 
 def presented(request: Request) -> Token | None:
@@ -56,6 +63,8 @@ def writer(request: Request, token: Annotated[Token | None, Depends(presented)],
     """Whose an edit is: the token's, or of somebody below that name; without tokens as the request says, else as the
     server was told, else the operating system's user."""
     settings: Settings = request.app.state.settings
+    if author is not None and author.startswith("UTF-8''"):
+        author = unquote(author.removeprefix("UTF-8''"))
     if token is None:
         return author or settings.author
     if author is not None and author != token.name and not author.startswith(token.name + "/"):

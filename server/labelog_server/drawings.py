@@ -49,14 +49,20 @@ class Mask(BaseModel):
 
 
 class Sent(BaseModel):
-    """Spans in a part of the request."""
+    """An array in a part of the request: spans, or voxels."""
 
     model_config = ConfigDict(extra="forbid")
-    part: str = Field(description="the Content-ID of integers (n, 4), raw with a dtype, or npy")
+    part: str = Field(description="the Content-ID of integers (n, 4), raw with a dtype, or npy; or of voxels")
 
     def array(self, names: Names) -> NDArray[Any]:
         sent = names.part(self.part)
         return decode_rows(sent.data, sent.media_type, sent.dtype)
+
+    def voxels(self, shape: Voxel, names: Names) -> NDArray[Any]:
+        """Instead of spans, voxels of a box."""
+        names.voxels(shape)
+        sent = names.part(self.part)
+        return decode(sent.data, sent.media_type, shape, sent.dtype)
 
 
 Position = tuple[float, float]

@@ -20,51 +20,69 @@ def carried_out(name: str, request: operations.Request, volume: labelog.Volume, 
                 called: names.Names, key: str | None) -> dict[str, Any]:  # fmt: skip
     """Do all operations as one edit, or none; or tell what they would do. Raises what they raise, saying which did."""
     if request.dry_run:
-        return _tried(request, volume, author, called)
-    with _refused(request), volume.edit(author, request.message, session=request.session, key=key,
-                                        seen=request.seen) as edit:  # fmt: skip
-        _apply(request, edit, called)
-    answer: dict[str, Any] = {
-        "revision": edit.revision,
-        "voxels": edit.voxels,
-        "written": edit.written,
-        "labels": called.told(),
-    }
+        with tried(request, volume, author, called, key) as (edit, results):
+            return _foretold(request, edit, called, results)
+    if request.returns == "results":
+        raise labelog.Invalid("return results is of a dry run; an edit tells more")
+    with _refused(request), _begun(request, volume, author, key) as edit:
+        results = _apply(request, edit, called)
     changed = {"boxes": [], "labels": []} if edit.revision is None else event(name, volume, edit.revision)
-    answer |= {"boxes": changed["boxes"], "changed": changed["labels"]}
+    answer = {"revision": edit.revision, "voxels": edit.voxels, "written": edit.written, "labels": called.told(),
+              "made": list(map(str, edit.made)), "results": results, "boxes": changed["boxes"],
+              "changed": changed["labels"]}  # fmt: skip
     if request.returns == "runs":
         answer["runs"] = [] if edit.revision is None else runs(volume.written(edit.revision))
     return answer
 
 
-def _apply(request: operations.Request, edit: labelog.Edit, called: names.Names) -> None:
+def _begun(request: operations.Request, volume: labelog.Volume, author: str | None, key: str | None) -> labelog.Edit:
+    return volume.edit(author, request.message, session=request.session, key=key, seen=request.seen, at=request.at,
+                       labels=request.labels)  # fmt: skip
+
+
+def _apply(request: operations.Request, edit: labelog.Edit, called: names.Names) -> list[Any]:
+    """Stage all operations; what each gives."""
+    results = []
     for number, operation in enumerate(request.operations):
         if called.progress is not None:
             called.progress(number, len(request.operations))
         try:
-            operation.apply(edit, called)
+            results.append(operation.apply(edit, called))
         except labelog.LabelogError as error:
             error.args = (f"operation {number} ({operation.op}): {error}",)
             raise
+    return results
 
 
 class _Over(Exception):
     """Ends a trial: what is staged is dropped."""
 
 
-def _tried(
-    request: operations.Request, volume: labelog.Volume, author: str | None, called: names.Names
-) -> dict[str, Any]:
-    """What the edit would do. No key is used up, and voxels that `seen` would refuse are no error."""
-    with suppress(_Over), volume.edit(author, request.message, seen=request.seen) as edit:
-        _apply(request, edit, called)
-        preview = edit.preview()
+@contextmanager
+def tried(request: operations.Request, volume: labelog.Volume, author: str | None, called: names.Names,
+          key: str | None) -> Iterator[tuple[labelog.Edit, list[Any]]]:  # fmt: skip
+    """An edit with all operations staged, which is given up in the end, and what each gave.
+
+    No key is used up, and voxels that `seen` would refuse are no error.
+    """
+    with suppress(_Over), _begun(request, volume, author, key) as edit:
+        yield edit, _apply(request, edit, called)
         raise _Over
-    answer = {"revision": None, "voxels": preview.voxels, "written": preview.written, "labels": called.told(),
-            "boxes": [plain(box) for box in preview.boxes], "changed": None}  # fmt: skip
+
+
+def _foretold(
+    request: operations.Request, edit: labelog.Edit, called: names.Names, results: list[Any]
+) -> dict[str, Any]:
+    """What the edit would do."""
+    told = {"at": edit.at, "labels": called.told(), "made": list(map(str, edit.made)), "results": results}
+    if request.returns == "results":
+        return told
+    preview = edit.preview()
+    told |= {"revision": None, "voxels": preview.voxels, "written": preview.written,
+             "boxes": [plain(box) for box in preview.boxes], "changed": None}  # fmt: skip
     if request.returns == "runs":
-        answer |= {"runs": runs(preview.runs), "refused": runs(preview.refused)}
-    return answer
+        told |= {"runs": runs(preview.runs), "refused": runs(preview.refused)}
+    return told
 
 
 @contextmanager

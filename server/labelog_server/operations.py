@@ -12,17 +12,29 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 import labelog
+from labelog.engine.fills import Filled
+from labelog.engine.shaping import Shaped
+from labelog.engine.splitting import Split as Parted
 from labelog.geometry import Box
+from labelog.indexing import within
 from labelog_server.drawings import MOST_VALUES, Brush, Mask, Polygon, Sent, Span
 from labelog_server.names import Made, Names, Ref, Voxel
-from labelog_server.wire import Corners
-
-
-class Operation(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    def apply(self, edit: labelog.Edit, names: Names) -> None:
-        raise NotImplementedError
+from labelog_server.problems import Problem, plain
+from labelog_server.statements import (
+    Assign,
+    AssignClass,
+    Cleave,
+    Cls,
+    Merge,
+    MergeAll,
+    New,
+    NewClass,
+    NewClasses,
+    Operation,
+    RemoveRegion,
+    SetRegion,
+)
+from labelog_server.wire import Corners, Label
 
 
 class Drawn(Operation):
@@ -71,6 +83,33 @@ class Block(Operation):
         edit[Box(*self.box).slices()] = names(self.label)
 
 
+class Write(Operation):
+    """Write an array of labels to a box; only where they differ, if `change` says so."""
+
+    op: Literal["write"]
+    box: Corners
+    voxels: Sent
+    change: bool = False
+
+    def apply(self, edit: labelog.Edit, names: Names) -> None:
+        box = within(self.box, edit.shape)
+        array = self.voxels.voxels(box.shape, names)
+        if self.change:
+            edit.change(box, array)
+        else:
+            edit[box.slices()] = array
+
+
+class Expect(Operation):
+    """Refuse the edit with 409 if any voxel of a box got another label after `seen`, written here or not."""
+
+    op: Literal["expect"]
+    box: Corners
+
+    def apply(self, edit: labelog.Edit, names: Names) -> None:
+        edit.expect(self.box)
+
+
 class Relabel(Operation):
     """Give all voxels of some labels other ones, all at once."""
 
@@ -93,27 +132,6 @@ class Erase(Operation):
         edit.erase(names(self.label), within=self.within)
 
 
-class Merge(Operation):
-    """Make one object of several; no voxel is written."""
-
-    op: Literal["merge"]
-    label: Ref = Field(description="the one that gives the id")
-    others: list[Ref] = Field(min_length=1)
-
-    def apply(self, edit: labelog.Edit, names: Names) -> None:
-        edit.merge(names(self.label), [names(ref) for ref in self.others])
-
-
-class Cleave(Operation):
-    """Take labels out of the object that they were merged into."""
-
-    op: Literal["cleave"]
-    labels: list[Ref] = Field(min_length=1)
-
-    def apply(self, edit: labelog.Edit, names: Names) -> None:
-        edit.cleave([names(ref) for ref in self.labels])
-
-
 class Split(Drawn):
     """Give a part of an object a label of its own: spans, a mask, or what is nearest to seeds."""
 
@@ -122,11 +140,12 @@ class Split(Drawn):
     seeds: list[list[Voxel]] | None = Field(None, description="groups of voxels; the first keeps the label")
     made: Made | None = Field(None, alias="as", description="a name for the first new label")
 
-    def apply(self, edit: labelog.Edit, names: Names) -> None:
+    def apply(self, edit: labelog.Edit, names: Names) -> Any:
         where, at = (None, None) if self.seeds is not None else self.where(edit, names)
         done = edit.split(names(self.label), where, at, seeds=self.seeds)
         if done.labels:
             names.name(self.made, done.labels[0])
+        return _split(done)
 
 
 class Separate(Operation):
@@ -134,54 +153,20 @@ class Separate(Operation):
 
     op: Literal["separate"]
     label: Ref | None = Field(None, description="the object; all of the class, or all, without it")
-    cls: str | None = Field(None, description="the name of a class")
+    labels: list[Ref] | None = Field(None, description="instead of one, several")
+    cls: Cls = None
     below: int = Field(0, ge=0, description="components of fewer voxels are given away")
     connectivity: Literal[6, 18, 26] = 6
 
-    def apply(self, edit: labelog.Edit, names: Names) -> None:
-        label = None if self.label is None else names(self.label)
-        edit.separate(label, self.connectivity, cls=self.cls, below=self.below)
+    def apply(self, edit: labelog.Edit, names: Names) -> Any:
+        if self.label is not None and self.labels is not None:
+            raise labelog.Invalid("separate takes a label or labels")
+        labels = self.labels if self.label is None else [self.label]
+        return _split(edit.separate(_over(labels, names), self.connectivity, cls=self.cls, below=self.below))
 
 
-class New(Operation):
-    """Set a label aside for a new object, and say what it is."""
-
-    op: Literal["new"]
-    made: Made | None = Field(None, alias="as", description="what later operations call it")
-    cls: str | None = Field(None, description="the name of its class")
-    parent: Ref = "0"
-    name: str | None = None
-    attributes: dict[str, Any] = {}
-
-    def apply(self, edit: labelog.Edit, names: Names) -> None:
-        names.name(self.made, edit.new(self.cls, names(self.parent), self.name, **self.attributes))
-
-
-class Assign(Operation):
-    """Say what an object is. What is not there stays as it is; null takes it away."""
-
-    op: Literal["assign"]
-    label: Ref
-    cls: str | None = None
-    parent: Ref | None = None
-    name: str | None = None
-    attributes: dict[str, Any] = {}
-
-    def apply(self, edit: labelog.Edit, names: Names) -> None:
-        given: dict[str, Any] = {
-            field: getattr(self, field) for field in ("cls", "parent", "name") if field in self.model_fields_set
-        }
-        if given.get("parent") is not None:
-            given["parent"] = names(given["parent"])
-        edit.assign(names(self.label), **given, **self.attributes)
-
-
-class Flood(Operation):
-    """Give a label to what looks like a voxel and hangs together with it; with a tolerance, by the image too."""
-
-    op: Literal["fill"]
+class Filling(Operation):
     seed: Voxel
-    label: Ref
     view: str = "instance"
     connectivity: int | None = Field(None, description="6, 18 or 26; in a slice 4 or 8")
     within: Corners | None = None
@@ -190,13 +175,37 @@ class Flood(Operation):
     over: list[Ref] | None = Field(None, description="values in the view that may be filled; by default the seed's")
     tolerance: float | None = None
     between: tuple[float, float] | None = None
+    rows: bool = Field(False, description="tell which voxels: rows of z, y, x0, x1")
 
-    def apply(self, edit: labelog.Edit, names: Names) -> None:
-        edit.fill(
-            self.seed, names(self.label), view=self.view, connectivity=self.connectivity, within=self.within,
-            axis=self.axis, limit=self.limit, over=_over(self.over, names), tolerance=self.tolerance,
-            between=self.between, progress=names.progress,
-        )  # fmt: skip
+    def limits(self, names: Names) -> Any:
+        return {"view": self.view, "connectivity": self.connectivity, "within": self.within, "axis": self.axis,
+                "limit": self.limit, "over": _over(self.over, names), "tolerance": self.tolerance,
+                "between": self.between, "progress": names.progress}  # fmt: skip
+
+    def told(self, found: Filled) -> Any:
+        rows = found.spans if self.rows else None
+        if rows is not None and len(rows) > MOST_VALUES // 2:
+            raise Problem(413, f"an answer lists {MOST_VALUES // 2} rows; these are {len(rows)}")
+        return {"voxels": found.voxels, "box": plain(found.box), "rows": None if rows is None else rows.tolist()}
+
+
+class Flood(Filling):
+    """Give a label to what looks like a voxel and hangs together with it; with a tolerance, by the image too."""
+
+    op: Literal["fill"]
+    label: Ref
+
+    def apply(self, edit: labelog.Edit, names: Names) -> Any:
+        return self.told(edit.fill(self.seed, names(self.label), **self.limits(names)))
+
+
+class FillMask(Filling):
+    """Tell what a fill would take, with what the operations before this one do. Nothing is filled."""
+
+    op: Literal["fill_mask"]
+
+    def apply(self, edit: labelog.Edit, names: Names) -> Any:
+        return self.told(edit.fill_mask(self.seed, **self.limits(names)))
 
 
 class Holes(Operation):
@@ -210,9 +219,10 @@ class Holes(Operation):
     over: list[Ref] | None = Field(["0"], description="only where the label is one of these; null is anywhere")
     within: Corners | None = None
 
-    def apply(self, edit: labelog.Edit, names: Names) -> None:
-        edit.fill_holes(names(self.label), axis=self.axis, connectivity=self.connectivity, below=self.below,
-                        over=_over(self.over, names), within=self.within)  # fmt: skip
+    def apply(self, edit: labelog.Edit, names: Names) -> Any:
+        done = edit.fill_holes(names(self.label), axis=self.axis, connectivity=self.connectivity, below=self.below,
+                               over=_over(self.over, names), within=self.within)  # fmt: skip
+        return _shaped(done)
 
 
 class Islands(Operation):
@@ -224,8 +234,10 @@ class Islands(Operation):
     axis: Literal[0, 1, 2] | None = None
     connectivity: int | None = None
 
-    def apply(self, edit: labelog.Edit, names: Names) -> None:
-        edit.remove_islands(names(self.label), below=self.below, axis=self.axis, connectivity=self.connectivity)
+    def apply(self, edit: labelog.Edit, names: Names) -> Any:
+        return _shaped(
+            edit.remove_islands(names(self.label), below=self.below, axis=self.axis, connectivity=self.connectivity)
+        )
 
 
 class Growth(Operation):
@@ -242,9 +254,9 @@ class Dilate(Growth):
     op: Literal["dilate"]
     over: list[Ref] | None = Field(["0"], description="only where the label is one of these; null is anywhere")
 
-    def apply(self, edit: labelog.Edit, names: Names) -> None:
-        edit.dilate(names(self.label), self.distance, unit=self.unit, axis=self.axis, over=_over(self.over, names),
-                    within=self.within)  # fmt: skip
+    def apply(self, edit: labelog.Edit, names: Names) -> Any:
+        return _shaped(edit.dilate(names(self.label), self.distance, unit=self.unit, axis=self.axis,
+                                   over=_over(self.over, names), within=self.within))  # fmt: skip
 
 
 class Erode(Growth):
@@ -252,8 +264,8 @@ class Erode(Growth):
 
     op: Literal["erode"]
 
-    def apply(self, edit: labelog.Edit, names: Names) -> None:
-        edit.erode(names(self.label), self.distance, unit=self.unit, axis=self.axis, within=self.within)
+    def apply(self, edit: labelog.Edit, names: Names) -> Any:
+        return _shaped(edit.erode(names(self.label), self.distance, unit=self.unit, axis=self.axis, within=self.within))
 
 
 class Interpolate(Operation):
@@ -265,17 +277,27 @@ class Interpolate(Operation):
     axis: Literal[0, 1, 2] = 0
     over: list[Ref] | None = Field(["0"], description="only where the label is one of these; null is anywhere")
 
-    def apply(self, edit: labelog.Edit, names: Names) -> None:
-        edit.interpolate(names(self.label), self.slices, axis=self.axis, over=_over(self.over, names))
+    def apply(self, edit: labelog.Edit, names: Names) -> Any:
+        return _shaped(edit.interpolate(names(self.label), self.slices, axis=self.axis, over=_over(self.over, names)))
 
 
 def _over(refs: list[str] | None, names: Names) -> list[int] | None:
     return None if refs is None else [names(ref) for ref in refs]
 
 
+def _split(done: Parted) -> dict[str, Any]:
+    return {"labels": list(map(str, done.labels)), "moved": {str(a): str(b) for a, b in done.moved.items()},
+            "straddling": list(map(str, done.straddling)), "removed": done.removed}  # fmt: skip
+
+
+def _shaped(done: Shaped) -> dict[str, Any]:
+    return {"voxels": done.voxels, "box": plain(done.box), "pieces": done.pieces}
+
+
 AnyOperation = Annotated[
-    Paint | Block | Relabel | Erase | Merge | Cleave | Split | Separate | New | Assign | Flood | Holes | Islands
-    | Dilate | Erode | Interpolate,
+    Paint | Block | Write | Expect | Relabel | Erase | Merge | MergeAll | Cleave | Split | Separate | New | Assign
+    | Flood | FillMask | Holes | Islands | Dilate | Erode | Interpolate | NewClass | NewClasses | AssignClass
+    | SetRegion | RemoveRegion,
     Field(discriminator="op"),
 ]  # fmt: skip
 
@@ -284,13 +306,23 @@ class Request(BaseModel):
     """One edit: all of its operations, in order, or none."""
 
     model_config = ConfigDict(extra="forbid")
-    operations: list[AnyOperation] = Field(min_length=1, max_length=10_000)
+    operations: list[AnyOperation] = Field(max_length=10_000)
     message: str = Field("", description="why, for the history", max_length=10_000)
     session: str | None = Field(None, description="the window or program, so that undo can be held to it")
     seen: int | None = Field(
         None, description="the revision that was looked at: 409 if a voxel to be written changed since"
     )
-    dry_run: bool = Field(False, description="answer as if it had been done, and do nothing")
-    returns: Literal["boxes", "runs"] = Field(
-        "boxes", alias="return", description="runs: also all that was written, and, with `seen`, what was refused"
+    at: int | None = Field(
+        None, ge=0, description="the revision as of which operations choose voxels; the newest if left out"
     )
+    labels: list[Label] = Field(
+        [],
+        max_length=100_000,
+        description="what a dry run said that was `made`: new objects get these labels, in order",
+    )
+    dry_run: bool = Field(False, description="answer as if it had been done, and do nothing")
+    returns: Literal["boxes", "runs", "results"] = Field(
+        "boxes", alias="return",
+        description="runs: also all that was written, and, with `seen`, what was refused; results, of a dry run: only "
+        "what each operation gives",
+    )  # fmt: skip

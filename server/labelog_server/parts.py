@@ -13,7 +13,7 @@ from typing import NamedTuple
 from labelog_server.problems import Problem
 
 TYPE = "multipart/related"
-MOST_PARTS = 1000
+MOST_PARTS = 10_000
 
 
 class Part(NamedTuple):

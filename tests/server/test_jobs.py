@@ -58,7 +58,7 @@ def test_a_job_that_fails_says_why(client):
     assert failed["problem"]["status"] == 422 and failed["result"] is None
     assert over(client, begin(client, do="components", view="dog"))["problem"]["status"] == 404
     assert client.post(JOBS, json={"do": "dance"}).status_code == 422
-    assert client.post(JOBS, json={"do": "edit", "edit": {"operations": []}}).status_code == 422
+    assert client.post(JOBS, json={"do": "edit", "edit": {}}).status_code == 422
     assert client.get(f"{JOBS}/none").status_code == 404 and client.delete(f"{JOBS}/none").status_code == 404
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Header, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from labelog_server import operations
+from labelog_server import operations, wire
 from labelog_server.access import Annotates, Reviews, Writer
-from labelog_server.asked import Called, Key, Served
-from labelog_server.editing import carried_out
+from labelog_server.asked import Called, Key, Limits, Served
+from labelog_server.editing import carried_out, tried
+from labelog_server.routes.voxels import Part, accepted, refuse_many
+from labelog_server.wire import FORMATS, PNG
 
 router = APIRouter(prefix="/api/v1", tags=["edits"])
+
+Accept = Annotated[str | None, Header()]
 
 
 @router.post("/volumes/{name}/edits", dependencies=[Annotates])
@@ -24,6 +28,20 @@ def post_edit(
     As multipart/related, the first part is this JSON, and others are arrays that it names by their Content-ID.
     """
     return carried_out(name, request, volume, author, called, key)
+
+
+@router.post("/volumes/{name}/edits/voxels", response_class=Response, dependencies=[Annotates])
+def post_trial(
+    request: operations.Request, volume: Served, author: Writer, called: Called, limits: Limits, accept: Accept = None,
+    box: Part = None, key: Key = None,
+) -> Response:  # fmt: skip
+    """The labels of a box as they would be after these operations. Nothing is done."""
+    bounds = wire.box_of(box, volume.shape)
+    refuse_many(bounds, limits)
+    kind = accepted(accept or "*/*", [kind for kind in FORMATS if kind != PNG])
+    with tried(request, volume, author, called, key) as (edit, _):
+        values = edit[bounds.slices()]
+        return Response(wire.encode(values, kind, {}), media_type=kind, headers={"Cache-Control": "no-store"})
 
 
 class TakeBack(BaseModel):

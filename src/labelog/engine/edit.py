@@ -65,7 +65,8 @@ class Edit(Shaping, Filling, Separating):
     written : how many were written, those that already had the label included.
     """
 
-    def __init__(self, volume: Volume, draft: Draft, seen: int | None) -> None:
+    def __init__(self, volume: Volume, draft: Draft, seen: int | None, begin: int | None = None,
+                 labels: Iterable[int] = ()) -> None:  # fmt: skip
         self.revision: int | None = None
         self.voxels = 0
         self.written = 0
@@ -77,9 +78,10 @@ class Edit(Shaping, Filling, Separating):
         self._expected: Patches = {}
         self._thread: int | None = None
         self._over = False
+        self._begin = begin
         self._start = 0
         self._said = Staged()
-        self._spare = []
+        self._spare = list(labels)[::-1]
         self._made = {}
         self._bodies: LabelMap | None = None
         self._bodies_of = 0  # the version of what is staged of merges
@@ -374,6 +376,16 @@ class Edit(Shaping, Filling, Separating):
         staged[:] = [layered(staged)]
         return staged[0]
 
+    @property
+    def at(self) -> int:
+        """The revision that it is staged on."""
+        return self._start
+
+    @property
+    def made(self) -> tuple[int, ...]:
+        """The labels of the objects that it made, in order."""
+        return tuple(self._made)
+
     def preview(self) -> Preview:
         """What a commit of what is staged would do, and where `seen` would refuse it. Nothing is written."""
         self._mine()
@@ -402,21 +414,36 @@ class Edit(Shaping, Filling, Separating):
         if self._thread is not None:
             raise Invalid("this edit has begun already; begin another")
         self._thread = threading.get_ident()
-        self._start = self._store.head()
-        if self._draft.key is not None:
-            self._begin_again(self._draft.key)
+        self._start = self._store.head() if self._begin is None else self._begin
+        used = self._in_use(self._spare)
+        if self._draft.key is not None and self._begin_again(self._draft.key):
+            return self
+        if used:
+            self._over = True
+            raise Invalid(f"label {used[0]} is in use, or was never set aside", label=used[0])
         return self
 
-    def _begin_again(self, key: str) -> None:
+    def _in_use(self, labels: list[int]) -> list[int]:
+        """Of labels that are said to be set aside, those that are not, or that something was made of."""
+        if not labels:
+            return []
+        with self._store.table(self._store.head()) as table:
+            limit = table.journal.next_label()
+            return [label for label in labels if label >= limit or table.is_said(label)
+                    or any(table.journal.occupied([label], table.revision))]  # fmt: skip
+
+    def _begin_again(self, key: str) -> bool:
         """Begin where the edit of the same key did, if there is one, and hand out the labels that it made."""
         with self._store.journal.reading() as journal:
             receipt = journal.receipt(self._draft.author, key)
             if receipt is None or receipt.revision is None:
-                return
+                return False
             made = [fact for fact in journal.facts_by(receipt.revision)
                     if fact.key.space is Space.LABEL and fact.key.field == LISTED and fact.value == MADE]  # fmt: skip
-        self._start = receipt.revision - 1
+        if self._begin is None:
+            self._start = receipt.revision - 1
         self._spare = [fact.key.subject for fact in sorted(made, key=lambda fact: fact.step, reverse=True)]
+        return True
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:  # fmt: skip

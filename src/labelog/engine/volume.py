@@ -32,7 +32,7 @@ from labelog.engine.preview import written
 from labelog.engine.regions import Region
 from labelog.engine.snapshot import Snapshot, View
 from labelog.engine.store import Store, check_fork
-from labelog.engine.values import checked_label
+from labelog.engine.values import checked_label, checked_object
 from labelog.errors import Invalid, NotFound
 from labelog.geometry import Box, Triple, whole
 from labelog.image import Image, import_image, open_image
@@ -367,7 +367,8 @@ class Volume:
             raise Invalid(f"the image of a volume has its shape {self.shape}, not {tuple(shape)}")
 
     def edit(self, author: str | None = None, message: str = "", *, session: str | None = None,
-             key: str | None = None, seen: int | None = None) -> Edit:  # fmt: skip
+             key: str | None = None, seen: int | None = None, at: int | None = None,
+             labels: Iterable[int] = ()) -> Edit:  # fmt: skip
         """Stage changes and commit them as one revision: `with volume.edit(author="ana") as edit: ...`
 
         Parameters
@@ -379,10 +380,17 @@ class Volume:
             same answer, and `new` the same labels. With other content it is a Conflict.
         seen : the revision that the author was looking at: raise Conflict, naming box and voxels, if any voxel to
             be written got another label since.
+        at : the revision as of which methods choose voxels and reading shows them; by default the newest when the edit
+            begins. What a voxel had before is looked up at the commit all the same.
+        labels : labels that were set aside before, by `new` and the like in an edit that was not committed; handed out
+            first, in this order. With `at` and the same calls, an edit is so made again elsewhere. Invalid, when it
+            begins, if one is in use or nobody's.
         """
         if seen is not None:
             seen = self.at(seen).revision
-        return Edit(self, draft(user(author), session, message, key, "edit", seen), seen)
+        begin = None if at is None else self.at(at).revision
+        made = [checked_object(label) for label in labels]
+        return Edit(self, draft(user(author), session, message, key, "edit", seen), seen, begin, made)
 
     def undo(self, author: str | None = None, *, session: str | None = None, strict: bool = False, message: str = "",
              key: str | None = None) -> Commit:  # fmt: skip

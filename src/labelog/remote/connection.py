@@ -79,9 +79,9 @@ class Connection:
         return self._json(self.get(path, **query))
 
     def post(self, path: str, body: JSON | bytes, *, author: str | None = None, key: str | None = None,
-             kind: str = "application/json", **query: Any) -> Any:  # fmt: skip
+             kind: str = "application/json", accept: str = "application/json", **query: Any) -> Any:  # fmt: skip
         """The answer to POST. What may be sent twice has a key, or changes nothing."""
-        headers = {"Content-Type": kind}
+        headers = {"Content-Type": kind, "Accept": accept}
         headers |= {} if author is None else {"Labelog-Author": header_text(author)}
         headers |= {} if key is None else {"Idempotency-Key": quote(key, safe=PLAIN)}
         sent = {"content": body} if isinstance(body, bytes) else {"json": body}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
@@ -21,15 +20,15 @@ OF_STATUS: dict[int, type[LabelogError]] = {401: Denied, 403: Denied, 413: Inval
 
 
 def error_of(problem: dict[str, Any], status: int) -> LabelogError:
-    """What to raise for a problem. Which operation of an edit it was about is known to who called it."""
+    """What to raise for a problem."""
     known = problem.get("title")
     kind = KINDS.get(known) if isinstance(known, str) else None
     facts: dict[str, Any] = {"status": status}
     for name in ("box", "voxels", "revision", "label", "key", "chunk", "limit", "refused"):
         if problem.get(name) is not None:
             facts[name] = _fact(name, problem[name])
-    detail = re.sub(r"^operation \d+ \(\w+\): ", "", str(problem.get("detail", "")))
-    return (kind or OF_STATUS.get(status, Unreachable))(detail or f"the server answered {status}", **facts)
+    detail = str(problem.get("detail") or f"the server answered {status}")
+    return (kind or OF_STATUS.get(status, Unreachable))(detail, **facts)
 
 
 def _fact(name: str, value: Any) -> Any:

@@ -20,7 +20,7 @@ from labelog.engine.remapped import Remapped
 from labelog.engine.snapshot import Revision, Snapshot, View
 from labelog.engine.values import label_set
 from labelog.engine.views import seen_runs
-from labelog.errors import Invalid, NotFound, OutOfBounds, Unsupported
+from labelog.errors import Invalid, NotFound, OutOfBounds
 from labelog.geometry import Box, Scale, Triple, whole
 from labelog.image import Image
 from labelog.kernels.runs import Runs
@@ -161,7 +161,7 @@ class RemoteRevision(Revision):
     def fill_mask(self, seed: Iterable[int], *, progress: Progress | None = None, **limits: Unpack[Limits]) -> Filled:
         if self.number or not self._is_mapped:
             raise Invalid("a fill is of the finest scale, and of labels as they are")
-        raise Unsupported(f"{self.volume.address}: what a fill would take can't be asked from afar yet")
+        return self.volume.fill_mask_at(self.revision, self.name, seed, limits)
 
 
 class RemoteSnapshot(RemoteRevision, Snapshot):

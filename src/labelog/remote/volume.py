@@ -8,8 +8,10 @@ import time
 import weakref
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, NoReturn
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,17 +19,22 @@ from numpy.typing import NDArray
 from labelog import indexing
 from labelog.engine.changes import Changes
 from labelog.engine.check import Report
+from labelog.engine.commit import draft
 from labelog.engine.drawing import LabelRows
-from labelog.engine.load import Progress
+from labelog.engine.edit import Edit
+from labelog.engine.fills import Filled, Limits
+from labelog.engine.load import Progress, user
 from labelog.engine.regions import Region
 from labelog.engine.snapshot import Snapshot
-from labelog.engine.values import checked_label
+from labelog.engine.values import checked_label, checked_object
 from labelog.engine.volume import Mode, Volume
-from labelog.errors import Invalid, NotFound, Unsupported
+from labelog.errors import Invalid, NotFound, ReadOnly, Unsupported
 from labelog.geometry import Box, Grid, Triple, scales, whole
 from labelog.image import Image
+from labelog.kernels.runs import Runs
 from labelog.remote import media
 from labelog.remote.connection import TIMEOUT, Connection
+from labelog.remote.edit import RemoteEdit
 from labelog.remote.labels import spelled
 from labelog.remote.problems import box_of, label_rows
 from labelog.remote.snapshot import RemoteSnapshot, cut
@@ -174,6 +181,69 @@ class RemoteVolume(Volume):
         """Not from afar: an address would be looked up on the server's machine."""
         raise Unsupported(f"{self.address} is on a server; attach an image where the volume lies")
 
+    # Writing
+
+    def write(self, path: str, body: bytes | dict[str, Any], *, author: str | None, key: str | None,
+              kind: str = "application/json") -> dict[str, Any]:  # fmt: skip
+        """What a request that writes is answered. Raises ReadOnly of a volume opened for reading."""
+        if self._mode == "r":
+            raise ReadOnly(f'{self.address} is open for reading; open it with mode="r+"', path=self.address)
+        return self.connection.done(path, body, author=author, key=key, kind=kind)
+
+    def staged(self, box: Box, body: bytes, **more: Any) -> Runs:
+        """The labels of a box as an edit would make them."""
+        return media.decode(
+            self.connection.post("/edits/voxels", body, accept=media.RUNS, box=spelled(box), **more).content, box.shape
+        )
+
+    def cut(self, box: Box) -> Iterator[Box]:
+        """A box in parts that a request may be about."""
+        return cut(box, self.chunks)
+
+    def edit(self, author: str | None = None, message: str = "", *, session: str | None = None,
+             key: str | None = None, seen: int | None = None, at: int | None = None,
+             labels: Iterable[int] = ()) -> Edit:  # fmt: skip
+        if seen is not None:
+            seen = self.at(seen).revision
+        begin = None if at is None else self.at(at).revision
+        made = [checked_object(label) for label in labels]
+        return RemoteEdit(self, author, draft(user(author), session, message, key), seen, begin, made)
+
+    def undo(self, author: str | None = None, *, session: str | None = None, strict: bool = False, message: str = "",
+             key: str | None = None) -> Commit:  # fmt: skip
+        return self._take_back("/undo", author, session, strict, message, key)
+
+    def redo(self, author: str | None = None, *, session: str | None = None, strict: bool = False, message: str = "",
+             key: str | None = None) -> Commit:  # fmt: skip
+        return self._take_back("/redo", author, session, strict, message, key)
+
+    def revert(self, revision: int | None = None, *, author: str | None = None, by: str | None = None,
+               session: str | None = None, strict: bool = False, message: str = "",
+               key: str | None = None) -> Commit:  # fmt: skip
+        if (revision is None) == (author is None):
+            raise Invalid("revert takes a revision or an author")
+        if author is not None:
+            draft(author.rstrip("/") if isinstance(author, str) else author, None, "", None)
+            return self._take_back("/revert", by, session, strict, message, key, author=author)
+        try:
+            number = whole(revision)
+        except TypeError:
+            raise Invalid(f"a revision is a whole number, not {revision!r}") from None
+        return self._take_back("/revert", by, session, strict, message, key, revision=number)
+
+    def _take_back(self, path: str, who: str | None, session: str | None, strict: bool, message: str,
+                   key: str | None, **what: Any) -> Commit:  # fmt: skip
+        draft(user(who), session, message, key)
+        body = {"session": session, "strict": strict, "message": message, **what}
+        return commit_of(self.write(path, body, author=who, key=key or uuid4().hex))
+
+    def fill_mask_at(self, revision: int, view: str, seed: Iterable[int], limits: Limits) -> Filled:
+        """What a fill from a voxel would take at a revision."""
+        with suppress(_Over), self.edit(at=revision) as edit:
+            found = edit.fill_mask(seed, view=view, **limits)
+            raise _Over
+        return found
+
     # History
 
     def commit(self, revision: int) -> Commit:
@@ -246,6 +316,10 @@ class RemoteVolume(Volume):
     def check(self, progress: Progress | None = None) -> Report:
         told = self.connection.job({"do": "check"}, progress)
         return Report(told["problems"], told["revisions"], told["chunks"], told["deltas"])
+
+
+class _Over(Exception):
+    """Ends an edit that was begun to ask something."""
 
 
 def commit_of(row: dict[str, Any]) -> Commit:

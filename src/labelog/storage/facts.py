@@ -365,6 +365,10 @@ class Facts:
         query = f"SELECT coalesce(sum(length(extents)), 0) FROM ({EXTENTS})"
         return int(self._get(query, chunk, self._last_whole(chunk, upto), upto))
 
+    def next_label(self) -> int:
+        """The lowest label that was never set aside, if nobody uses it."""
+        return int(self._get("SELECT next FROM volume"))
+
     def highest(self) -> int:
         """The highest label that ever had voxels or facts; 0 if none has."""
         for first, last in ((-WRAP // 2, -1), (0, WRAP // 2 - 1)):  # the labels from 2^63 up, if there are any
@@ -427,9 +431,8 @@ class Facts:
 
         Raises Invalid if none are left.
         """
-        set_aside = int(self._get("SELECT next FROM volume"))
         used = max(above, self._highest(0, OWN_IDS - 1) or 0)
-        first = max(set_aside, used + 1)
+        first = max(self.next_label(), used + 1)
         if first + count > OWN_IDS:
             raise Invalid(f"label {first - 1} is in use; labels are handed out up to {OWN_IDS - 1}, above all in use")
         self._db.execute("UPDATE volume SET next = ?", (first + count,))
