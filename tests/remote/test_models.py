@@ -55,6 +55,4 @@ TestModelFromAfar = FarMachine.TestCase
 TestModelFromAfar.settings = settings(max_examples=100 if SOAK else 8, stateful_step_count=200 if SOAK else 40)
 
 TestModelOfTheTableFromAfar = FarTableMachine.TestCase
-TestModelOfTheTableFromAfar.settings = settings(
-    max_examples=60 if SOAK else 5, stateful_step_count=60 if SOAK else 15
-)
+TestModelOfTheTableFromAfar.settings = settings(max_examples=60 if SOAK else 5, stateful_step_count=60 if SOAK else 15)
