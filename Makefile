@@ -1,5 +1,5 @@
 # make demo    load the sample, edit it, undo, look at it     make lint    ruff, mypy, cython-lint
-# make test    the tests (no root needed)                     make bench   figures beside other engines
+# make test    the tests (no root, no services)               make bench   figures beside other engines
 # make soak    the long versions of the tests                 make clean   forget what was built
 # make sanitize   kernels and decoders under AddressSanitizer and UBSan      make fuzz   a fuzzer that sees coverage
 
@@ -15,7 +15,7 @@ KERNELS := $(wildcard src/labelog/kernels/*.pyx src/labelog/kernels/*.pxd)
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help tools demo test test-root test-debug sanitize fuzz soak lint bench clean
+.PHONY: help tools demo test test-services test-root test-debug sanitize fuzz soak lint bench clean
 
 help:
 	@sed -n 's/^# //p' Makefile | head -n 4
@@ -60,7 +60,11 @@ demo: $(VENV)/all.installed
 	@$(BIN)/python examples/demo.py
 
 test: $(VENV)/test.installed
-	$(PYTEST) -n $(WORKERS) --dist worksteal -m "not root" -q
+	$(PYTEST) -n $(WORKERS) --dist worksteal -m "not root and not services" -q
+
+# A server and its clients for long, and clients that are not Python's: with Node.js and npm.
+test-services: $(VENV)/test.installed
+	$(PYTEST) -n $(WORKERS) --dist worksteal -m services -q
 
 # The tests that mount a small file system.
 test-root: $(VENV)/test.installed
