@@ -16,6 +16,7 @@ from labelog_server.callers import Callers
 from labelog_server.catalog import Catalog
 from labelog_server.guard import Guard
 from labelog_server.jobs import Jobs
+from labelog_server.mesher import Mesher
 from labelog_server.news import News
 from labelog_server.places import Places
 from labelog_server.presence import Presence
@@ -43,12 +44,13 @@ def create_app(settings: Settings) -> FastAPI:
         async with news:
             yield
         app.state.jobs.close()
+        app.state.mesher.close()
         catalog.close()
 
     app = FastAPI(title="labelog", version=labelog.__version__, description=DESCRIPTION, lifespan=life,
                   responses=problems.ANSWERS)  # fmt: skip
     app.state.settings, app.state.catalog, app.state.news = settings, catalog, news
-    app.state.presence, app.state.jobs = present, Jobs()
+    app.state.presence, app.state.jobs, app.state.mesher = present, Jobs(), Mesher()
     app.state.tokens = None if settings.tokens is None else Tokens(settings.tokens)
     app.state.registry = registry = CollectorRegistry()
     problems.install(app)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import time
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -242,3 +246,45 @@ def test_cloudvolume_reads_meshes(server):
     found = source.mesh.get(2**64 - 1)
     found = found[2**64 - 1] if isinstance(found, dict) else found
     assert found.vertices.min(axis=0).tolist() == [30, 10, 5] and found.vertices.max(axis=0).tolist() == [40, 20, 8]
+
+
+def mesher(server):
+    """The process in which a server makes meshes, as a list."""
+    tasks = list(Path(f"/proc/{server.process.pid}/task").iterdir())
+    if not (tasks[0] / "children").exists():
+        pytest.skip("the system does not tell which processes a process has begun")
+    begun = [pid for task in tasks for pid in (task / "children").read_text().split()]
+    return [int(pid) for pid in begun if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def ends(pid):
+    """Whether a process ends within some seconds."""
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z":
+                return True
+        except OSError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_the_process_that_makes_meshes_ends_with_the_server(own, number):
+    pytest.importorskip("zmesh", reason="meshes are in the extra meshes")
+    assert mesher(own) == []
+    address = f"{own.address}/precomputed/cells/instance/mesh/{2**64 - 1}.mesh"
+    first = httpx.get(address, timeout=30)
+    assert first.status_code == 200
+    (killed,) = mesher(own)
+    os.kill(killed, signal.SIGKILL)
+    assert ends(killed)
+    answers = [httpx.get(address, timeout=30) for _ in range(2)]
+    assert answers[-1].status_code == 200 and answers[-1].content == first.content
+    assert answers[0].status_code in (200, 503)
+    (begun,) = mesher(own)
+    code, lines = own.stop(number)
+    assert ends(begun)
+    if number == signal.SIGINT:
+        assert code == 0 and all(line.startswith("{") for line in lines), lines

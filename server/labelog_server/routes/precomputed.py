@@ -18,6 +18,7 @@ from labelog_server import precomputed
 from labelog_server.access import Reads
 from labelog_server.answers import CHANGES, answer, etag, not_modified
 from labelog_server.asked import Served
+from labelog_server.mesher import Mesher
 from labelog_server.wire import RAW
 
 router = APIRouter(prefix="/precomputed", tags=["precomputed"])
@@ -88,8 +89,9 @@ def mesh(request: Request, seen: Shown, label: str) -> Response:
     extra("zmesh", "meshes")
     number = precomputed.label_named(label)
     level, box = placed(seen, number)
+    mesher: Mesher = request.app.state.mesher
     tag = etag(level.version(box), f"{label}-{level.number}")
-    return _sent(request, tag, RAW, lambda: precomputed.mesh_bytes(seen, number))
+    return _sent(request, tag, RAW, lambda: mesher.made(seen, number))
 
 
 @router.get("/{name}/{view}/{scale}/{chunk}", response_class=Response, dependencies=[Reads])
