@@ -7,7 +7,7 @@ browser.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 from urllib.parse import unquote
 
@@ -42,10 +42,11 @@ def presented(request: Request) -> Token | None:
     return found
 
 
-def may(role: Role) -> Callable[..., None]:
+def may(role: Role) -> Callable[..., Awaitable[None]]:
     """A dependency: whoever sends the request has this role in the volume that it is about."""
 
-    def check(request: Request, token: Annotated[Token | None, Depends(presented)]) -> None:
+    async def check(request: Request) -> None:
+        token = presented(request)
         volume = request.path_params.get("name") or request.path_params.get("key", "").split("/")[0] or None
         if token is not None and not (token.level >= role and token.good_for(volume)):
             where = "" if volume is None else f" in {volume}"
@@ -59,10 +60,11 @@ def may(role: Role) -> Callable[..., None]:
 Reads, Annotates, Reviews, Administers = (Depends(may(role)) for role in Role)
 
 
-def writer(request: Request, token: Annotated[Token | None, Depends(presented)], author: Author = None) -> str | None:
+async def writer(request: Request, author: Author = None) -> str | None:
     """Whose an edit is: the token's, or of somebody below that name; without tokens as the request says, else as the
     server was told, else the operating system's user."""
     settings: Settings = request.app.state.settings
+    token = presented(request)
     if author is not None and author.startswith("UTF-8''"):
         author = unquote(author.removeprefix("UTF-8''"))
     if token is None:
@@ -72,5 +74,9 @@ def writer(request: Request, token: Annotated[Token | None, Depends(presented)],
     return author or token.name
 
 
-Sent = Annotated[Token | None, Depends(presented)]
+async def sender(request: Request) -> Token | None:
+    return presented(request)
+
+
+Sent = Annotated[Token | None, Depends(sender)]
 Writer = Annotated[str | None, Depends(writer)]

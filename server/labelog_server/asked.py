@@ -1,10 +1,16 @@
-"""What routes ask of a request: the volume, the snapshot or view, who sends it."""
+"""What routes ask of a request: the volume, the snapshot or view, who sends it.
+
+These run on the event loop, as everything that takes microseconds does: FastAPI would send each of them that is no
+coroutine to another thread and wait for it, which takes longer than most of them do.
+"""
 
 from __future__ import annotations
 
 from typing import Annotated
 
 from fastapi import Depends, Header, Path, Query, Request
+from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
 
 import labelog
 from labelog.engine.snapshot import Revision
@@ -26,38 +32,52 @@ def catalog(request: Request) -> Catalog:
     return found
 
 
-Shelf = Annotated[Catalog, Depends(catalog)]
-Limits = Annotated[Settings, Depends(settings)]
+async def limits(request: Request) -> Settings:
+    return settings(request)
 
 
-def volume(name: Name, shelf: Shelf) -> labelog.Volume:
-    return shelf[name]
+async def shelf(request: Request) -> Catalog:
+    return catalog(request)
+
+
+Shelf = Annotated[Catalog, Depends(shelf)]
+Limits = Annotated[Settings, Depends(limits)]
+
+
+async def volume(request: Request, name: Name) -> labelog.Volume:
+    found = catalog(request).at_hand(name)
+    return await run_in_threadpool(catalog(request).__getitem__, name) if found is None else found
 
 
 Served = Annotated[labelog.Volume, Depends(volume)]
 
 
-def seen(
-    served: Served,
-    rev: Annotated[int | None, Query(ge=0, description="the revision; the newest if left out")] = None,
-    view: Annotated[str, Query(description="instance, fragment, semantic, or the name of a class")] = "instance",
-    dtype: Annotated[str | None, Query(description="an integer dtype of the values")] = None,
-    unannotated: Annotated[int | None, Query(ge=0, description="the value of what nobody has looked at")] = None,
-    scale: Annotated[int, Query(ge=0, description="0 is the finest; indices and boxes are in voxels of the scale")] = 0,
-) -> Revision:
-    """A snapshot or a view of one, at a scale."""
-    snapshot = served.at(rev)
-    plain = view == "instance" and dtype is None and unannotated is None
-    found = snapshot if plain else snapshot.view(view, dtype=dtype, unannotated=unannotated)
-    return found.scale(scale) if scale else found
+class Look(BaseModel):
+    """Which voxels of a volume are looked at: a snapshot or a view of one, at a scale."""
+
+    rev: int | None = Field(None, ge=0, description="the revision; the newest if left out")
+    view: str = Field("instance", description="instance, fragment, semantic, or the name of a class")
+    dtype: str | None = Field(None, description="an integer dtype of the values")
+    unannotated: int | None = Field(None, ge=0, description="the value of what nobody has looked at")
+    scale: int = Field(0, ge=0, description="0 is the finest; indices and boxes are in voxels of the scale")
+
+    def at(self, volume: labelog.Volume) -> Revision:
+        snapshot = volume.at(self.rev)
+        plain = self.view == "instance" and self.dtype is None and self.unannotated is None
+        found = snapshot if plain else snapshot.view(self.view, dtype=self.dtype, unannotated=self.unannotated)
+        return found.scale(self.scale) if self.scale else found
+
+
+async def seen(volume: Served, look: Annotated[Look, Query()]) -> Revision:
+    return look.at(volume)
 
 
 Seen = Annotated[Revision, Depends(seen)]
 
 
-def called(request: Request, limits: Limits) -> Names:
+async def called(request: Request) -> Names:
     """What operations may call by name: arrays that were sent with them, and labels that they make."""
-    return Names(request.scope.get("parts", {}), limits.max_voxels)
+    return Names(request.scope.get("parts", {}), settings(request).max_voxels)
 
 
 Called = Annotated[Names, Depends(called)]

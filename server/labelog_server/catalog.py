@@ -48,9 +48,10 @@ class Catalog:
     def __getitem__(self, name: str) -> labelog.Volume:
         """The volume of that name. Raises NotFound, and what opening it raises."""
         with self._lock:
-            volume = self._open.get(name)
-            if volume is not None and not volume.closed and _is_volume(Path(volume.address)):
+            volume = self.at_hand(name)
+            if volume is not None:
                 return volume
+            volume = self._open.get(name)
             path = self._paths().get(name)
             if path is None:
                 raise labelog.NotFound(f"there is no volume {name!r} here")
@@ -58,6 +59,11 @@ class Catalog:
                 volume.close()
             volume = self._open[name] = _opened(path, self._cache_bytes)
             return volume
+
+    def at_hand(self, name: str) -> labelog.Volume | None:
+        """The volume of that name if it is open and still there. Waits for nobody."""
+        volume = self._open.get(name)
+        return volume if volume is not None and not volume.closed and _is_volume(Path(volume.address)) else None
 
     def opened(self) -> dict[str, labelog.Volume]:
         """The volumes that are open."""

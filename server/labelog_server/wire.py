@@ -82,7 +82,9 @@ INDEXED = "application/vnd.labelog.indexed"
 
 def encode(voxels: Voxels, media_type: str, colours: Mapping[int, str]) -> bytes:
     """An array (z, y, x) in a media type of `FORMATS`; a picture is of an array (y, x)."""
-    return FORMATS[media_type](voxels, colours)
+    if media_type in OF_RUNS:
+        return OF_RUNS[media_type](Runs.from_dense(voxels))
+    return OF_VOXELS[media_type](voxels, colours)
 
 
 def _raw(voxels: Voxels, _: Mapping[int, str]) -> bytes:
@@ -112,22 +114,19 @@ def shades(values: Iterable[int], given: Mapping[int, str]) -> dict[int, str]:
     return {value: hexadecimal(colour(shown.get(value, shade))) for value, shade in own}
 
 
-def _indexed(voxels: Voxels, _: Mapping[int, str]) -> bytes:
-    runs = Runs.from_dense(voxels)
+def _indexed(runs: Runs) -> bytes:
     count = len(runs.palette)
     width = np.min_scalar_type(max(count - 1, 0))
-    plane = np.empty(voxels.shape, width)
+    plane = np.empty(runs.shape, width)
     runs.fill(plane, (0, 0, 0), np.arange(count, dtype=width))
-    return HEADER.pack(b"LIX1", *voxels.shape, count, width.itemsize, 0, 0) + runs.palette.tobytes() + plane.tobytes()
+    head = HEADER.pack(b"LIX1", *runs.shape, count, width.itemsize, 0, 0)
+    return b"".join([head, runs.palette.tobytes(), plane.data])
 
 
-def _runs(voxels: Voxels, _: Mapping[int, str]) -> bytes:
-    return media.encode(Runs.from_dense(voxels))
+OF_VOXELS: dict[str, Callable[[Voxels, Mapping[int, str]], bytes]] = {NPY: _npy, RAW: _raw, PNG: _png}
+OF_RUNS: dict[str, Callable[[Runs], bytes]] = {INDEXED: _indexed, RUNS: media.encode}
 
-
-FORMATS: dict[str, Callable[[Voxels, Mapping[int, str]], bytes]] = {
-    NPY: _npy, RAW: _raw, PNG: _png, INDEXED: _indexed, RUNS: _runs
-}  # fmt: skip
+FORMATS = (*OF_VOXELS, *OF_RUNS)
 """What voxels can be sent as; the first where a client takes anything."""
 
 SHORT = {"npy": NPY, "raw": RAW, "png": PNG, "indexed": INDEXED, "runs": RUNS}

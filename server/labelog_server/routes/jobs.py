@@ -99,7 +99,7 @@ class Edits(Work):
 AnyWork = Annotated[Check | Compact | FindComponents | FindProblems | Edits, Field(discriminator="do")]
 
 
-def _jobs(request: Request) -> Jobs:
+async def _jobs(request: Request) -> Jobs:
     found: Jobs = request.app.state.jobs
     return found
 
