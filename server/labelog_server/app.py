@@ -11,6 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 import labelog
 from labelog_server import problems
+from labelog_server.board import Board
 from labelog_server.bodies import Bodies
 from labelog_server.callers import Callers
 from labelog_server.catalog import Catalog
@@ -37,7 +38,8 @@ Whatever fails is answered with problem details (RFC 9457).
 def create_app(settings: Settings) -> FastAPI:
     """The ASGI application that serves some volumes. Raises NotFound for a path that is neither volume nor folder."""
     catalog = Catalog(settings.paths, settings.cache_bytes)
-    news = News(catalog, present := Presence())
+    board = Board(settings.shared)
+    news = News(catalog, present := Presence(board))
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
@@ -46,11 +48,12 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.jobs.close()
         app.state.mesher.close()
         catalog.close()
+        board.close()
 
     app = FastAPI(title="labelog", version=labelog.__version__, description=DESCRIPTION, lifespan=life,
                   responses=problems.ANSWERS)  # fmt: skip
     app.state.settings, app.state.catalog, app.state.news = settings, catalog, news
-    app.state.presence, app.state.jobs, app.state.mesher = present, Jobs(), Mesher()
+    app.state.presence, app.state.jobs, app.state.mesher = present, Jobs(board), Mesher()
     app.state.tokens = None if settings.tokens is None else Tokens(settings.tokens)
     app.state.registry = registry = CollectorRegistry()
     problems.install(app)

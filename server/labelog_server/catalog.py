@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import threading
@@ -22,7 +23,7 @@ class Catalog:
         """Find volumes. Raises NotFound for a path that is no volume and no folder, Invalid for one name twice."""
         self._cache_bytes = cache_bytes
         self._lock = threading.Lock()
-        self._open: dict[str, labelog.Volume] = {}
+        self._open: dict[str, tuple[labelog.Volume, Any]] = {}  # with what it was when it was opened
         self._folders = [path for path in paths if not _is_volume(path)]
         self._single: dict[str, Path] = {}
         for path in paths:
@@ -51,24 +52,28 @@ class Catalog:
             volume = self.at_hand(name)
             if volume is not None:
                 return volume
-            volume = self._open.get(name)
+            volume, _ = self._open.get(name, (None, None))
             path = self._paths().get(name)
             if path is None:
                 raise labelog.NotFound(f"there is no volume {name!r} here")
             if volume is not None:
                 volume.close()
-            volume = self._open[name] = _opened(path, self._cache_bytes)
+            made = _identity(path)
+            volume = _opened(path, self._cache_bytes)
+            self._open[name] = volume, made
             return volume
 
     def at_hand(self, name: str) -> labelog.Volume | None:
         """The volume of that name if it is open and still there. Waits for nobody."""
-        volume = self._open.get(name)
-        return volume if volume is not None and not volume.closed and _is_volume(Path(volume.address)) else None
+        volume, made = self._open.get(name, (None, None))
+        if volume is None or volume.closed or _identity(Path(volume.address)) != made:
+            return None
+        return volume
 
     def opened(self) -> dict[str, labelog.Volume]:
         """The volumes that are open."""
         with self._lock:
-            return dict(self._open)
+            return {name: volume for name, (volume, _) in self._open.items()}
 
     def create(self, name: str, **arguments: Any) -> labelog.Volume:
         """Make a volume in the first folder that is served. Raises Exists, Invalid, Unsupported without a folder."""
@@ -92,17 +97,27 @@ class Catalog:
             self._open.pop(name, None)
             volume.close()
             self._single.pop(name, None)
+            (Path(volume.address) / META).unlink()  # from here on it is no volume, to other processes either
             shutil.rmtree(volume.address)
 
     def close(self) -> None:
         with self._lock:
-            for volume in self._open.values():
+            for volume, _ in self._open.values():
                 volume.close()
             self._open.clear()
 
 
 def _is_volume(path: Path) -> bool:
     return (path / META).is_file()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a volume from another that takes its place; None if there is none."""
+    try:
+        found = os.stat(path / META)
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def _name(path: Path) -> str:

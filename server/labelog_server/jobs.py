@@ -1,37 +1,46 @@
-"""Long work, done beside requests: begun by one, asked about and cancelled by others."""
+"""Long work, done beside requests: begun by one, asked about and cancelled by others, in whatever worker."""
 
 from __future__ import annotations
 
+import json
 import logging
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from secrets import token_hex
 from typing import Any, Literal
 
 import labelog
 from labelog.arrays.walk import Progress
+from labelog_server.board import Board
 from labelog_server.problems import Problem, status_of, told
 
 log = logging.getLogger("labelog.http")
 
-AT_ONCE = 2
+AT_ONCE = 2  # in each worker
 MOST_WAITING = 100
 KEPT = 1000
 """Jobs that are over, and still told of."""
 
+PAUSE = 0.1  # seconds between what is told of a job's progress
+
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
+UNDER_WAY = "state IN ('waiting', 'running')"
+COLUMNS = "id, volume, do, author, state, done, total, made, result, problem, cancel"
+ENDED = {
+    "title": "Ended", "status": 500,
+    "detail": "the worker that did this ended in the middle; an edit has then happened whole or not at all",
+}  # fmt: skip
 
 
 class Cancelled(Exception):
     """Ends the work of a job."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Job:
-    """Some work on a volume.
+    """What is known of some work on a volume.
 
     Attributes
     ----------
@@ -40,85 +49,115 @@ class Job:
     problem : why it failed.
     """
 
+    id: str
     volume: str
     do: str
     author: str | None
-    id: str = field(default_factory=lambda: token_hex(8))
-    state: State = "waiting"
-    done: int = 0
-    total: int = 0
-    made: float = field(default_factory=time.time)
-    result: Any = None
-    problem: dict[str, Any] | None = None
-    cancel: threading.Event = field(default_factory=threading.Event)
-
-    def progress(self, done: int, total: int) -> None:
-        """What the work calls now and then. Raises Cancelled."""
-        self.done, self.total = done, total
-        if self.cancel.is_set():
-            raise Cancelled
-
-    def run(self, work: Callable[[Progress], Any]) -> None:
-        if self.cancel.is_set():
-            self.state = "cancelled"
-            return
-        self.state = "running"
-        try:
-            self.result = work(self.progress)
-            self.state = "done"
-        except Cancelled:
-            self.state = "cancelled"
-        except (labelog.LabelogError, Problem) as error:
-            self._fail(error)
-        except Exception as error:
-            log.exception("job %s of %s", self.do, self.volume, exc_info=error)
-            self._fail(error)
-
-    def _fail(self, error: Exception) -> None:
-        if isinstance(error, labelog.LabelogError):
-            self.problem = {"title": type(error).__name__, "status": status_of(error), "detail": str(error)}
-            self.problem |= {name: str(fact) if name == "label" else fact for name, fact in told(error).items()}
-        elif isinstance(error, Problem):
-            self.problem = {"status": error.status, "detail": error.detail, **error.facts}
-        else:
-            self.problem = {"status": 500, "detail": "an error of the server's own; its log has more"}
-        self.state = "failed"
+    state: State
+    done: int
+    total: int
+    made: float
+    result: Any
+    problem: dict[str, Any] | None
+    cancelling: bool
 
 
 class Jobs:
-    """All jobs of a server, in the order in which they were begun. Safe for several threads."""
+    """All jobs of a server, on the board of its workers, in the order in which they were begun.
 
-    def __init__(self) -> None:
+    A job is done by the worker that began it. Safe for several threads.
+    """
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
         self._pool = ThreadPoolExecutor(AT_ONCE, "job")
-        self._lock = threading.Lock()
-        self._jobs: dict[str, Job] = {}
 
-    def begin(self, job: Job, work: Callable[[Progress], Any]) -> Job:
+    def begin(self, volume: str, do: str, author: str | None, work: Callable[[Progress], Any]) -> Job:
         """Have it done. Raises Problem 503 if too many wait already."""
-        with self._lock:
-            if sum(other.state == "waiting" for other in self._jobs.values()) >= MOST_WAITING:
+        number = token_hex(8)
+        self._bury()
+        with self._board.changing() as db:
+            if db.execute("SELECT count(*) FROM jobs WHERE state = 'waiting'").get >= MOST_WAITING:
                 raise Problem(503, f"{MOST_WAITING} jobs are waiting already", headers={"Retry-After": "30"})
-            over = [other for other in self._jobs.values() if other.state not in ("waiting", "running")]
-            for other in over[: max(0, len(over) - KEPT + 1)]:
-                del self._jobs[other.id]
-            self._jobs[job.id] = job
-            self._pool.submit(job.run, work)
-        return job
+            db.execute(f"DELETE FROM jobs WHERE rowid IN (SELECT rowid FROM jobs WHERE NOT {UNDER_WAY} "
+                       f"ORDER BY rowid DESC LIMIT -1 OFFSET {KEPT - 1})")  # fmt: skip
+            db.execute("INSERT INTO jobs (id, worker, volume, do, author, state, done, total, made, cancel) "
+                       "VALUES (?, ?, ?, ?, ?, 'waiting', 0, 0, ?, 0)",
+                       (number, self._board.worker, volume, do, author, time.time()))  # fmt: skip
+        self._pool.submit(_Run(self._board, number).run, work)
+        return self.find(volume, number)
 
     def all(self) -> list[Job]:
-        with self._lock:
-            return list(self._jobs.values())
+        self._bury()
+        return [_job(row) for row in self._board.rows(f"SELECT {COLUMNS} FROM jobs ORDER BY rowid")]
 
     def find(self, volume: str, number: str) -> Job:
         """Raises NotFound."""
-        with self._lock:
-            job = self._jobs.get(number)
-        if job is None or job.volume != volume:
+        self._bury()
+        rows = self._board.rows(f"SELECT {COLUMNS} FROM jobs WHERE id = ? AND volume = ?", number, volume)
+        if not rows:
             raise labelog.NotFound(f"there is no job {number!r} of {volume}")
-        return job
+        return _job(rows[0])
+
+    def cancel(self, number: str) -> None:
+        """Have it end at its next step, whichever worker does it."""
+        self._board.rows("UPDATE jobs SET cancel = 1 WHERE id = ?", number)
 
     def close(self) -> None:
-        """Cancel all, and wait for those that are running to come to where they can stop."""
-        for job in self.all():
-            job.cancel.set()
-        self._pool.shutdown(cancel_futures=True)
+        """Cancel all of this worker, and wait for those that are running to come to where they can stop."""
+        self._board.rows("UPDATE jobs SET cancel = 1 WHERE worker = ?", self._board.worker)
+        self._pool.shutdown()
+
+    def _bury(self) -> None:
+        """Say of jobs whose worker has ended that they have failed."""
+        for (worker,) in self._board.rows(f"SELECT DISTINCT worker FROM jobs WHERE {UNDER_WAY}"):
+            if self._board.has_ended(worker):
+                self._board.rows(f"UPDATE jobs SET state = 'failed', problem = ? WHERE worker = ? AND {UNDER_WAY}",
+                                 json.dumps(ENDED), worker)  # fmt: skip
+
+
+class _Run:
+    """One job at work."""
+
+    def __init__(self, board: Board, number: str) -> None:
+        self._board, self._number = board, number
+        self._steps, self._said = (0, 0), 0.0
+
+    def run(self, work: Callable[[Progress], Any]) -> None:
+        try:
+            self.progress(0, 0)
+            self._set("running")
+            self._set("done", result=work(self.progress))
+        except Cancelled:
+            self._set("cancelled")
+        except (labelog.LabelogError, Problem) as error:
+            self._set("failed", problem=_why(error))
+        except Exception as error:
+            log.exception("job %s", self._number, exc_info=error)
+            self._set("failed", problem={"status": 500, "detail": "an error of the server's own; its log has more"})
+
+    def progress(self, done: int, total: int) -> None:
+        """What the work calls now and then. Raises Cancelled."""
+        self._steps = done, total
+        if time.monotonic() > self._said + PAUSE:
+            self._said = time.monotonic()
+            self._board.rows("UPDATE jobs SET done = ?, total = ? WHERE id = ?", done, total, self._number)
+        if self._board.rows("SELECT 1 FROM jobs WHERE id = ? AND cancel", self._number):
+            raise Cancelled
+
+    def _set(self, state: State, result: Any = None, problem: dict[str, Any] | None = None) -> None:
+        self._board.rows("UPDATE jobs SET state = ?, done = ?, total = ?, result = ?, problem = ? WHERE id = ?", state,
+                         *self._steps, json.dumps(result), json.dumps(problem), self._number)  # fmt: skip
+
+
+def _job(row: Any) -> Job:
+    number, volume, do, author, state, done, total, made, result, problem, cancelling = row
+    return Job(number, volume, do, author, state, done, total, made, json.loads(result or "null"),
+               json.loads(problem or "null"), bool(cancelling))  # fmt: skip
+
+
+def _why(error: labelog.LabelogError | Problem) -> dict[str, Any]:
+    if isinstance(error, Problem):
+        return {"status": error.status, "detail": error.detail, **error.facts}
+    facts = {name: str(fact) if name == "label" else fact for name, fact in told(error).items()}
+    return {"title": type(error).__name__, "status": status_of(error), "detail": str(error), **facts}

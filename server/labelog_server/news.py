@@ -62,9 +62,8 @@ class News:
                 self._tell()
 
     def _look(self) -> tuple[dict[str, int], dict[str, int]]:
-        self._presence.expire()
         heads = {name: volume.revision for name, volume in self._catalog.opened().items() if not volume.closed}
-        return heads, dict(self._presence.changes)
+        return heads, self._presence.changes()
 
     def _head(self, name: str) -> int:
         return self._catalog[name].revision
@@ -82,8 +81,8 @@ class News:
                     while known[name] < head and not self.closing.is_set():
                         known[name] += 1
                         yield name, known[name]
-                    if present[name] != self._presence.changes.get(name, 0):
-                        present[name] = self._presence.changes[name]
+                    if present[name] != self._heads[1].get(name, 0):
+                        present[name] = self._heads[1][name]
                         yield name, None
                 try:
                     await asyncio.wait_for(changed.wait(), quiet)

@@ -2,71 +2,66 @@
 
 from __future__ import annotations
 
-import threading
+import json
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
+
+import apsw
 
 from labelog.errors import Invalid
+from labelog_server.board import Board
 
 MOST = 1000
 """Sessions in one volume."""
 
-
-class Here(NamedTuple):
-    """What one session said last, and until when that holds, by the clock of `time.monotonic`."""
-
-    facts: dict[str, Any]
-    until: float
+CHANGED = "INSERT INTO changes VALUES (?, 1) ON CONFLICT DO UPDATE SET count = count + 1"
 
 
 class Presence:
-    """Sessions by volume. Safe for several threads.
+    """Sessions by volume, on the board of all workers. Safe for several threads."""
 
-    Attributes
-    ----------
-    changes : volume -> how often who is there has changed.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._here: dict[str, dict[tuple[str | None, str], Here]] = {}
-        self.changes: dict[str, int] = {}
+    def __init__(self, board: Board, clock: Callable[[], float] = time.time) -> None:
+        self._board, self._clock = board, clock
 
     def put(self, volume: str, author: str | None, session: str, facts: dict[str, Any], seconds: float) -> None:
         """Say where an author's session is, for so many seconds; 0 says that it has left. Raises Invalid."""
-        with self._lock:
-            here = self._here.setdefault(volume, {})
-            who = author, session
+        who = volume, author or "", session
+        with self._board.changing() as db:
+            _forget(db, self._clock())
+            before = db.execute("SELECT facts FROM present WHERE (volume, author, session) = (?, ?, ?)", who).get
             if seconds <= 0:
-                before = here.pop(who, None)
-                self._changed(volume, before is not None)
-                return
-            if who not in here and len(here) >= MOST:
-                raise Invalid(f"{MOST} sessions are in {volume} already")
-            told = {"author": author, "session": session} | facts
-            before = here.get(who)
-            here[who] = Here(told, self._clock() + seconds)
-            self._changed(volume, before is None or before.facts != told)
+                told = None
+                db.execute("DELETE FROM present WHERE (volume, author, session) = (?, ?, ?)", who)
+            else:
+                told = json.dumps({"author": author, "session": session} | facts)
+                if (
+                    before is None
+                    and db.execute("SELECT count(*) FROM present WHERE volume = ?", (volume,)).get >= MOST
+                ):
+                    raise Invalid(f"{MOST} sessions are in {volume} already")
+                db.execute("INSERT INTO present VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE "
+                           "SET facts = excluded.facts, until = excluded.until",
+                           (*who, told, self._clock() + seconds))  # fmt: skip
+            if told != before:
+                db.execute(CHANGED, (volume,))
 
     def of(self, volume: str) -> list[dict[str, Any]]:
         """Who is there now, in the order in which they came."""
-        with self._lock:
-            return [here.facts for here in self._here.get(volume, {}).values() if here.until > self._clock()]
+        rows = self._board.rows("SELECT facts FROM present WHERE volume = ? AND until > ? ORDER BY rowid",
+                                volume, self._clock())  # fmt: skip
+        return [json.loads(facts) for (facts,) in rows]
 
-    def expire(self) -> bool:
-        """Forget those who have not said anything for too long. Whether there were any."""
-        with self._lock:
-            now, found = self._clock(), False
-            for volume, here in self._here.items():
-                gone = [who for who, what in here.items() if what.until <= now]
-                for who in gone:
-                    del here[who]
-                self._changed(volume, bool(gone))
-                found |= bool(gone)
-            return found
+    def changes(self) -> dict[str, int]:
+        """Volume -> how often who is there has changed. Those who have not said anything for too long are forgotten."""
+        now = self._clock()
+        if self._board.rows("SELECT 1 FROM present WHERE until <= ? LIMIT 1", now):
+            with self._board.changing() as db:
+                _forget(db, now)
+        return dict(self._board.rows("SELECT volume, count FROM changes"))
 
-    def _changed(self, volume: str, really: bool) -> None:
-        if really:
-            self.changes[volume] = self.changes.get(volume, 0) + 1
+
+def _forget(db: apsw.Connection, now: float) -> None:
+    gone = list(db.execute("DELETE FROM present WHERE until <= ? RETURNING volume", (now,)))
+    for volume in {volume for (volume,) in gone}:
+        db.execute(CHANGED, (volume,))

@@ -5,17 +5,31 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import multiprocessing
+import os
+import resource
+import signal
 import socket
 import sys
+import threading
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TextIO, cast
 
 import uvicorn
+from fastapi import FastAPI
+from uvicorn.supervisors import Multiprocess
 
 from labelog.errors import Exists
 from labelog_server.app import create_app
+from labelog_server.catalog import Catalog
 from labelog_server.patience import Patient
 from labelog_server.settings import Settings
+
+FILES = 65_536
+METRICS = "PROMETHEUS_MULTIPROC_DIR"  # where the counts of several processes are added up
 
 
 def serve(settings: Settings, host: str, port: int, out: TextIO) -> None:
@@ -23,27 +37,55 @@ def serve(settings: Settings, host: str, port: int, out: TextIO) -> None:
 
     Says where on `out`, and writes a line of JSON for each request to stderr. Raises Exists if something listens there.
     """
-    app = create_app(settings)
+    names = Catalog(settings.paths, settings.cache_bytes).names()
     listener = _listening(host, port)
     port = listener.getsockname()[1]
-    _log_to_stderr()
-    names = app.state.catalog.names()
     shown = f"[{host}]" if ":" in host else host
     print(
         f"serving {', '.join(names) or 'no volume yet'} at http://{shown}:{port} (Ctrl-C ends it)", file=out, flush=True
     )
-    config = uvicorn.Config(app, access_log=False, log_level="warning", timeout_graceful_shutdown=30,
-                            timeout_keep_alive=20, server_header=False, ws="none",
-                            http=cast(Any, partial(Patient, settings)))  # fmt: skip
-    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it once more when all is over
-        uvicorn.Server(config).run([listener])
+    if settings.workers == 1:
+        with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it once more when all is over
+            uvicorn.Server(_config(settings)).run([listener])
+    else:
+        with TemporaryDirectory(prefix="labelog-") as shared:
+            os.environ[METRICS] = shared
+            Multiprocess(_config(replace(settings, shared=Path(shared))), [listener]).run()
+
+
+def _config(settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        partial(worker, settings), factory=True, workers=settings.workers, access_log=False, log_level="warning",
+        timeout_graceful_shutdown=30, timeout_keep_alive=20, timeout_worker_healthcheck=60, server_header=False,
+        ws="none", http=cast(Any, partial(Patient, settings)),
+    )  # fmt: skip
+
+
+def worker(settings: Settings) -> FastAPI:
+    """What each process serves; one of several ends when that which began them has."""
+    _log_to_stderr()
+    _allow_many_files()
+    if (parent := multiprocessing.parent_process()) is not None:
+        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+    return create_app(settings)
+
+
+def _end_after(parent: multiprocessing.process.BaseProcess) -> None:
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _allow_many_files() -> None:
+    """As many files and connections as the system lets this user have; by default it is often 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _listening(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(
-        family, proto=socket.IPPROTO_TCP
-    )  # named: else asyncio sets no TCP_NODELAY, 40 ms an answer
+    listener = socket.socket(family, proto=socket.IPPROTO_TCP)  # else asyncio sets no TCP_NODELAY: 40 ms an answer
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))

@@ -31,6 +31,8 @@ class Settings:
     slowest : bytes a second.
     rate : requests a second of one token, on average over some seconds.
     cache_bytes : memory for decoded chunks, for each volume.
+    workers : processes. What is said of requests, connections, rates and memory holds for each of them.
+    shared : the folder of what workers know together.
     """
 
     paths: tuple[Path, ...]
@@ -48,6 +50,8 @@ class Settings:
     slowest: int = 100_000
     rate: float = 1000
     cache_bytes: int = 256 * MB
+    workers: int = 1
+    shared: Path | None = None
 
     def time_for(self, size: int) -> float:
         """Seconds in which a client sends a body of so many bytes, or takes an answer of them."""

@@ -273,6 +273,7 @@ def p99(server, count=200):
     return sorted(took)[int(0.99 * count)]
 
 
+@pytest.mark.services
 def test_slow_connections_hold_nobody_up(own):
     p99(own, 20)
     before = p99(own)

@@ -62,7 +62,7 @@ async def _events(state: State, shelf: Shelf, known: dict[str, int]) -> AsyncIte
             continue
         name, revision = item
         if revision is None:  # without an id: it is not to be caught up on
-            present = {"volume": name, "present": state.presence.of(name)}
+            present = {"volume": name, "present": await run_in_threadpool(state.presence.of, name)}
             yield f"event: presence\ndata: {json.dumps(present)}\n\n"
             continue
         told[name] = revision

@@ -123,7 +123,7 @@ def post_job(name: Name, work: AnyWork, response: Response, volume: Served, jobs
         def run(progress: Progress) -> Any:
             return work.run(volume, progress)
 
-    job = jobs.begin(Job(name, work.do, author), run)
+    job = jobs.begin(name, work.do, author, run)
     response.headers["Location"] = f"/api/v1/volumes/{name}/jobs/{job.id}"
     return told(job)
 
@@ -154,10 +154,10 @@ def cancel_job(name: Name, job: str, jobs: All, token: Sent, author: Writer) -> 
     found = jobs.find(name, job)
     if token is not None and token.level < Role.REVIEW and found.author != author:
         raise Problem(403, f"the job is by {found.author}; to cancel others' takes the role review")
-    found.cancel.set()
-    return told(found)
+    jobs.cancel(job)
+    return told(jobs.find(name, job))
 
 
 def told(job: Job) -> dict[str, Any]:
     return {"id": job.id, "volume": job.volume, "do": job.do, "author": job.author, "state": job.state,
-            "done": job.done, "total": job.total, "cancelling": job.cancel.is_set(), "time": job.made}  # fmt: skip
+            "done": job.done, "total": job.total, "cancelling": job.cancelling, "time": job.made}  # fmt: skip

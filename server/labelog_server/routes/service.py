@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.responses import JSONResponse, RedirectResponse
 
 import labelog
 from labelog_server.access import Reads
-from labelog_server.asked import Shelf
+from labelog_server.asked import Limits, Shelf
 
 router = APIRouter(tags=["service"])
 
@@ -40,9 +42,12 @@ def healthz(request: Request, shelf: Shelf) -> Response:
 
 
 @router.get("/metrics", response_class=Response, dependencies=[Reads])
-def metrics(request: Request, shelf: Shelf) -> Response:
+def metrics(request: Request, shelf: Shelf, limits: Limits) -> Response:
     """Counts for Prometheus."""
-    lines = [generate_latest(request.app.state.registry).decode()]
+    registry = request.app.state.registry
+    if limits.workers > 1:
+        MultiProcessCollector(registry := CollectorRegistry())  # type: ignore[no-untyped-call]
+    lines = [generate_latest(registry).decode()]
     for name, help_text in (("log_pages", "Pages in the journal's write-ahead log"), ("free_bytes", "Free on the disk"),
                             ("revision", "The newest revision")):  # fmt: skip
         lines.append(f"# HELP labelog_{name} {help_text}\n# TYPE labelog_{name} gauge\n")
@@ -51,8 +56,10 @@ def metrics(request: Request, shelf: Shelf) -> Response:
 
 
 def _gauges(shelf: Shelf) -> dict[str, dict[str, Any]]:
-    return {
-        name: {"log_pages": volume.store.journal.log_pages, "free_bytes": shutil.disk_usage(volume.address).free,
-               "revision": volume.revision}
-        for name, volume in shelf.opened().items() if not volume.closed
-    }  # fmt: skip
+    found = {}
+    for name in shelf.names():
+        with suppress(labelog.LabelogError):  # /healthz tells of those
+            volume = shelf[name]
+            free = shutil.disk_usage(volume.address).free
+            found[name] = {"log_pages": volume.store.journal.log_pages, "free_bytes": free, "revision": volume.revision}
+    return found

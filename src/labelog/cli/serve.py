@@ -46,6 +46,8 @@ def add(commands: Commands) -> None:
                        help="a name, beside localhost, that the server answers to; repeatable")  # fmt: skip
     serve.add_argument("--origin", metavar="URL", action="append", default=[],
                        help="pages of this origin, such as http://localhost:3000, may use it; repeatable")  # fmt: skip
+    serve.add_argument("--workers", metavar="N", default=1, type=positive,
+                       help="processes that serve, by default 1; limits hold for each of them")  # fmt: skip
     limits = serve.add_argument_group("limits", "what a client may ask for; beyond, it is refused and told so")
     for name, metavar, kind, default, what in LIMITS:
         limits.add_argument(name, metavar=metavar, type=kind, default=default, help=f"{what}; by default {default}")
@@ -77,5 +79,6 @@ def run_serve(arguments: argparse.Namespace) -> None:
         max_voxels=arguments.max_voxels, max_requests=arguments.max_requests,
         max_connections=arguments.max_connections, head_seconds=arguments.head_seconds,
         body_seconds=arguments.body_seconds, slowest=1000 * arguments.slowest, rate=arguments.rate,
+        workers=arguments.workers,
     )  # fmt: skip
     serve(settings, arguments.host, arguments.port, sys.stdout)
