@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import labelog
-from server.conftest import make_cells
+from server.conftest import labels, make_cells
 
 MASK = np.random.default_rng(3).random((2, 9, 13)) < 0.4
 ARRAY = np.random.default_rng(4).integers(0, 5, (3, 20, 30)).astype(np.int16)
@@ -150,10 +150,20 @@ WRONG = [
 ]
 
 
+@pytest.fixture(scope="module")
+def pair(served, tmp_path_factory):
+    """A volume on the server, and its twin on disk, for many tests."""
+    folder = tmp_path_factory.mktemp("twin")
+    for name, place in (("pair", served.folder), ("twin", folder)):
+        labelog.load(place / f"{name}.labelog", labels(), chunks=(8, 16, 32), classes="platelet").close()
+    with labelog.open(f"{served.address}/volumes/pair") as far, labelog.open(folder / "twin.labelog") as near:
+        yield far, near
+
+
 @pytest.mark.parametrize("wrong", WRONG)
-def test_what_is_refused_is_not_staged(far, twin, wrong):
+def test_what_is_refused_is_not_staged(pair, wrong):
     kinds = []
-    for volume in (far, twin):
+    for volume in pair:
         with volume.edit("ana") as edit:
             edit[0, 0, 0:3] = 9
             with pytest.raises(labelog.LabelogError) as raised:
@@ -288,9 +298,9 @@ def test_labels_that_are_not_ones_own_are_refused(far, near):
             free = spare.new()
             raise ZeroDivisionError
     for volume in (near, far):
-        for labels in ([used], [free + 50], [1]):
+        for wrong in ([used], [free + 50], [1]):
             with pytest.raises(labelog.Invalid, match="in use, or was never set aside"):
-                with volume.edit("ana", labels=labels):
+                with volume.edit("ana", labels=wrong):
                     pass
     with far.edit("ana", labels=[free]) as edit:
         assert edit.new() == free

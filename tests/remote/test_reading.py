@@ -82,6 +82,32 @@ def test_large_boxes_are_read_in_parts(near, far, monkeypatch):
     assert sum(part.voxels for part in parts) == far.size
 
 
+def test_a_read_in_parts_is_of_one_revision(near, far, monkeypatch):
+    from labelog.remote import snapshot
+
+    monkeypatch.setattr(snapshot, "MOST", 10_000)
+    get, asked = far.connection.get, []
+
+    def slow(path, **query):
+        answer = get(path, **query)
+        if path == "/voxels":
+            asked.append(query)
+            with near.edit("bo") as edit:
+                edit[...] = 1000 + len(asked)
+        return answer
+
+    before = near[...]
+    monkeypatch.setattr(far.connection, "get", slow)
+    assert np.array_equal(far[...], before)
+    assert len(asked) > 5 and sum(query["rev"] is None for query in asked) == 1
+
+
+def test_the_surface_of_an_object(near, far):
+    pytest.importorskip("zmesh")
+    one, two = labelog.mesh(near, 12), labelog.mesh(far, 12)
+    assert np.array_equal(one.vertices, two.vertices)
+
+
 @pytest.mark.parametrize("given", VIEWS, ids=str)
 def test_views(near, far, cell, given):
     for number in (0, 1):

@@ -100,11 +100,12 @@ class Connection:
             raise Unreachable(f"{answer.url}: expected JSON, found {answer.text[:80]!r}")
         return found
 
-    def _send(self, method: str, path: str, **more: Any) -> Any:
+    def _send(self, method: str, path: str, *, stream: bool = False, **more: Any) -> Any:
         url, wait = f"{self._root}{path}", WAIT
         for last in range(TRIES - 1, -1, -1):
             try:
-                answer = self.client.request(method, url, **more)
+                client = self.client
+                answer = client.send(client.build_request(method, url, **more), stream=stream)
             except self._http.TransportError as error:
                 if not last:
                     raise self._unreachable(error) from error
@@ -114,6 +115,7 @@ class Connection:
                 if answer.status_code not in BUSY or not last:
                     return self._good(answer)
                 wait = max(wait, _seconds(answer.headers.get("retry-after")))
+                answer.close()
             time.sleep(min(wait, LONGEST_WAIT))
             wait *= 2
         raise AssertionError
@@ -125,6 +127,7 @@ class Connection:
         """The answer, if it is a success; what to do about it is raised otherwise."""
         if answer.is_success:
             return answer
+        answer.read()
         if "problem+json" not in answer.headers.get("content-type", ""):
             raise error_of({"detail": f"{answer.url} answered {answer.status_code}, as no labelog does"},
                            answer.status_code)  # fmt: skip
@@ -155,21 +158,19 @@ class Connection:
 
     @contextmanager
     def events(self, since: int, quiet: float) -> Iterator[Iterator[str]]:
-        """The lines of the stream of events after a revision. It ends when nothing was said for `quiet` seconds."""
+        """The lines of the stream of events after a revision. They end if nothing is said for `quiet` seconds, and if
+        the connection breaks: then ask again."""
         timeout = self._http.Timeout(self._timeout, read=quiet)
+        answer = self._send("GET", "/events", stream=True, params={"since": since}, timeout=timeout)
         try:
-            with self.client.stream("GET", f"{self._root}/events", params={"since": since}, timeout=timeout) as answer:
-                if not answer.is_success:
-                    answer.read()
-                self._good(answer)
-                yield self._lines(answer)
-        except self._http.TransportError as error:
-            raise self._unreachable(error) from error
+            yield self._lines(answer)
+        finally:
+            answer.close()
 
     def _lines(self, answer: Any) -> Iterator[str]:
         try:
             yield from answer.iter_lines()
-        except (self._http.ReadTimeout, self._http.StreamError):
+        except (self._http.TransportError, self._http.StreamError):
             return
 
 

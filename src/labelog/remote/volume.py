@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import time
 import weakref
@@ -41,6 +42,7 @@ from labelog.remote.snapshot import RemoteSnapshot, cut
 from labelog.storage.journal import Commit, Kind
 
 PAGE = 256  # commits of one answer
+HEARTBEAT = ": still here"  # a line of a stream of events
 QUIET = 40.0  # seconds after which a stream that says nothing, not even that it is there, is asked for again
 
 
@@ -300,13 +302,17 @@ class RemoteVolume(Volume):
             if left <= 0:
                 return
             with self.connection.events(known, min(left, QUIET)) as lines:
+                kind = ""
                 for line in lines:
-                    if line == "event: commit":
-                        known += 1
+                    name, _, value = line.partition(": ")
+                    if name == "event":
+                        kind = value
+                    elif name == "data" and kind == "commit":
+                        known = json.loads(value)["revision"]
                         yield self.commit(known)
                         quiet_since = time.monotonic()
-                    elif timeout is not None and line == ": still here":
-                        break
+                    elif line == HEARTBEAT and timeout is not None:
+                        break  # how long to wait for the next line is another time now
 
     # Care
 
