@@ -39,7 +39,7 @@ from labelog.storage.base import pack, unpack
 from labelog.storage.layout import ARRAY_HEADER, ARRAY_LENGTH, CHUNK_HEADER
 
 ROOM = 16 << 20
-SHAPES = [(3, 9, 24), (1, 1, 1), (1, 2, 300), (1, 20, 5), (4, 6, 17)]
+SHAPES = [(3, 5, 15), (1, 1, 1), (1, 1, 280), (1, 12, 5), (3, 4, 9)]
 
 
 class Seed(NamedTuple):
@@ -67,7 +67,7 @@ def boxes() -> list[np.ndarray]:
         seeds = draw.uniform(0, 1, (9, 3)) * shape
         near = np.argmin([(z - a) ** 2 + (y - b) ** 2 + (x - c) ** 2 for a, b, c in seeds], axis=0)
         found += [near.astype(np.uint64) << np.uint64(59), draw.integers(0, 3, shape).astype(np.uint64)]
-    found.append(np.arange(2 * 4 * 30, dtype=np.uint64).reshape(2, 4, 30) + np.uint64(2**64 - 240))
+    found.append(np.arange(2 * 3 * 12, dtype=np.uint64).reshape(2, 3, 12) + np.uint64(2**64 - 72))
     found.append(np.zeros((2, 5, 9), np.uint64))
     return found
 

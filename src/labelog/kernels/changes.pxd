@@ -12,6 +12,7 @@
 # `changes` has room for n + 64 bytes, of which the first n - 1 are set; the caller has set the others to 0, or that of
 # the last voxel to 1. The bits are of little-endian words.
 
+from cython cimport overflowcheck
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
 
@@ -73,6 +74,7 @@ cdef inline void mark_apart(const char *row, Py_ssize_t item, Py_ssize_t step, P
         here = there
 
 
+@overflowcheck(False)
 cdef inline uint64_t changes_from(const uint8_t *changes) noexcept nogil:
     """The next 64 as bits, the first one lowest."""
     cdef uint64_t word, bits = 0

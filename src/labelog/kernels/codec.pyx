@@ -101,11 +101,13 @@ cdef inline bint is_moved(const Walk *w, size_t n) noexcept nogil:
     """Whether all runs of the row before are still there, and no others: most rows are so."""
     cdef size_t k
     cdef uint32_t other = 0
+    cdef int64_t move
     if w.top or n != w.ref_end - w.ref:
         return False
     for k in range(n):
         other |= w.picks[w.first + k] ^ w.picks[w.ref + k]
-        other |= w.stops[w.first + k] - w.stops[w.ref + k] + REACH > 2 * REACH      # below 0 it is much more
+        move = <int64_t> w.stops[w.first + k] - <int64_t> w.stops[w.ref + k]
+        other |= (move < -REACH) | (move > REACH)
     return other == 0
 
 
@@ -122,7 +124,7 @@ cdef inline void encode_moved_row(Walk *w, Recorder *recorder, size_t n) noexcep
     put_number_in(recorder, w.count_context, 0)
     for k in range(n):
         if k > 0:
-            symbol = <int> (stops[k] - ref_stops[k]) + STAYED
+            symbol = <int> (<int64_t> stops[k] - <int64_t> ref_stops[k]) + STAYED
             put_symbol(recorder, <int> ref[k].context, symbol)
         followed = &w.before[ref[k].guide]
         ref[k].did, ref[k].next = symbol, number + <uint32_t> k
@@ -314,14 +316,14 @@ cdef int decode_rows(Decoder *d, uint32_t *rows, size_t n_rows) except -1 nogil:
 
 
 cdef int check_rows(const Decoder *d, size_t n_rows) except -1 nogil:
-    """All rows at once, which is faster: each ends with nx, so that only there a stop does not ascend."""
+    """All rows at once, which is faster: each ends with nx, and only there a stop does not ascend."""
     cdef const uint32_t *stops = d.stops
     cdef const uint32_t *picks = d.picks
-    cdef uint32_t i, descents = 1, same = 0, n = <uint32_t> (d.n - 1), nx = <uint32_t> d.nx
+    cdef uint32_t i, descents = 1, wrong = 0, n = <uint32_t> (d.n - 1), nx = <uint32_t> d.nx
     for i in range(n):
         descents += stops[i] >= stops[i + 1]
-        same |= (picks[i] == picks[i + 1]) & (stops[i] != nx)
-    if descents != n_rows or same:
+        wrong |= (stops[i] == 0) | (stops[i] > nx) | (picks[i] == picks[i + 1]) & (stops[i] != nx)
+    if descents != n_rows or wrong:
         corrupt("the runs of a row do not ascend, leave it, or are neighbours with one label")
     return 0
 
@@ -354,7 +356,7 @@ cdef inline size_t moved_row(Decoder *d) noexcept nogil:
         ref[k].next = number + <uint32_t> i & -<uint32_t> (symbol != GONE)
         ref[k].did = symbol
         set_trace(&out[i], followed.next, d.walk.contexts[followed.did][symbol])
-        stops[i - 1] = ref_stops[k - 1] + symbol - STAYED
+        stops[i - 1] = <uint32_t> (<int64_t> ref_stops[k - 1] + symbol - STAYED)
         picks[i] = ref_picks[k]
         i += symbol != GONE
     d.words.state, d.words.at = words.state, words.at
@@ -367,15 +369,16 @@ cdef size_t changed_row(Decoder *d, uint64_t n_new) except? 0xDEAD nogil:
     cdef Insertion at = [-1, -1, -1, w.above]
     cdef const Kept *kept = d.kept
     cdef const Kept *kept_end
-    cdef size_t i = w.first
+    cdef size_t i = w.first, n_kept
     cdef int64_t start
     cdef uint32_t pick
     if n_new > <uint64_t> d.nx:
         corrupt("a row has more new runs than voxels")
-    kept_end = kept + (keep_top_runs(d, n_new) if w.top else keep_runs(d, n_new))
-    if i + (kept_end - kept) + n_new > d.n:
+    n_kept = keep_top_runs(d, n_new) if w.top else keep_runs(d, n_new)
+    kept_end = kept + n_kept
+    if i + n_kept + n_new > d.n:
         corrupt("there are more runs than declared")
-    reserve_traces(w, (kept_end - kept) + n_new)
+    reserve_traces(w, n_kept + n_new)
     while True:
         start = d.nx
         if n_new:
@@ -415,39 +418,39 @@ cdef inline size_t keep_runs(Decoder *d, uint64_t n_new) noexcept nogil:
     cdef const uint32_t *picks = d.picks + d.walk.ref
     cdef uint32_t k, n = <uint32_t> (d.walk.ref_end - d.walk.ref)
     cdef int symbol = get_symbol(&words, d.tables.of[FIRST]) if n_new else STAYED
-    keep_run(&kept, symbol - STAYED, 0, picks[0], ref[0].guide, symbol)
+    cdef size_t n_kept = symbol != GONE
+    set_kept(kept, symbol - STAYED, 0, picks[0], ref[0].guide, symbol)
     ref[0].did, ref[0].next = symbol, 0
     for k in range(1, n):
         symbol = get_symbol(&words, d.tables.of[ref[k].context])
-        keep_run(&kept, <int64_t> stops[k - 1] + symbol - STAYED, k, picks[k], ref[k].guide, symbol)
+        set_kept(&kept[n_kept], <int64_t> stops[k - 1] + symbol - STAYED, k, picks[k], ref[k].guide, symbol)
+        n_kept += symbol != GONE
         ref[k].did, ref[k].next = symbol, 0
     d.words.state, d.words.at = words.state, words.at
-    return kept - d.kept
+    return n_kept
 
 
 cdef inline size_t keep_top_runs(Decoder *d, uint64_t n_new) noexcept nogil:
     """The same for the first row of a plane. In the first of all there are none."""
     cdef Words words = [d.words.state, d.words.at, NULL, NULL]
     cdef Walk *w = &d.walk
-    cdef Kept *kept = d.kept
+    cdef size_t n_kept = 0
     cdef uint32_t k, n = <uint32_t> (w.ref_end - w.ref)
     cdef int symbol
     for k in range(n):
         symbol = STAYED
         if n_new or k > 0:
             symbol = get_symbol(&words, d.tables.of[TOP if k else FIRST])
-        keep_run(&kept, start_of(d.stops, w.ref, w.ref + k) + symbol - STAYED, k, d.picks[w.ref + k],
+        set_kept(&d.kept[n_kept], start_of(d.stops, w.ref, w.ref + k) + symbol - STAYED, k, d.picks[w.ref + k],
                  there(w, w.ref + k), symbol)
+        n_kept += symbol != GONE
     d.words.state, d.words.at = words.state, words.at
-    return kept - d.kept
+    return n_kept
 
 
-cdef inline void keep_run(Kept **kept, int64_t start, uint32_t ref, uint32_t pick, uint32_t followed,
+cdef inline void set_kept(Kept *kept, int64_t start, uint32_t ref, uint32_t pick, uint32_t followed,
                           int symbol) noexcept nogil:
-    """Listed, and left in the list unless it is gone."""
-    cdef Kept *run = kept[0]
-    run.start, run.ref, run.pick, run.followed, run.symbol = start, ref, pick, followed, symbol
-    kept[0] += symbol != GONE
+    kept.start, kept.ref, kept.pick, kept.followed, kept.symbol = start, ref, pick, followed, symbol
 
 
 cdef inline uint32_t label_of_new(Decoder *d, Insertion *at, int64_t start) except? 0xDEAD nogil:
