@@ -177,7 +177,7 @@ def test_labelog_json_and_the_zarr_documents(meta):
     whole, group, array = blocks(FORMATS, "json")
     assert meta.to_bytes().decode() == whole
     assert json.loads(group) == base.group_document(meta)
-    assert json.loads(array) == base.array_document(meta)
+    assert json.loads(array) == base.array_document(meta.grid)
     assert f"# Format {FORMAT}:" in FORMATS
 
 

@@ -2,20 +2,23 @@
 
 Without a file of tokens everybody who reaches the server, on this machine only, may do everything, and says who they
 are. With one, a token says both: as `Authorization: Bearer ...`, or in the cookie that `POST /session` gives to a
-browser.
+browser. S3 clients sign their requests instead.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Annotated
 from urllib.parse import unquote
 
 from fastapi import Depends, Header, Request
 
+from labelog_server import signature
 from labelog_server.problems import Problem
+from labelog_server.s3_errors import ROOT, is_below
 from labelog_server.settings import Settings
-from labelog_server.tokens import Role, Token
+from labelog_server.tokens import Role, Token, Tokens
 
 COOKIE = "labelog_token"
 
@@ -34,12 +37,29 @@ def presented(request: Request) -> Token | None:
     if tokens is None:
         return None
     scheme, _, text = request.headers.get("authorization", "").partition(" ")
+    if scheme == signature.ALGORITHM:
+        return signer(request, tokens)
     text = text.strip() if scheme.lower() == "bearer" else request.cookies.get(COOKIE, "")
     found: Token | None = tokens.find(text)
     if found is None:
         what = "the token is not, or no longer, good" if text else "this server asks for a token"
         raise Problem(401, f"{what}; send it as Authorization: Bearer ...", headers={"WWW-Authenticate": "Bearer"})
     return found
+
+
+def signer(request: Request, tokens: Tokens) -> Token:
+    """Whose key pair a request is signed with. Raises Problem 400 or 403."""
+    if not is_below(request.url.path):
+        raise Problem(403, f"signed requests are taken below {ROOT} only; send a token as Authorization: Bearer ...")
+    claim = signature.Claim.of(request.headers["authorization"])
+    token = tokens.key_pair(claim.key)
+    if token is None or token.secret is None:
+        raise Problem(403, f"the key {claim.key} is not, or no longer, good", code="InvalidAccessKeyId")
+    scope = request.scope
+    method = scope["sent"].method if "sent" in scope else scope["method"]  # GET by now, if it was HEAD
+    signature.verify(claim, token.secret, method, scope["raw_path"], scope["query_string"], scope["headers"],
+                     datetime.now(UTC))  # fmt: skip
+    return token
 
 
 def may(role: Role) -> Callable[..., Awaitable[None]]:

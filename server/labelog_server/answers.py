@@ -9,6 +9,8 @@ from secrets import token_hex
 from starlette.requests import Request
 from starlette.responses import Response
 
+from labelog_server.problems import Problem
+
 CHANGES = "private, no-cache"
 """Cache-Control of what may be another thing later: keep it, but ask each time whether it still holds."""
 
@@ -37,6 +39,13 @@ def matches(header: str | None, tag: str) -> bool:
 
 def _bare(tag: str) -> str:
     return re.sub(r"\+(gzip|zstd)$", "", tag.removeprefix("W/").strip('"'))
+
+
+def refuse_other(request: Request, tag: str) -> None:
+    """Raises Problem 412 if the client wants (If-Match) what is not there any more."""
+    wanted = request.headers.get("if-match")
+    if wanted is not None and not matches(wanted, tag):
+        raise Problem(412, f"it is {tag} now, and not what If-Match says", headers={"ETag": tag})
 
 
 def not_modified(request: Request, tag: str, headers: Mapping[str, str]) -> Response | None:

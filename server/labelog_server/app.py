@@ -23,6 +23,7 @@ from labelog_server.places import Places
 from labelog_server.presence import Presence
 from labelog_server.requests import Requests
 from labelog_server.routes import TOPICS
+from labelog_server.s3_errors import S3Errors
 from labelog_server.settings import Settings
 from labelog_server.tokens import Tokens
 
@@ -67,5 +68,6 @@ def create_app(settings: Settings) -> FastAPI:
         app.add_middleware(CORSMiddleware, allow_origins=settings.origins, allow_methods=["*"], allow_headers=TAKEN,
                            expose_headers=EXPOSED)  # fmt: skip
     app.add_middleware(Guard, settings.hosts, settings.origins)
+    app.add_middleware(S3Errors)
     app.add_middleware(Requests, registry)
     return app

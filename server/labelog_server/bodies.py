@@ -7,6 +7,7 @@ import gzip
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import zstandard
 from starlette.concurrency import run_in_threadpool
@@ -23,11 +24,18 @@ PIECE = 2**20
 COMPRESSED = ("image/png", "text/event-stream", "multipart/byteranges")
 
 
+class Sent(NamedTuple):
+    """A request as it came: before HEAD became GET, and its body was decompressed."""
+
+    method: str
+    body: bytes
+
+
 class Bodies:
     """Gives routes whole, decompressed bodies within limits, of those in several parts the JSON; sends their answers
     compressed if the client takes that.
 
-    An answer to HEAD is that to GET without its body.
+    An answer to HEAD is that to GET without its body. `scope["sent"]` is the request as it came.
     """
 
     def __init__(self, app: ASGIApp, limits: Settings) -> None:
@@ -41,7 +49,9 @@ class Bodies:
             return
         with self._room() as hold:
             try:
-                body = await self._body(scope, receive, hold)
+                whole = await self._whole(scope, receive, hold)
+                scope["sent"] = Sent(scope["method"], whole)
+                body = await self._decoded(scope, whole, hold)
                 kind = Headers(scope=scope).get("content-type", "")
                 if kind.split(";")[0].strip().lower() == parts.TYPE:
                     body, others = parts.split(kind, body)
@@ -72,18 +82,21 @@ class Bodies:
         finally:
             self._held -= mine
 
-    async def _body(self, scope: Scope, receive: Receive, hold: Callable[[int], None]) -> bytes:
-        """The body, decompressed. Raises Problem 400, 408, 415, 503, and 413 as soon as it is known to be too large."""
+    async def _whole(self, scope: Scope, receive: Receive, hold: Callable[[int], None]) -> bytes:
+        """The body as sent. Raises Problem 400, 408, 503, and 413 as soon as it is known to be too large."""
         headers = Headers(scope=scope)
         announced = headers.get("content-length", "")
         if announced.isdigit() and int(announced) > self._limits.max_body:
             raise _too_large(int(announced), self._limits.max_body)
         try:
-            data = await self._received(receive, hold)
+            return await self._received(receive, hold)
         except TimeoutError:
             least = f"{self._limits.body_seconds:g} seconds, and one more for each {self._limits.slowest} bytes"
             raise Problem(408, f"a body is sent within {least}", headers={"Connection": "close"}) from None
-        encoding = headers.get("content-encoding", "identity").strip().lower()
+
+    async def _decoded(self, scope: Scope, data: bytes, hold: Callable[[int], None]) -> bytes:
+        """The body, decompressed. Raises Problem 400, 413, 415 or 503."""
+        encoding = Headers(scope=scope).get("content-encoding", "identity").strip().lower()
         if encoding in ("", "identity"):
             return data
         found = await run_in_threadpool(decompressed, data, encoding, self._limits.max_decoded)

@@ -2,7 +2,7 @@
 
 Any web page can make a browser send requests to 127.0.0.1: under the page's own name, if that is made to resolve
 there (then the Host is not one of ours), or across origins (then the Origin is not). A page that may not read the
-answer could still post, so that a POST needs a Content-Type which plain forms cannot send.
+answer could still post, so that a POST needs a Content-Type, or another header, which plain forms cannot send.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from labelog_server.problems import response
 
 FORMS = ("application/x-www-form-urlencoded", "text/plain", "multipart/form-data")
+
+HEADERS = ("content-md5",)
+"""Headers that a page may not send elsewhere either without asking first: some S3 clients send no Content-Type."""
 
 
 class Guard:
@@ -42,7 +45,8 @@ class Guard:
         if scope["method"] == "POST":  # the others browsers send elsewhere only after asking
             kind = headers.get("content-type", "").split(";")[0].strip().lower()
             empty = headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
-            if kind in FORMS or (not kind and not empty):
+            asked = any(name in HEADERS or name.startswith("x-amz-") for name in headers)
+            if kind in FORMS or (not kind and not empty and not asked):
                 return 415, f"a POST says what it holds, and not as a form would: Content-Type {kind or 'is missing'}"
         return None
 

@@ -1,10 +1,12 @@
 """Volumes as objects with keys, for programs that never heard of labelog: OME-Zarr 0.5 groups of Zarr v3 arrays.
 
-    {volume}/{view}/zarr.json             the group: an OME-Zarr label image
-    {volume}/{view}/s0/zarr.json          the array: uint64, chunks as the volume's, bytes + zstd
+    {volume}/zarr.json                    a group: which views there are
+    {volume}/{view}/zarr.json             a group: an OME-Zarr label image
+    {volume}/{view}/s0/zarr.json          its finest array: uint64, chunks as the volume's; s1, ... are coarser
     {volume}/{view}/s0/c/{z}/{y}/{x}      a chunk, encoded anew from runs; none where all voxels are 0
+    {volume}/image/...                    the EM image alike, and below labels/ all of the above once more
 
-Chunks of `instance` may be written. That is an edit of the voxels which differ from the newest revision, or, if the
+Chunks of `instance/s0` may be written. That is an edit of the voxels which differ from the newest revision, or, if the
 writer says which version it has seen (If-Match, If-None-Match) and that is not current, none.
 """
 
@@ -12,58 +14,131 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from datetime import datetime
 from hashlib import blake2b
 from typing import Any
 
 import numpy as np
-import zstandard
 
 import labelog
-from labelog.engine.snapshot import Revision
-from labelog.formats.colours import colour
+from labelog.engine.snapshot import Snapshot
 from labelog.geometry import Box
-from labelog.storage import base
-from labelog.storage.meta import UNITS
-from labelog_server.answers import etag, matches
+from labelog_server.answers import matches
 from labelog_server.bodies import decompressed
 from labelog_server.catalog import Catalog
+from labelog_server.ome import Array, Group, ImageGroup, LabelGroup, Object, has_image, tagged, view_names
 from labelog_server.problems import Problem
 
-ARRAY = "s0"
-CHUNK = re.compile(rf"{ARRAY}/c/(0|[1-9]\d{{0,9}})/(0|[1-9]\d{{0,9}})/(0|[1-9]\d{{0,9}})")
-MOST_COLOURS = 10_000
-WRITABLE = "instance"
+NUMBER = r"(0|[1-9]\d{0,9})"
+SCALE = re.compile(rf"s{NUMBER}/(.*)")
+CHUNK = re.compile(rf"c/{NUMBER}/{NUMBER}/{NUMBER}")
+DOCUMENT = "zarr.json"
+IMAGE, LABELS = "image/", "image/labels/"
+WRITABLE = "instance/s0"
 
 
-@dataclass(frozen=True)
-class Object:
-    """What lies under a key."""
+class Shown:
+    """All objects of one volume at its newest revision. Keys are those within the volume."""
 
-    body: bytes
-    tag: str
-    media_type: str = "application/octet-stream"
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self._groups: dict[str, Group] = {}
+        self._arrays: dict[str, Array] = {}
+
+    def get(self, key: str) -> Object | None:
+        """The object under a key, if there is one. Raises NotFound for the key of a view that there is not."""
+        key, nested = key.removeprefix(LABELS), key.startswith(LABELS)
+        if nested and key.startswith(IMAGE):
+            return None
+        if key == DOCUMENT:
+            return _document({"attributes": {"ome": {"version": "0.5", "labels": view_names(self.snapshot)}}})
+        view, _, rest = key.partition("/")
+        if rest == DOCUMENT:
+            return _document({"attributes": self._attributes(view, nested)})
+        array, rest = self.array(view, rest)
+        if array is None or rest == DOCUMENT:
+            return None if array is None else _document(array.document())
+        chunk = chunk_of(array, rest)
+        return None if chunk is None else array.chunk(chunk)
+
+    def _attributes(self, view: str, nested: bool) -> dict[str, Any]:
+        """What OME-Zarr says of a view or the image; of a view also where its image is, unless that is around it."""
+        group = self._group(view)
+        found = group.attributes()
+        if isinstance(group, LabelGroup) and not nested and has_image(self.snapshot):
+            found["ome"]["image-label"]["source"] = {"image": "../image"}
+        return found
+
+    def children(self, folder: str) -> list[str]:
+        """What lies directly in a folder (its name ends in a slash, or is empty); folders end in a slash."""
+        if folder.startswith(LABELS):
+            found = self.children(folder.removeprefix(LABELS))
+            return [name for name in found if name != IMAGE] if folder == LABELS else found
+        view, _, rest = folder.partition("/")
+        if not view:
+            views = [*view_names(self.snapshot), *(["image"] if has_image(self.snapshot) else [])]
+            return [DOCUMENT, *(f"{name}/" for name in views)]
+        if not rest:
+            more = ["labels/"] if folder == IMAGE else []
+            return [DOCUMENT, *more, *(f"s{number}/" for number in range(len(self._group(view))))]
+        array, rest = self.array(view, rest)
+        return [] if array is None else self._of_array(array, rest)
+
+    def _of_array(self, array: Array, folder: str) -> list[str]:
+        if not folder:
+            return [DOCUMENT, "c/"] if len(array.written()) else [DOCUMENT]
+        above, found = folder.split("/")[1:-1], array.written()
+        for axis, place in enumerate(above):
+            found = found[found[:, axis] == int(place)]
+        ending = "" if len(above) == 2 else "/"
+        return [f"{place}{ending}" for place in np.unique(found[:, len(above)]).tolist()]
+
+    def _group(self, view: str) -> Group:
+        if view not in self._groups:
+            image = view == IMAGE.strip("/")
+            self._groups[view] = ImageGroup(self.snapshot) if image else LabelGroup(self.snapshot, view)
+        return self._groups[view]
+
+    def array(self, view: str, rest: str) -> tuple[Array | None, str]:
+        """The array that a key is about, and the key within it; None if it is about none."""
+        match, group = SCALE.fullmatch(rest), self._group(view)
+        if match is None or int(match[1]) >= len(group):
+            return None, rest
+        name = f"{view}/s{match[1]}"
+        if name not in self._arrays:
+            self._arrays[name] = group[int(match[1])]
+        return self._arrays[name], match[2]
 
 
 class Objects:
-    """All objects of the volumes of a catalog."""
+    """All objects of the volumes of a catalog, for the time of a request."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
+        self._shown: dict[str, Shown] = {}
+
+    def _volume(self, name: str) -> Shown:
+        if name not in self._shown:
+            self._shown[name] = Shown(self._catalog[name].at())
+        return self._shown[name]
 
     def get(self, key: str) -> Object:
         """The object under a key. Raises NotFound."""
-        name, view, rest = _split(key)
-        seen = self._catalog[name].at().view(view, dtype=np.uint64)
-        if rest in ("zarr.json", f"{ARRAY}/zarr.json"):
-            document = group_document(seen) if rest == "zarr.json" else array_document(seen)
-            body = json.dumps(document, indent=1).encode()
-            return Object(body, etag(blake2b(body, digest_size=16).digest()), "application/json")
-        found = self._chunk(seen, rest)
+        name, rest = _split(key)
+        found = self._volume(name).get(rest)
         if found is None:
-            raise labelog.NotFound(f"there is no object {key}: all its voxels are 0, or it is no key of a volume")
+            raise labelog.NotFound(f"there is no object {key!r}: all its voxels are 0, or it is no key of a volume; "
+                                   f"keys are volume/view/{DOCUMENT} and volume/view/s0/...")  # fmt: skip
         return found
+
+    def modified(self, key: str) -> datetime:
+        """When the newest revision was made of the volume that a key is of: nothing has changed since."""
+        return self._volume(key.partition("/")[0]).snapshot.time
+
+    def children(self, folder: str) -> list[str]:
+        """What lies directly in a folder (its name ends in a slash, or is empty); folders end in a slash."""
+        name, _, rest = folder.partition("/")
+        return self._volume(name).children(rest) if name else [f"{each}/" for each in self._catalog.names()]
 
     def put(
         self, key: str, body: bytes, author: str | None, if_match: str | None, if_none_match: str | None
@@ -87,56 +162,28 @@ class Objects:
         volume, box = self._writable(key)
         self._write(volume, key, box, np.zeros(box.shape, np.uint64), author, if_match, None)
 
-    def keys(self, prefix: str) -> Iterator[str]:
-        """The keys that begin so, ascending as text; only chunks that were ever written."""
-        for name in self._catalog.names():
-            if not (f"{name}/".startswith(prefix) or prefix.startswith(f"{name}/")):
-                continue
-            volume = self._catalog[name]
-            for view in sorted(["instance", "fragment", "semantic", *volume.classes]):
-                root = f"{name}/{view}/"
-                if root.startswith(prefix) or prefix.startswith(root):
-                    yield from (key for key in self._of_view(volume, root) if key.startswith(prefix))
-
-    def _of_view(self, volume: labelog.Volume, root: str) -> Iterator[str]:
-        with volume.store.journal.reading() as journal:
-            chunks = journal.chunks()
-        grid = volume.store.grid
-        yield from sorted(f"{root}{ARRAY}/c/" + "/".join(map(str, grid.index(chunk))) for chunk in chunks)
-        yield f"{root}{ARRAY}/zarr.json"
-        yield f"{root}zarr.json"
-
-    def _chunk(self, seen: Revision, key: str) -> Object | None:
-        """A chunk's object; None if it is all 0, or the key is no chunk's."""
-        box = _box(seen.volume, key)
-        if box is None:
-            return None
-        values = np.zeros(seen.chunks, np.uint64)
-        seen.read(box, values[box.relative(box.start).slices()])
-        if not values.any():
-            return None
-        body = zstandard.ZstdCompressor(level=1).compress(values.astype("<u8", copy=False).tobytes())
-        return Object(body, etag(seen.version(box)))
-
     def _writable(self, key: str) -> tuple[labelog.Volume, Box]:
-        name, view, rest = _split(key)
-        volume = self._catalog[name]
-        volume.view(view)
-        box = _box(volume, rest)
-        if view != WRITABLE or box is None:
-            raise Problem(
-                405,
-                f"only chunks of {name}/{WRITABLE}/{ARRAY} are written this way, not {key}",
-                headers={"Allow": "GET, HEAD"},
-            )
-        return volume, box
+        """The volume and the voxels of a chunk that may be written. Raises Problem 405, saying why it may not."""
+        name, rest = _split(key)
+        view, _, rest = rest.removeprefix(LABELS).partition("/")
+        array, within = self._volume(name).array(view, rest)
+        number = None if array is None else chunk_of(array, within)
+        if array is None or number is None:
+            raise _read_only(f"{key} is no chunk's key, and only chunks are written this way")
+        if view == "image":
+            raise _read_only("the image is read only")
+        if view != "instance":
+            raise _read_only(f"{view} follows from labels and what is said of them: write {name}/{WRITABLE}")
+        if not rest.startswith("s0/"):
+            raise _read_only(f"{rest.partition('/')[0]} is made from s0: write {name}/{WRITABLE}")
+        return self._catalog[name], array.grid.box(number)
 
     def _write(self, volume: labelog.Volume, key: str, box: Box, values: Any, author: str | None, if_match: str | None,
                if_none_match: str | None) -> str | None:  # fmt: skip
         snapshot = volume.at()
-        seen = snapshot.view(WRITABLE, dtype=np.uint64)
+        seen = snapshot.view(dtype=np.uint64)
         now = snapshot.read(box)
-        tag = etag(seen.version(box)) if now.any() else None
+        tag = tagged(seen.version(box)) if now.any() else None
         if not _holds(tag, if_match, if_none_match):
             raise Problem(412, f"{key} is not what was seen; read it again", headers={"ETag": tag} if tag else None)
         conditional = if_match is not None or if_none_match is not None
@@ -149,7 +196,7 @@ class Objects:
             raise Problem(412, f"{key} was written meanwhile; read it again: {error}") from None
         after = volume.at(snapshot.revision if edit.revision is None else edit.revision)
         whole = edit.revision in (None, snapshot.revision + 1) or np.array_equal(after.read(box), values)
-        return etag(after.view(WRITABLE, dtype=np.uint64).version(box)) if whole else None
+        return tagged(after.view(dtype=np.uint64).version(box)) if whole else None
 
 
 def _holds(tag: str | None, if_match: str | None, if_none_match: str | None) -> bool:
@@ -158,26 +205,32 @@ def _holds(tag: str | None, if_match: str | None, if_none_match: str | None) -> 
     return if_none_match is None or tag is None or not matches(if_none_match, tag)
 
 
-def _split(key: str) -> tuple[str, str, str]:
-    """Volume, view, and the rest of a key. Raises NotFound."""
-    parts = key.split("/", 2)
-    if len(parts) != 3:
-        raise labelog.NotFound(
-            f"there is no object {key!r}; keys are volume/view/zarr.json and volume/view/{ARRAY}/..."
-        )
-    return parts[0], parts[1], parts[2]
+def _split(key: str) -> tuple[str, str]:
+    """The volume, and the key within it. Some programs, such as napari, take for Zarr only what has .zarr in its name:
+    the view may end so."""
+    name, _, rest = key.partition("/")
+    view, slash, rest = rest.partition("/")
+    return name, f"{view.removesuffix('.zarr')}{slash}{rest}" if slash else view
 
 
-def _box(volume: labelog.Volume, key: str) -> Box | None:
-    """The voxels of a chunk's key within the volume; None if it is no chunk's."""
+def _read_only(why: str) -> Problem:
+    return Problem(405, why, headers={"Allow": "GET, HEAD"})
+
+
+def chunk_of(array: Array, key: str) -> int | None:
+    """The chunk whose key within an array this is, if it is one's."""
     match = CHUNK.fullmatch(key)
     if match is None:
         return None
     index = int(match[1]), int(match[2]), int(match[3])
-    grid = volume.store.grid
-    if any(i >= n for i, n in zip(index, grid.counts, strict=True)):
-        return None
-    return grid.box(grid.number(index))
+    inside = all(i < n for i, n in zip(index, array.grid.counts, strict=True))
+    return array.grid.number(index) if inside else None
+
+
+def _document(document: dict[str, Any]) -> Object:
+    """A group's or an array's metadata."""
+    body = json.dumps({"zarr_format": 3, "node_type": "group"} | document).encode()
+    return Object(body, tagged(blake2b(body, digest_size=16).digest()), "application/json")
 
 
 def box_voxels(volume: labelog.Volume) -> int:
@@ -189,27 +242,3 @@ def _unzipped(body: bytes, most: int) -> bytes:
         return decompressed(body, "zstd", most)
     except Problem as problem:
         raise labelog.Invalid(f"a chunk is sent as the array says, with zstd: {problem.detail}") from None
-
-
-def group_document(seen: Revision) -> dict[str, Any]:
-    """OME-Zarr 0.5: a label image of one scale, with the colours that labels have."""
-    axes = [{"name": name, "type": "space", "unit": UNITS[seen.unit]} for name in "zyx"]
-    scale = {"type": "scale", "scale": list(seen.voxel_size)}
-    colours = [
-        {"label-value": value, "rgba": list(colour(shade))}
-        for value, shade in list(seen.colours.items())[:MOST_COLOURS]
-    ]
-    datasets = [{"path": ARRAY, "coordinateTransformations": [scale]}]
-    ome = {
-        "version": "0.5",
-        "multiscales": [{"name": "labels", "axes": axes, "datasets": datasets}],
-        "image-label": {"colors": colours} if colours else {},
-    }  # fmt: skip
-    return {"zarr_format": 3, "node_type": "group", "attributes": {"ome": ome}}
-
-
-def array_document(seen: Revision) -> dict[str, Any]:
-    """The base's, with codecs that everyone has."""
-    codecs = [{"name": "bytes", "configuration": {"endian": "little"}},
-              {"name": "zstd", "configuration": {"level": 1, "checksum": False}}]  # fmt: skip
-    return base.array_document(seen.volume.store.meta) | {"codecs": codecs}

@@ -2,6 +2,9 @@
 
 A token is `labelog_{id}_{secret}`, the secret 32 random bytes: so many that a plain hash of it cannot be guessed back.
 Whoever has one acts under its name, in some volumes or all, as far as its role goes.
+
+A token for S3 clients is a key pair: they sign with the secret, and do not send it, so it is kept as it is. Nobody but
+their owner may read a file of such.
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ class Role(enum.IntEnum):
 NAMES = {role.name.lower(): role for role in Role}
 ALL = ("*",)
 FORMAT = re.compile(r"labelog_([0-9a-f]{8})_([A-Za-z0-9_-]{43})")
+KEY = "LABELOG_"  # then the id in capitals: what S3 clients take for the id of a key
 
 
 @dataclass(frozen=True)
@@ -46,10 +50,11 @@ class Token:
     ----------
     id : 8 hex digits.
     name : the author of what is done with it, such as `vendor-b/ana`.
-    hash : SHA-256 of the whole token, in hex.
+    hash : SHA-256 of the whole token, in hex; empty for a key pair.
     role : read, annotate, review or admin.
     volumes : the names of those that it is good for; `*` is all.
     made, expires : ISO 8601, UTC; `expires` is None if it never does.
+    secret : of a key pair for S3 clients; None for a token.
     """
 
     id: str
@@ -59,6 +64,7 @@ class Token:
     volumes: tuple[str, ...]
     made: str
     expires: str | None
+    secret: str | None = None
 
     @property
     def level(self) -> Role:
@@ -96,23 +102,41 @@ class Tokens:
         good = hmac.compare_digest(_hash(text), known.hash if known else "0" * 64)
         return known if known and good and not known.expired(datetime.now(UTC)) else None
 
+    def key_pair(self, key: str) -> Token | None:
+        """The key pair whose id this is, if it is one that holds today."""
+        with self._lock:
+            self._refresh()
+            known = self._known.get(key.removeprefix(KEY).lower()) if key.startswith(KEY) else None
+        return known if known and known.secret and not known.expired(datetime.now(UTC)) else None
+
     def add(self, name: str, role: str, volumes: Iterable[str] = ALL, days: float | None = None) -> str:
         """Make a token; its text, which is nowhere to be had again. Raises Invalid."""
+        return self._add(name, role, volumes, days, pair=False)[1]
+
+    def add_pair(
+        self, name: str, role: str, volumes: Iterable[str] = ALL, days: float | None = None
+    ) -> tuple[str, str]:
+        """Make a key pair for S3 clients; its id and its secret. Raises Invalid."""
+        return self._add(name, role, volumes, days, pair=True)
+
+    def _add(self, name: str, role: str, volumes: Iterable[str], days: float | None, *, pair: bool) -> tuple[str, str]:
         draft(name, None, "", None)  # an author's name
         if role not in NAMES:
             raise Invalid(f"a role is one of {', '.join(NAMES)}, not {role!r}")
         if days is not None and not 0 < days < 36_500:
             raise Invalid(f"a token holds for some days, not {days}")
         number, now = secrets.token_hex(4), datetime.now(UTC)
-        text = f"labelog_{number}_{secrets.token_urlsafe(32)}"
+        secret = secrets.token_urlsafe(32)
+        text = secret if pair else f"labelog_{number}_{secret}"
         expires = None if days is None else (now + timedelta(days=days)).isoformat(timespec="seconds")
-        made = Token(number, name, _hash(text), role, tuple(volumes) or ALL, now.isoformat(timespec="seconds"), expires)
+        made = Token(number, name, "" if pair else _hash(text), role, tuple(volumes) or ALL,
+                     now.isoformat(timespec="seconds"), expires, secret if pair else None)  # fmt: skip
         with self._lock:
             self._refresh()
             if number in self._known:
                 raise Exists(f"there is a token {number} already; try again")
             self._write({**self._known, number: made})
-        return text
+        return f"{KEY}{number.upper()}", text
 
     def revoke(self, number: str) -> Token:
         """Let a token be good for nothing from now on. Raises NotFound."""
@@ -134,11 +158,13 @@ class Tokens:
             tokens = [replace(token, volumes=tuple(token.volumes)) for token in (Token(**entry) for entry in entries)]
             if any(token.role not in NAMES for token in tokens):
                 raise ValueError("a role that is none")
+            if found.st_mode & 0o077 and any(token.secret for token in tokens):
+                raise ValueError("it has secrets, and others than its owner may read it; chmod 600")
         except FileNotFoundError:
             self._seen, self._known = None, {}
             return
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise Corrupt(f"{self.path} is no file of tokens: {error}", path=str(self.path)) from None
+            raise Corrupt(f"{self.path} is no file of tokens that can be used: {error}", path=str(self.path)) from None
         self._seen, self._known = state, {token.id: token for token in tokens}
 
     def _write(self, tokens: dict[str, Token]) -> None:

@@ -48,8 +48,11 @@ def test_without_a_token_nothing(guarded):
             answer = client.get(path)
             assert answer.status_code == 401 and answer.headers["www-authenticate"] == "Bearer"
         assert client.post("/volumes/cells/edits", json=EDIT).status_code == 401
-        for path in ("/zarr/cells/instance/zarr.json", "/labelog", "/labelog/cells/instance/zarr.json", "/metrics"):
+        for path in ("/zarr/cells/instance/zarr.json", "/metrics"):
             assert client.get(guarded.address + path).status_code == 401
+        for path in ("/s3?list-type=2", "/s3/cells/instance/zarr.json"):
+            answer = client.get(guarded.address + path)
+            assert answer.status_code == 403 and "<Code>AccessDenied</Code>" in answer.text
         health = client.get(guarded.address + "/healthz")
         assert health.status_code == 200 and "volumes" not in health.json()
         for text in (
@@ -106,10 +109,10 @@ def test_a_token_for_one_volume(guarded):
         assert [volume["name"] for volume in client.get("/volumes").json()["volumes"]] == ["cells"]
         assert client.get("/volumes/other").status_code == 403
         assert client.get(guarded.address + "/zarr/other/instance/zarr.json").status_code == 403
-        listed = client.get(guarded.address + "/labelog").text
-        assert "cells/instance" in listed and "other" not in listed
+        listed = client.get(guarded.address + "/s3?list-type=2&delimiter=/").text
+        assert "<Prefix>cells/</Prefix>" in listed and "other" not in listed
         gone = b"<Delete><Object><Key>other/instance/s0/c/0/0/0</Key></Object></Delete>"
-        answer = client.post(guarded.address + "/labelog?delete", content=gone, headers={"Content-Type": "text/xml"})
+        answer = client.post(guarded.address + "/s3?delete", content=gone, headers={"Content-Type": "text/xml"})
         assert "<Error>" in answer.text and "not good for" in answer.text
 
 

@@ -33,7 +33,7 @@ def tensor(server, cache_bytes=0, view="instance"):
     return ts.open(
         {
             "driver": "zarr3",
-            "kvstore": {"driver": "s3", "bucket": "labelog", "path": f"cells/{view}/s0/", "endpoint": server.address,
+            "kvstore": {"driver": "s3", "bucket": "cells", "path": f"{view}/s0/", "endpoint": f"{server.address}/s3",
                         "aws_region": "us-east-1", "aws_credentials": {"type": "anonymous"}},
             "recheck_cached_data": True,
         },
@@ -57,7 +57,7 @@ def current(server):
 def test_zarr_python_reads_over_http_and_s3(server):
     for store in (
         obstore.store.HTTPStore(f"{server.address}/zarr/cells/instance", client_options={"allow_http": True}),
-        obstore.store.S3Store("labelog", prefix="cells/instance", endpoint=server.address, region="us-east-1",
+        obstore.store.S3Store("s3", prefix="cells/instance", endpoint=server.address, region="us-east-1",
                               skip_signature=True, client_options={"allow_http": True}),
     ):  # fmt: skip
         group = zarr.open_group(ObjectStore(store, read_only=True), mode="r")
@@ -112,10 +112,10 @@ def test_conditions_guard_a_chunk(web, client, edit):
     values[0, 0, 0] = 9
     edit({"op": "paint", "label": "5", "spans": [[7, 31, 63, 64]]})  # another voxel of the chunk
     for header in ({"If-Match": got.headers["etag"]}, {"If-None-Match": "*"}):
-        for path in (f"/zarr/{CHUNK}", f"/labelog/{CHUNK}"):
+        for path in (f"/zarr/{CHUNK}", f"/s3/{CHUNK}"):
             assert web.put(path, content=encoded(values), headers=kind | header).status_code == 412
     assert web.delete(f"/zarr/{CHUNK}", headers={"If-Match": got.headers["etag"]}).status_code == 412
-    assert web.head(f"/labelog/{CHUNK}", headers={"If-Match": got.headers["etag"]}).status_code == 412
+    assert web.head(f"/s3/{CHUNK}", headers={"If-Match": got.headers["etag"]}).status_code == 412
     assert client.get("/volumes/cells").json()["revision"] == 1
     merged = web.put(f"/zarr/{CHUNK}", content=encoded(values), headers=kind)  # no condition: who writes later wins
     assert merged.status_code == 204
@@ -129,6 +129,8 @@ def test_conditions_guard_a_chunk(web, client, edit):
     ("path", "content", "status"),
     [
         ("cells/semantic/s0/c/0/0/0", b"", 405),
+        ("cells/instance/s1/c/0/0/0", b"", 405),
+        ("cells/instance/zarr.json", b"{}", 405),
         ("cells/instance/s0/zarr.json", b"{}", 405),
         ("cells/instance/s0/c/0/0/99", b"", 405),
         ("cells/dog/s0/c/0/0/0", b"", 404),
@@ -141,7 +143,7 @@ def test_conditions_guard_a_chunk(web, client, edit):
 def test_what_cannot_be_written(web, client, path, content, status):
     answer = web.put(f"/zarr/{path}", content=content, headers={"Content-Type": "application/octet-stream"})
     assert answer.status_code == status, answer.text
-    s3 = web.put(f"/labelog/{path}", content=content, headers={"Content-Type": "application/octet-stream"})
+    s3 = web.put(f"/s3/{path}", content=content, headers={"Content-Type": "application/octet-stream"})
     assert s3.status_code == (400 if status == 422 else status)
     assert ElementTree.fromstring(s3.content).find("Code").text
     assert client.get("/volumes/cells").json()["revision"] == 0
@@ -167,7 +169,7 @@ def test_two_writers_who_interleave_rows_lose_nothing(server, cache):
 
 
 def test_obstore_writes_with_zarr_python(server):
-    store = obstore.store.S3Store("labelog", prefix="cells/instance", endpoint=server.address, region="us-east-1",
+    store = obstore.store.S3Store("s3", prefix="cells/instance", endpoint=server.address, region="us-east-1",
                                   skip_signature=True, client_options={"allow_http": True})  # fmt: skip
     array = zarr.open_group(ObjectStore(store), mode="r+")["s0"]
     array[3:9, 10:40, 5:60] = 4321
@@ -180,24 +182,122 @@ def test_obstore_writes_with_zarr_python(server):
         assert volume.check().ok
 
 
-def test_listing(server, web):
-    def listed(**parameters):
-        answer = web.get("/labelog", params={"list-type": "2", **parameters})
-        root = ElementTree.fromstring(answer.content)
-        names = [element.text for element in root.iter() if element.tag.endswith(("}Key",))]
-        prefixes = [e.text for group in root if group.tag.endswith("}CommonPrefixes") for e in group]
-        token = next((e.text for e in root if e.tag.endswith("}NextContinuationToken")), None)
-        return names, prefixes, token
+def test_scales(server):
+    """Each scale is what the engine makes of it, and says where it lies; also after an edit."""
+    with labelog.open(server.folder / "cells.labelog") as volume:
+        with volume.edit("ana") as edit:
+            edit[0:20, 30:50, 20:60] = 5
+        for view in ("instance", "semantic"):
+            store = obstore.store.HTTPStore(f"{server.address}/zarr/cells/{view}", client_options={"allow_http": True})
+            group = zarr.open_group(ObjectStore(store, read_only=True), mode="r")
+            datasets = group.attrs["ome"]["multiscales"][0]["datasets"]
+            scales = volume.at().view(view).scales
+            assert [dataset["path"] for dataset in datasets] == [f"s{n}" for n in range(len(scales))] and len(
+                scales
+            ) > 2
+            for dataset, scale in zip(datasets, scales, strict=True):
+                assert np.array_equal(group[dataset["path"]][:], scale[:])
+                size, translation = dataset["coordinateTransformations"]
+                assert (tuple(size["scale"]), tuple(translation["translation"])) == (
+                    scale.voxel_size,
+                    scale.translation,
+                )
 
-    assert listed(delimiter="/") == ([], ["cells/"], None)
-    names, prefixes, _ = listed(prefix="cells/instance/", delimiter="/")
-    assert (names, prefixes) == (["cells/instance/zarr.json"], ["cells/instance/s0/"])
-    whole, _, token = listed(prefix="cells/instance/")
-    assert token is None and CHUNK in whole and whole == sorted(whole) and len(whole) == 3 * 4 * 3 + 2
-    found, token = [], ""
-    while token is not None:
-        names, _, token = listed(
-            prefix="cells/instance/", **{"max-keys": "7"} | ({"continuation-token": token} if token else {})
-        )
-        found += names
-    assert found == whole
+
+def test_what_is_known_of_labels(server, web, edit):
+    top = str(2**64 - 1)
+    edit(
+        {"op": "merge", "label": "1", "others": ["112"]},
+        {"op": "assign", "label": "1", "cls": "cell", "name": "A"},
+        {"op": "assign", "label": "11", "cls": "mitochondrion", "parent": "1"},
+        {"op": "assign", "label": "112", "name": "of 1 by now"},
+        {"op": "assign", "label": top, "cls": "cell"},
+    )
+
+    def told(view):
+        return web.get(f"/zarr/cells/{view}/zarr.json").json()["attributes"]["ome"]["image-label"]
+
+    assert told("instance") == {"properties": [
+        {"label-value": 1, "class": "cell", "name": "of 1 by now"},
+        {"label-value": 11, "class": "mitochondrion", "parent": 1},
+        {"label-value": 2**64 - 1, "class": "cell"},
+    ]}  # fmt: skip
+    assert [row["label-value"] for row in told("cell")["properties"]] == [1, 2**64 - 1]
+    semantic = told("semantic")
+    with labelog.open(server.folder / "cells.labelog", "r") as volume:
+        classes = volume.classes
+    assert {row["label-value"]: row["class"] for row in semantic["properties"]} == {
+        c.id: c.name for c in classes.values()
+    }
+    assert {"label-value": classes["cell"].id, "rgba": [*bytes.fromhex(classes["cell"].colour[1:]), 255]} in semantic[
+        "colors"
+    ]
+    assert told("fragment") == {}
+    listed = web.get("/zarr/cells/zarr.json").json()["attributes"]["ome"]["labels"]
+    assert listed[:3] == ["instance", "fragment", "semantic"] and "cell" in listed and "image" not in listed
+
+
+@pytest.fixture
+def pictured(server):
+    """The EM image under cells.labelog."""
+    image = (np.random.default_rng(5).random(labels().shape) * 60_000).astype(np.uint16)
+    with labelog.open(server.folder / "cells.labelog") as volume:
+        volume.attach_image(image, author="lab")
+        yield volume.image
+
+
+def test_the_image_beside_the_labels(server, web, pictured):
+    store = obstore.store.HTTPStore(f"{server.address}/zarr/cells/image", client_options={"allow_http": True})
+    group = zarr.open_group(ObjectStore(store, read_only=True), mode="r")
+    datasets = group.attrs["ome"]["multiscales"][0]["datasets"]
+    assert len(datasets) == len(pictured.scales)
+    for number, dataset in enumerate(datasets):
+        array = group[dataset["path"]]
+        assert array.dtype == np.uint16 and np.array_equal(array[:], pictured.scale(number)[:])
+        assert tuple(dataset["coordinateTransformations"][0]["scale"]) == pictured.scale(number).voxel_size
+    # its labels, where OME-Zarr looks for them
+    assert "instance" in group["labels"].attrs["ome"]["labels"]
+    assert np.array_equal(group["labels/instance/s0"][:], labels())
+    beside = web.get("/zarr/cells/instance/zarr.json").json()["attributes"]["ome"]["image-label"]["source"]["image"]
+    assert web.get(f"/zarr/cells/instance/{beside}/zarr.json").json()["attributes"]["ome"]["multiscales"]
+    within = web.get("/zarr/cells/image/labels/instance/zarr.json").json()["attributes"]["ome"]["image-label"]
+    assert "source" not in within  # then it is the one around, ../..
+    assert web.get("/zarr/cells/image/labels/image/zarr.json").status_code == 404
+    chunk = web.get("/zarr/cells/image/s0/c/0/0/0")
+    assert web.get(chunk.url, headers={"If-None-Match": chunk.headers["etag"]}).status_code == 304
+    refused = web.put("/zarr/cells/image/s0/c/0/0/0", content=chunk.content)
+    assert refused.status_code == 405 and "image" in refused.json()["detail"]
+
+
+def test_no_image(web):
+    for key in ("cells/image/zarr.json", "cells/image/s0/zarr.json", "cells/image/s0/c/0/0/0"):
+        assert web.get(f"/zarr/{key}").status_code == 404
+    assert "source" not in web.get("/zarr/cells/instance/zarr.json").json()["attributes"]["ome"]["image-label"]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "", "cells", "cells/", "cells/instance", "cells/instance/s0", "cells/instance/s9/zarr.json",
+        "cells/instance/s00/zarr.json", "cells/instance/s0/c/0/0", "cells/instance/s0/c/00/0/0",
+        "cells/instance/s0/c/0/0/9999999999", "cells/dog/zarr.json", "cells/instance/labels/zarr.json",
+        "cells/image/labels/image/zarr.json", "dogs/zarr.json", "../cells/zarr.json",
+    ],
+)  # fmt: skip
+def test_no_such_object(web, key):
+    for method in ("GET", "HEAD"):
+        assert web.request(method, f"/zarr/{key}").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["zarr", "s3"])
+def test_conditions_and_ranges_of_reading(web, path):
+    got = web.get(f"/{path}/{CHUNK}")
+    assert web.head(f"/{path}/{CHUNK}").headers["content-length"] == str(len(got.content))
+    for method in ("GET", "HEAD"):
+        other = web.request(method, f"/{path}/{CHUNK}", headers={"If-Match": '"other"'})
+        assert other.status_code == 412
+        assert web.request(method, f"/{path}/{CHUNK}", headers={"If-Match": got.headers["etag"]}).status_code == 200
+        held = web.request(method, f"/{path}/{CHUNK}", headers={"If-None-Match": got.headers["etag"]})
+        assert held.status_code == 304
+    part = web.get(f"/{path}/{CHUNK}", headers={"Range": "bytes=-7"})
+    assert part.status_code == 206 and part.content == got.content[-7:]

@@ -1,93 +1,167 @@
-"""The same objects as one S3 bucket, `labelog`, in path style: what S3 clients need to read and write volumes.
+"""The same objects as S3 has them, in path style: as one bucket, `s3`, or each volume as a bucket below /s3.
 
-GET, HEAD, PUT and DELETE of objects with conditions, DeleteObjects, ListObjectsV2, and S3's errors in XML. Requests
-are taken unsigned; what a signature says is not looked at.
+    endpoint http://127.0.0.1:8000       bucket s3       key cells/instance/s0/c/0/0/0
+    endpoint http://127.0.0.1:8000/s3    bucket cells    key instance/s0/c/0/0/0
+
+That is the same address; the second is for clients that want the name of a bucket to have three letters or more. What
+S3 clients need to read and write: GET, HEAD, PUT and DELETE of objects with conditions, DeleteObjects, ListObjectsV2,
+HeadBucket, GetBucketLocation. Who sends it, `access` knows from its signature; errors become XML in `s3_errors`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import islice
+import base64
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from email.utils import format_datetime
 from typing import Annotated
+from urllib.parse import quote
 from xml.etree import ElementTree
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 import labelog
-from labelog_server import problems
 from labelog_server.access import Annotates, Reads, Sent, Writer
-from labelog_server.answers import PACKED, answer, matches, not_modified
+from labelog_server.answers import PACKED, answer, not_modified, refuse_other
 from labelog_server.asked import Shelf
+from labelog_server.digests import refuse_damaged
+from labelog_server.listing import Asked, keys
 from labelog_server.objects import Objects
+from labelog_server.ome import Object
 from labelog_server.problems import Problem, status_of
+from labelog_server.routes.zarr import Condition
+from labelog_server.s3_errors import CODES, ROOT, XML, xml
 from labelog_server.tokens import Token
 
-BUCKET = "labelog"  # S3 wants three letters or more
-XML = "application/xml"
-ERROR = {"description": "what is wrong", "content": {XML: {"schema": {"type": "string"}}} | problems.ANSWER["content"]}
-router = APIRouter(prefix=f"/{BUCKET}", tags=["s3"], responses={"4XX": ERROR, "5XX": ERROR})
-
-CODES = {400: "InvalidRequest", 404: "NoSuchKey", 405: "MethodNotAllowed", 412: "PreconditionFailed",
-         416: "InvalidRange", 422: "InvalidRequest", 501: "NotImplemented"}  # fmt: skip
+ERROR = {"description": "what is wrong", "content": {XML: {"schema": {"type": "string"}}}}
 MOST_KEYS = 1000
+MOST_SIZED = 100  # objects that one answer to ListObjectsV2 encodes, to tell their sizes
 SPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+ELSEWHERE = ("uploads", "uploadId", "partNumber", "acl", "tagging", "versioning", "versions")
 
-Condition = Annotated[str | None, Header()]
+
+def whole(request: Request) -> None:
+    """The request is one of those that are answered here, and its body arrived as it was sent."""
+    asked = [name for name in ELSEWHERE if name in request.query_params]
+    if asked or "x-amz-copy-source" in request.headers:
+        what = f"?{asked[0]}" if asked else "x-amz-copy-source"
+        raise Problem(501, f"objects are sent whole, each in one PUT, and have no {what} here")
+    if "X-Amz-Signature" in request.query_params:
+        raise Problem(501, "a signature is sent in the header Authorization, not in the address")
+    refuse_damaged(request.headers, request.scope["sent"].body)
+
+
+router = APIRouter(prefix=ROOT, tags=["s3"], dependencies=[Depends(whole)], responses={"4XX": ERROR, "5XX": ERROR})
+
+Marker = Annotated[str, Query(alias="continuation-token")]
+StartAfter = Annotated[str, Query(alias="start-after")]
+Most = Annotated[int, Query(alias="max-keys", ge=0)]
+Version = Annotated[str | None, Query(alias="list-type", description="2: list the volume's objects")]
+Encoding = Annotated[str | None, Query(alias="encoding-type")]
+
+
+class Listing:
+    """What ListObjectsV2 asks for."""
+
+    def __init__(
+        self, version: Version = None, prefix: str = "", delimiter: str = "", start_after: StartAfter = "",
+        marker: Marker = "", most: Most = MOST_KEYS, encoding: Encoding = None,
+    ) -> None:  # fmt: skip
+        self.version, self.prefix, self.delimiter, self.start_after = version, prefix, delimiter, start_after
+        self.marker, self.most, self.encoding = marker, min(most, MOST_KEYS), encoding
+
+    def answered(self, bucket: str, objects: Objects, names: Callable[[str], list[str]], home: str = "") -> Response:
+        """The keys below `home`, which is left out of them; `names` says what lies in a folder."""
+        if self.version != "2":
+            raise Problem(501, "objects are listed by ListObjectsV2: list-type=2")
+        if self.delimiter not in ("", "/"):
+            raise Problem(501, f"the delimiter is a slash, not {self.delimiter!r}")
+        after = max(_key(self.marker), self.start_after)
+        found = keys(lambda folder: names(home + folder), Asked(self.prefix, bool(self.delimiter), after))
+        root = ElementTree.Element("ListBucketResult", xmlns=SPACE)
+        entries, last = self._entries(found, objects, home)
+        facts = {"Name": bucket, "Prefix": self._shown(self.prefix), "Delimiter": self.delimiter,
+                 "MaxKeys": self.most, "KeyCount": len(entries), "IsTruncated": str(last is not None).lower(),
+                 "EncodingType": self.encoding, "StartAfter": self._shown(self.start_after),
+                 "ContinuationToken": self.marker, "NextContinuationToken": last and _marker(last)}  # fmt: skip
+        for name, value in facts.items():
+            if value not in ("", None) or name == "Prefix":
+                ElementTree.SubElement(root, name).text = str(value)
+        root.extend(entries)
+        return Response(xml(root), media_type=XML)
+
+    def _entries(
+        self, found: Iterator[str], objects: Objects, home: str
+    ) -> tuple[list[ElementTree.Element], str | None]:
+        """A page of keys, and the last that was looked at if there are more."""
+        entries: list[ElementTree.Element] = []
+        last, sized = None, 0
+        for key in found if self.most else ():
+            if len(entries) == self.most or sized == MOST_SIZED:
+                return entries, last
+            last = key
+            if key.endswith("/"):
+                entry = ElementTree.Element("CommonPrefixes")
+                ElementTree.SubElement(entry, "Prefix").text = self._shown(key)
+                entries.append(entry)
+                continue
+            sized += 1
+            try:
+                entries.append(self._contents(key, objects.get(home + key), objects.modified(home + key)))
+            except labelog.NotFound:  # a chunk that was written, and is all 0 by now
+                continue
+        return entries, None
+
+    def _contents(self, key: str, found: Object, modified: datetime) -> ElementTree.Element:
+        entry = ElementTree.Element("Contents")
+        facts = {"Key": self._shown(key), "LastModified": f"{modified:%Y-%m-%dT%H:%M:%S.000Z}", "ETag": found.tag,
+                 "Size": len(found.body), "StorageClass": "STANDARD"}  # fmt: skip
+        for name, value in facts.items():
+            ElementTree.SubElement(entry, name).text = str(value)
+        return entry
+
+    def _shown(self, key: str) -> str:
+        return quote(key) if self.encoding == "url" else key
+
+
+Listed = Annotated[Listing, Depends(Listing)]
 
 
 @router.get("", response_class=Response, dependencies=[Reads])
 @router.get("/", response_class=Response, dependencies=[Reads])
-def list_objects(
-    shelf: Shelf, token: Sent, prefix: str = "", delimiter: str = "",
-    start_after: Annotated[str, Query(alias="start-after")] = "",
-    on_from: Annotated[str, Query(alias="continuation-token")] = "",
-    most: Annotated[int, Query(alias="max-keys", ge=1, le=MOST_KEYS)] = MOST_KEYS,
-) -> Response:  # fmt: skip
-    """ListObjectsV2."""
-    after = max(on_from, start_after)
-    found = list(islice(_rolled(_seen(Objects(shelf), prefix, token), prefix, delimiter, after), most + 1))
-    root = ElementTree.Element("ListBucketResult", xmlns=SPACE)
-    facts = {"Name": BUCKET, "Prefix": prefix, "Delimiter": delimiter, "MaxKeys": most, "KeyCount": len(found[:most]),
-             "IsTruncated": str(len(found) > most).lower()}  # fmt: skip
-    if len(found) > most:
-        facts["NextContinuationToken"] = found[most - 1]
-    for name, value in facts.items():
-        ElementTree.SubElement(root, name).text = str(value)
-    for key in found[:most]:
-        if delimiter and key.endswith(delimiter):
-            ElementTree.SubElement(ElementTree.SubElement(root, "CommonPrefixes"), "Prefix").text = key
-        else:
-            ElementTree.SubElement(ElementTree.SubElement(root, "Contents"), "Key").text = key
-    return Response(ElementTree.tostring(root, xml_declaration=True, encoding="UTF-8"), media_type=XML)
+def list_objects(request: Request, shelf: Shelf, token: Sent, listing: Listed) -> Response:
+    """ListObjectsV2 of all volumes; HeadBucket, GetBucketLocation."""
+    objects = Objects(shelf)
+
+    def children(folder: str) -> list[str]:
+        found = objects.children(folder)
+        return [name for name in found if folder or token is None or token.good_for(name.rstrip("/"))]
+
+    return _of_bucket(request) or listing.answered(ROOT.strip("/"), objects, children)
 
 
-def _seen(objects: Objects, prefix: str, token: Token | None) -> list[str]:
-    """The keys of what a token is good for, ascending."""
-    return sorted(key for key in objects.keys(prefix) if token is None or token.good_for(key.split("/")[0]))
-
-
-def _rolled(keys: Iterable[str], prefix: str, delimiter: str, after: str) -> Iterator[str]:
-    """Keys after one, ascending; those that share what comes up to a delimiter as one, which ends in it."""
-    last = ""
-    for key in keys:
-        cut = key.find(delimiter, len(prefix)) if delimiter else -1
-        shown = key if cut < 0 else key[: cut + len(delimiter)]
-        if shown > after and shown != last:
-            last = shown
-            yield shown
+def _of_bucket(request: Request) -> Response | None:
+    """The answer to what is asked of a bucket, but for what lies in it."""
+    if request.scope["sent"].method == "HEAD":
+        return Response(media_type=XML)
+    if "location" in request.query_params:
+        return Response(xml(ElementTree.Element("LocationConstraint", xmlns=SPACE)), media_type=XML)
+    return None
 
 
 @router.get("/{key:path}", response_class=Response, dependencies=[Reads])
-def get_object(request: Request, shelf: Shelf, key: str) -> Response:
-    """GetObject, HeadObject."""
-    try:
-        found = Objects(shelf).get(key)
-        if "if-match" in request.headers and not matches(request.headers["if-match"], found.tag):
-            raise Problem(412, "the object is not what If-Match says")
-    except (labelog.LabelogError, Problem) as error:
-        return failed(error)
-    headers = {"Cache-Control": PACKED, "Last-Modified": "Thu, 01 Jan 1970 00:00:00 GMT"}
+def get_object(request: Request, shelf: Shelf, key: str, listing: Listed) -> Response:
+    """GetObject, HeadObject; of a volume's name alone ListObjectsV2, HeadBucket, GetBucketLocation."""
+    objects, name = Objects(shelf), key.removesuffix("/")
+    if "/" not in name:
+        if name not in shelf.names():
+            raise Problem(404, f"there is no volume {name!r} here", code="NoSuchBucket")
+        return _of_bucket(request) or listing.answered(name, objects, objects.children, f"{name}/")
+    found = objects.get(key)
+    refuse_other(request, found.tag)
+    modified = format_datetime(objects.modified(key).replace(microsecond=0), usegmt=True)
+    headers = {"Cache-Control": PACKED, "Last-Modified": modified}
     held = not_modified(request, found.tag, headers)
     return held or answer(request, found.body, found.media_type, found.tag, headers)
 
@@ -95,24 +169,16 @@ def get_object(request: Request, shelf: Shelf, key: str) -> Response:
 @router.put("/{key:path}", response_class=Response, dependencies=[Annotates])
 async def put_object(request: Request, shelf: Shelf, author: Writer, key: str, if_match: Condition = None,
                      if_none_match: Condition = None) -> Response:  # fmt: skip
-    """PutObject."""
+    """PutObject: a chunk of `instance/s0`."""
     body = await request.body()
-    try:
-        tag = await run_in_threadpool(Objects(shelf).put, key, body, author, if_match, if_none_match)
-    except (labelog.LabelogError, Problem) as error:
-        return failed(error)
+    tag = await run_in_threadpool(Objects(shelf).put, key, body, author, if_match, if_none_match)
     return Response(status_code=200, headers={"ETag": tag} if tag else None)
 
 
 @router.delete("/{key:path}", response_class=Response, status_code=204, dependencies=[Annotates])
 def delete_object(shelf: Shelf, author: Writer, key: str, if_match: Condition = None) -> Response:
-    """DeleteObject."""
-    try:
-        Objects(shelf).delete(key, author, if_match)
-    except labelog.NotFound:
-        pass
-    except (labelog.LabelogError, Problem) as error:
-        return failed(error)
+    """DeleteObject: all voxels of a chunk become 0."""
+    Objects(shelf).delete(key, author, if_match)
     return Response(status_code=204)
 
 
@@ -120,21 +186,31 @@ def delete_object(shelf: Shelf, author: Writer, key: str, if_match: Condition = 
 @router.post("/", response_class=Response, dependencies=[Annotates])
 async def delete_objects(request: Request, shelf: Shelf, author: Writer, token: Sent) -> Response:
     """DeleteObjects: each key is an edit of its own, and may fail alone."""
+    return await _delete_all(request, shelf, author, token, "")
+
+
+@router.post("/{key:path}", response_class=Response, dependencies=[Annotates])
+async def delete_of_volume(request: Request, shelf: Shelf, author: Writer, token: Sent, key: str) -> Response:
+    """DeleteObjects, of a volume as a bucket."""
+    return await _delete_all(request, shelf, author, token, f"{key.removesuffix('/')}/")
+
+
+async def _delete_all(request: Request, shelf: Shelf, author: str | None, token: Token | None, home: str) -> Response:
     if "delete" not in request.query_params:
-        return failed(Problem(501, "of a bucket's POST requests only DeleteObjects is taken"))
+        raise Problem(501, "of POST requests only DeleteObjects is taken")
     try:
         asked = ElementTree.fromstring(await request.body())
     except ElementTree.ParseError as error:
-        return failed(Problem(400, f"the body is no XML: {error}"))
-    keys = [element.text or "" for element in asked.iter() if element.tag.split("}")[-1] == "Key"]
-    if not 1 <= len(keys) <= MOST_KEYS:
-        return failed(Problem(400, f"DeleteObjects takes 1 to {MOST_KEYS} keys, not {len(keys)}"))
-    return await run_in_threadpool(_delete_all, Objects(shelf), keys, author, token)
+        raise Problem(400, f"the body is no XML: {error}", code="MalformedXML") from None
+    found = [home + (element.text or "") for element in asked.iter() if element.tag.split("}")[-1] == "Key"]
+    if not 1 <= len(found) <= MOST_KEYS:
+        raise Problem(400, f"DeleteObjects takes 1 to {MOST_KEYS} keys, not {len(found)}")
+    return await run_in_threadpool(_deleted, Objects(shelf), found, author, token, len(home))
 
 
-def _delete_all(objects: Objects, keys: list[str], author: str | None, token: Token | None) -> Response:
+def _deleted(objects: Objects, found: list[str], author: str | None, token: Token | None, cut: int) -> Response:
     root = ElementTree.Element("DeleteResult", xmlns=SPACE)
-    for key in keys:
+    for key in found:
         try:
             if token is not None and not token.good_for(key.split("/")[0]):
                 raise Problem(403, f"the token is not good for {key}")
@@ -142,16 +218,20 @@ def _delete_all(objects: Objects, keys: list[str], author: str | None, token: To
             entry = ElementTree.SubElement(root, "Deleted")
         except (labelog.LabelogError, Problem) as error:
             entry = ElementTree.SubElement(root, "Error")
+            status = error.status if isinstance(error, Problem) else status_of(error)
+            ElementTree.SubElement(entry, "Code").text = CODES.get(status, (status, "InternalError"))[1]
             ElementTree.SubElement(entry, "Message").text = str(error)
-        ElementTree.SubElement(entry, "Key").text = key
-    return Response(ElementTree.tostring(root, xml_declaration=True, encoding="UTF-8"), media_type=XML)
+        ElementTree.SubElement(entry, "Key").text = key[cut:]
+    return Response(xml(root), media_type=XML)
 
 
-def failed(error: labelog.LabelogError | Problem) -> Response:
-    """An error as S3 tells it."""
-    status = error.status if isinstance(error, Problem) else status_of(error)
-    status = 400 if status == 422 else status
-    root = ElementTree.Element("Error")
-    ElementTree.SubElement(root, "Code").text = CODES.get(status, "InternalError")
-    ElementTree.SubElement(root, "Message").text = str(error)
-    return Response(ElementTree.tostring(root, xml_declaration=True, encoding="UTF-8"), status, media_type=XML)
+def _marker(key: str) -> str:
+    """The continuation token that goes on after a key."""
+    return base64.urlsafe_b64encode(key.encode()).decode()
+
+
+def _key(marker: str) -> str:
+    try:
+        return base64.b64decode(marker.encode(), b"-_", validate=True).decode()
+    except ValueError:
+        raise Problem(400, "the continuation token is none that was given here", code="InvalidArgument") from None

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from labelog_server.access import Annotates, Reads, Writer
-from labelog_server.answers import PACKED, answer, not_modified
+from labelog_server.answers import PACKED, answer, not_modified, refuse_other
 from labelog_server.asked import Shelf
 from labelog_server.objects import Objects
 
@@ -21,6 +21,7 @@ Condition = Annotated[str | None, Header()]
 def get_object(request: Request, shelf: Shelf, key: str) -> Response:
     """A group's or an array's metadata, or a chunk."""
     found = Objects(shelf).get(key)
+    refuse_other(request, found.tag)
     headers = {"Cache-Control": PACKED}
     held = not_modified(request, found.tag, headers)
     return held or answer(request, found.body, found.media_type, found.tag, headers)

@@ -12,7 +12,7 @@ from labelog.cli.printing import print_json, printable, table
 from labelog.errors import Unsupported
 
 if TYPE_CHECKING:
-    from labelog_server.tokens import Tokens
+    from labelog_server.tokens import Token, Tokens
 
 DESCRIPTION = """\
 Make, list and revoke the tokens that programs and people send to a server.
@@ -20,12 +20,15 @@ Make, list and revoke the tokens that programs and people send to a server.
 With a file of tokens, `labelog serve --tokens` asks every request for one: read
 (everything that changes nothing), annotate (edit, and undo one's own), review
 (take out anybody's work) or admin (make and delete volumes). Edits are by the
-token's name. Only hashes are kept: the token itself is printed once.
+token's name. Only hashes are kept: the token itself is printed once. S3 clients,
+such as tensorstore, sign requests with a key pair instead (--s3), whose secret the
+file has as it is.
 """
 
 EXAMPLES = """\
 examples:
   labelog token add vendor-b/ana --role annotate --volume cells --days 90
+  labelog token add vendor-b/ana --s3 --volume cells
   labelog token list
   labelog token revoke 1f3c9a20
 """
@@ -44,6 +47,7 @@ def add(commands: Commands) -> None:
     new.add_argument("--volume", metavar="NAME", action="append", default=[],
                      help="only in this volume; may be repeated; by default in all")  # fmt: skip
     new.add_argument("--days", type=float, metavar="N", help="how long it holds; by default for good")
+    new.add_argument("--s3", action="store_true", help="a key pair for S3 clients: its id, and its secret")
     listed = actions.add_parser("list", help="list all tokens", allow_abbrev=False)
     add_json(listed)
     gone = actions.add_parser("revoke", help="let a token be good for nothing from now on", allow_abbrev=False)
@@ -63,21 +67,31 @@ def _tokens(arguments: argparse.Namespace) -> Tokens:
 
 
 def run_add(arguments: argparse.Namespace) -> None:
-    text = _tokens(arguments).add(arguments.name, arguments.role, arguments.volume, arguments.days)
-    print(text)
+    wanted = arguments.name, arguments.role, arguments.volume, arguments.days
+    if arguments.s3:
+        key, secret = _tokens(arguments).add_pair(*wanted)
+        print(f"AWS_ACCESS_KEY_ID={key}\nAWS_SECRET_ACCESS_KEY={secret}")
+        print("Whoever has both may do what the role says; the file of tokens has them too.", file=sys.stderr)
+        return
+    print(_tokens(arguments).add(*wanted))
     print("It is not shown again. Send it as: Authorization: Bearer ...", file=sys.stderr)
 
 
 def run_list(arguments: argparse.Namespace) -> None:
     found = _tokens(arguments).all()
     if arguments.json:
-        print_json([{"id": token.id, "name": token.name, "role": token.role, "volumes": list(token.volumes),
-                     "made": token.made, "expires": token.expires} for token in found])  # fmt: skip
+        print_json([{"id": token.id, "kind": _kind(token), "name": token.name, "role": token.role,
+                     "volumes": list(token.volumes), "made": token.made, "expires": token.expires}
+                    for token in found])  # fmt: skip
         return
-    rows = ((token.id, token.name, token.role, ", ".join(token.volumes), token.made, token.expires or "never")
-            for token in found)  # fmt: skip
-    for line in table(("ID", "NAME", "ROLE", "VOLUMES", "MADE", "EXPIRES"), rows):
+    rows = ((token.id, _kind(token), token.name, token.role, ", ".join(token.volumes), token.made,
+             token.expires or "never") for token in found)  # fmt: skip
+    for line in table(("ID", "KIND", "NAME", "ROLE", "VOLUMES", "MADE", "EXPIRES"), rows):
         print(line)
+
+
+def _kind(token: Token) -> str:
+    return "s3" if token.secret else "bearer"
 
 
 def run_revoke(arguments: argparse.Namespace) -> None:

@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cache, cached_property
+from heapq import merge
+from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -211,6 +213,22 @@ class Labels:
                 group = _Group(self, list(said))
                 objects += (Label(self, table, body, fields, group) for body, fields in said.items())
             return [label for label in objects if not (parent == 0 and label.parent)]
+
+    def described(self, most: int, cls: str | int | None = None) -> list[Label]:
+        """At most so many of the objects of which anything is said; of a class or kinds of it, if one is named.
+
+        Ascending by label. Costs no more than that, however many objects there are.
+        """
+        with self.table() as table:
+            if cls is None:
+                facts = table.journal.facts_in(Space.LABEL, table.revision)
+                known = (label for label, _ in groupby(label for label, _, value in facts if value is not None))
+            else:
+                kinds = table.kinds(table.class_id(cls))
+                known = merge(*(table.subjects(Space.LABEL, CLASS, kind) for kind in kinds))
+            bodies = (label for label in known if not table.merged or table.body(label) == label)
+            said = table.fields_of(Space.LABEL, sorted(islice(bodies, most)))
+            return [Label(self, table, body, fields) for body, fields in said.items()]
 
     def by_class(self) -> dict[str, int]:
         """How many objects each class has: its name -> objects of it, those of its kinds not included."""

@@ -109,12 +109,16 @@ def _numbers(step: Any, key: str, length: int, where: str) -> list[float]:
     return numbers
 
 
-def group_attributes(scales: Sequence[tuple[Lengths, Lengths]], unit: str, name: str) -> dict[str, Any]:
-    """The attributes of an OME-Zarr 0.5 group whose arrays `0`, `1`, ... have these voxel sizes and translations."""
-    axes = [{"name": axis, "type": "space", "unit": UNITS[unit]} for axis in SPACE]
+def group_attributes(scales: Sequence[tuple[Lengths, Lengths]], unit: str | None, name: str,
+                     prefix: str = "") -> dict[str, Any]:  # fmt: skip
+    """The attributes of an OME-Zarr 0.5 group whose arrays `0`, `1`, ... have these voxel sizes and translations.
+
+    A prefix comes before the number of each.
+    """
+    axes = [{"name": axis, "type": "space"} | ({"unit": UNITS.get(unit, unit)} if unit else {}) for axis in SPACE]
     listed = [
         {
-            "path": str(number),
+            "path": f"{prefix}{number}",
             "coordinateTransformations": [
                 {"type": "scale", "scale": list(size)},
                 {"type": "translation", "translation": list(translation)},

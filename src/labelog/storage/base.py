@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from struct import Struct
 from typing import Any, NamedTuple
@@ -14,12 +15,14 @@ from typing import Any, NamedTuple
 import google_crc32c
 
 from labelog.errors import Corrupt, NotFound, Unsupported
-from labelog.geometry import Triple
+from labelog.geometry import Grid, Triple
 from labelog.kernels import codec
 from labelog.kernels.runs import Runs
 from labelog.storage.disk import explained, flush_folder, flush_tree, put_file, temporary, write_file
 from labelog.storage.layout import ARRAY, BASE, CHUNK_GUARDED, CHUNK_HEADER, CHUNK_MAGIC, CODEC, FORMAT
 from labelog.storage.meta import UNITS, Meta
+
+RUNS = ({"name": CODEC, "configuration": {}},)
 
 
 class Chunk(NamedTuple):
@@ -127,7 +130,7 @@ class Base:
         """The Zarr metadata: an OME-NGFF group, and in it the label array."""
         return {
             self.folder / "zarr.json": _json(group_document(self.meta)),
-            self.folder / ARRAY / "zarr.json": _json(array_document(self.meta)),
+            self.folder / ARRAY / "zarr.json": _json(array_document(self.grid)),
         }
 
     def create(self) -> None:
@@ -193,16 +196,18 @@ def group_document(meta: Meta) -> dict[str, Any]:
     return {"zarr_format": 3, "node_type": "group", "attributes": {"ome": ome}}
 
 
-def array_document(meta: Meta) -> dict[str, Any]:
+def array_document(grid: Grid, codecs: Sequence[dict[str, Any]] = RUNS, dtype: str = "uint64",
+                   fill: float = 0) -> dict[str, Any]:  # fmt: skip
+    """A Zarr v3 array (z, y, x)."""
     return {
         "zarr_format": 3,
         "node_type": "array",
-        "shape": list(meta.shape),
-        "data_type": "uint64",
-        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(meta.chunks)}},
+        "shape": list(grid.shape),
+        "data_type": dtype,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(grid.chunks)}},
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
-        "fill_value": 0,
-        "codecs": [{"name": CODEC, "configuration": {}}],
+        "fill_value": fill,
+        "codecs": list(codecs),
         "dimension_names": ["z", "y", "x"],
         "attributes": {},
     }
