@@ -29,6 +29,7 @@ ORDER = (
     "shape",
     "scales",
     "labels",
+    "http",
     "journal_growth",
     "volume_growth",
     "large",

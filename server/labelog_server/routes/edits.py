@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Response
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import JSONResponse
 
 from labelog_server import operations, wire
 from labelog_server.access import Annotates, Reviews, Writer
@@ -19,15 +20,15 @@ router = APIRouter(prefix="/api/v1", tags=["edits"])
 Accept = Annotated[str | None, Header()]
 
 
-@router.post("/volumes/{name}/edits", dependencies=[Annotates])
+@router.post("/volumes/{name}/edits", response_model=dict[str, Any], dependencies=[Annotates])
 def post_edit(
     name: str, request: operations.Request, volume: Served, author: Writer, called: Called, key: Key = None
-) -> dict[str, Any]:
+) -> JSONResponse:  # of a dict FastAPI would make one in another thread again, after looking through it
     """Carry out operations as one edit: all of them, or none if one cannot be.
 
     As multipart/related, the first part is this JSON, and others are arrays that it names by their Content-ID.
     """
-    return carried_out(name, request, volume, author, called, key)
+    return JSONResponse(carried_out(name, request, volume, author, called, key))
 
 
 @router.post("/volumes/{name}/edits/voxels", response_class=Response, dependencies=[Annotates])
