@@ -31,8 +31,8 @@ LABELOG = [sys.executable, "-m", "labelog.cli"]
 SHAPE = (6, 40, 50)
 TOP = 2**64 - 1
 COMMANDS = ["create", "import", "info", "show", "history", "labels", "merge", "cleave", "assign", "components",
-            "compare", "split", "fill", "holes", "islands", "dilate", "erode", "gaps", "classes", "regions", "undo",
-            "redo", "revert", "export", "check", "compact", "serve", "token"]  # fmt: skip
+            "compare", "mesh", "split", "fill", "holes", "islands", "dilate", "erode", "gaps", "classes", "regions",
+            "undo", "redo", "revert", "export", "check", "compact", "serve", "token"]  # fmt: skip
 SOURCE = str(Path(labelog.__file__).parents[1])  # so that a command is of this labelog wherever it is run
 ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "LABELOG_DEBUG"} | {
     "COLUMNS": "90", "PYTHONPATH": SOURCE,
@@ -744,6 +744,24 @@ def test_components_become_objects(cells):
     assert "--remove is for --separate" in refused("components", cells, "--remove", 2, code=2)
     assert "--view is not for --separate" in refused("components", cells, "--separate", "--view", "cell", code=2)
     assert "there is no label 9" in refused("components", cells, "--separate", "--labels", 9)
+
+
+def test_mesh(cells, tmp_path):
+    pytest.importorskip("zmesh", reason="meshes need the extra meshes")
+    with labelog.open(cells, "r") as volume:
+        surface = labelog.mesh(volume.view("cell"), 1)
+    said = fine("mesh", cells, 1, "--view", "cell", "-o", tmp_path / "cell.ply")
+    assert f"{len(surface.vertices):,} vertices, {len(surface.faces):,} triangles, of scale 0" in said
+    header, _, data = (tmp_path / "cell.ply").read_bytes().partition(b"end_header\n")
+    assert f"element vertex {len(surface.vertices)}\n".encode() in header and b", nm\n" in header
+    vertices = np.frombuffer(data, "<f4", surface.vertices.size).reshape(-1, 3)
+    faces = np.frombuffer(data, [("n", "u1"), ("at", "<u4", 3)], offset=4 * surface.vertices.size)
+    assert np.array_equal(vertices, surface.vertices[:, ::-1]) and (faces["n"] == 3).all()
+    assert np.array_equal(faces["at"], surface.faces[:, ::-1])
+    assert "already exists; --overwrite" in refused("mesh", cells, 1, "-o", tmp_path / "cell.ply")
+    fine("mesh", cells, 1, "-o", tmp_path / "cell.ply", "--overwrite")
+    assert "there is no label 9" in refused("mesh", cells, 9, "-o", tmp_path / "none.ply")
+    assert not (tmp_path / "none.ply").exists()
 
 
 def test_compare(cells, tmp_path):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -16,6 +18,7 @@ import tensorstore as ts
 
 import labelog
 from labelog.image import import_image
+from labelog_server import Settings, create_app
 
 from .conftest import labels, serving
 
@@ -237,6 +240,23 @@ def test_meshes(server, web, edit):
     for path in ("instance/mesh/999999:0", "instance/mesh/0:0", "instance/mesh/7:1", "instance/mesh/x.mesh",
                  f"instance/mesh/{2**64}:0", "semantic/mesh/99:0", "instance/mesh/999999.mesh"):  # fmt: skip
         assert web.get(f"/cells/{path}").status_code == 404, path
+
+
+def test_without_the_extra_meshes(tmp_path, monkeypatch):
+    labelog.load(tmp_path / "cells.labelog", labels()).close()
+    monkeypatch.setitem(sys.modules, "zmesh", None)
+    app = create_app(Settings((tmp_path,)))
+
+    async def answers():
+        address = "http://localhost/precomputed/cells/instance"
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=address) as client:
+            return [await client.get(path) for path in ("info", "mesh/info", "mesh/1:0", "mesh/1.mesh")]
+
+    info, *refused = asyncio.run(answers())
+    app.state.catalog.close()
+    assert info.status_code == 200 and "mesh" not in info.json()
+    for answer in refused:
+        assert answer.status_code == 501 and 'pip install "labelog[meshes]"' in answer.json()["detail"]
 
 
 def test_cloudvolume_reads_meshes(server):

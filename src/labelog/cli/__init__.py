@@ -29,6 +29,7 @@ from labelog.cli import (
     fill,
     layers,
     look,
+    mesh,
     serve,
     shape,
     split,
@@ -158,6 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     table.add(commands)
     components.add(commands)
     compare.add(commands)
+    mesh.add(commands)
     split.add(commands)
     fill.add(commands)
     shape.add(commands)
