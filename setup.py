@@ -27,6 +27,7 @@ DIRECTIVES = {
     "embedsignature":   (True,     True),
 }  # fmt: skip
 
+CORES = os.cpu_count() or 1
 BLOSC2 = Path(blosc2.__file__).parent
 
 COMPILE = ["-O1", "-g"] if DEBUG or SANITIZE else ["-O3", "-g0"]  # for any machine of the architecture: no -march
@@ -56,5 +57,7 @@ setup(
         compiler_directives={name: debug if DEBUG else release for name, (release, debug) in DIRECTIVES.items()},
         include_path=["src"],
         build_dir=f"build/cython-{'debug' if DEBUG else 'release'}",
-    )
+        nthreads=CORES,
+    ),
+    options={"build_ext": {"parallel": CORES}},
 )
