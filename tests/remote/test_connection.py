@@ -227,6 +227,26 @@ def test_tokens(tmp_path, monkeypatch):
                 volume.revert(1)
 
 
+def test_any_worker_answers(tmp_path):
+    """An edit is tried and carried out by whichever of several processes takes the request, and so are jobs."""
+    make_cells(tmp_path)
+    with serving(tmp_path, "--workers", "2") as server, labelog.open(f"{server.address}/volumes/cells") as volume:
+
+        def work(number):
+            with volume.edit(f"a{number}") as edit:
+                cell = edit.new("cell", name=str(number))
+                edit[number] = cell
+                assert (edit[number] == cell).all()
+                edit.assign(cell, weight=number)
+            return cell
+
+        with ThreadPoolExecutor(4) as pool:
+            cells = list(pool.map(work, range(8)))
+        assert volume.revision == 8 and [int(volume[number, 0, 0]) for number in range(8)] == cells
+        assert [volume.labels[cell].attributes["weight"] for cell in cells] == list(range(8))
+        assert volume.check().ok
+
+
 # Threads, processes
 
 
