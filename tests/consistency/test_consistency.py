@@ -49,17 +49,21 @@ class Run:
         labelog.load(self.path, ground(), chunks=clients.CHUNKS, author="lab").close()
         self.outs = [folder / f"{number}.jsonl" for number in range(PROCESSES)]
 
-    def carry_out(self, kills: int) -> list[str]:
-        """What was wrong; `kills` times the server dies in the middle."""
+    def carry_out(self, kills: int, by: int = signal.SIGKILL) -> list[str]:
+        """What was wrong; `kills` times the server is ended in the middle, and begun again."""
         server = Server(self.folder, program=self.program)
         crowd = [self._clients(number, server.port) for number in range(PROCESSES)]
+        log: list[str] = []
         try:
             for kill in range(kills):
                 self._wait_for(CLIENTS * self.each * (kill + 1) // (kills + 1), crowd)
-                server.stop(signal.SIGKILL)
+                code, lines = server.stop(by)
+                log += lines
+                if code not in (0, -signal.SIGKILL):
+                    log.append(f"Traceback: none, but it ended with {code}")
                 server = Server(self.folder, program=self.program, port=server.port)
             failed = [each.communicate(timeout=600)[0] for each in crowd]
-            _, log = server.stop()
+            log += server.stop()[1]
         finally:
             for process in [*crowd, server.process]:
                 process.kill()
@@ -100,6 +104,12 @@ def test_what_clients_are_told_is_what_happened(tmp_path: Path, number: int) -> 
     assert {call.kind for call in made} == {"read", "edit", "undo", "redo", "put", "reuse"}
     assert sum(call.sent > 1 for call in made) > 20 and sum(call.status == 304 for call in made) > 20
     assert sum(call.status == 412 for call in made) > 0 and sum(call.status == 409 for call in made) > 20
+
+
+def test_ctrl_c_ends_it_under_load_and_nothing_is_lost(tmp_path: Path) -> None:
+    run = Run(tmp_path, SEED, 2 * FEW)
+    assert run.carry_out(kills=2, by=signal.SIGINT) == []
+    assert len(list(calls(run.outs))) == CLIENTS * 2 * FEW
 
 
 @pytest.mark.parametrize("fault", faults.FAULTS)
