@@ -15,7 +15,7 @@ KERNELS := $(wildcard src/labelog/kernels/*.pyx src/labelog/kernels/*.pxd)
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help tools demo test test-services test-root test-debug sanitize fuzz soak lint bench clean
+.PHONY: help tools demo test test-services test-clients test-root test-debug sanitize fuzz soak lint bench clean
 
 help:
 	@sed -n 's/^# //p' Makefile | head -n 4
@@ -60,11 +60,15 @@ demo: $(VENV)/all.installed
 	@$(BIN)/python examples/demo.py
 
 test: $(VENV)/test.installed
-	$(PYTEST) -n $(WORKERS) --dist worksteal -m "not root and not services" -q
+	$(PYTEST) -n $(WORKERS) --dist worksteal -m "not root and not services and not clients" -q
 
 # A server and its clients for long, and clients that are not Python's: with Node.js and npm.
 test-services: $(VENV)/test.installed
 	$(PYTEST) -n $(WORKERS) --dist worksteal -m services -q
+
+# Programs that never heard of labelog read and write a served volume; they take a while to install.
+test-clients: $(VENV)/clients.installed
+	$(PYTEST) -n $(WORKERS) --dist worksteal -m clients -q
 
 # The tests that mount a small file system.
 test-root: $(VENV)/test.installed
@@ -73,7 +77,7 @@ test-root: $(VENV)/test.installed
 # The tests against kernels with bounds and overflow checks.
 test-debug: $(VENV)/build.ready
 	LABELOG_DEBUG=1 $(BIN)/python setup.py -q build --build-base build/debug --build-lib build/debug/lib
-	PYTHONPATH=build/debug/lib $(PYTEST) -n $(WORKERS) --dist worksteal -m "not root" -q \
+	PYTHONPATH=build/debug/lib $(PYTEST) -n $(WORKERS) --dist worksteal -m "not root and not clients" -q \
 	  tests/kernels tests/test_degenerate.py tests/test_history.py tests/test_volume.py tests/test_indexing.py
 
 # The kernels' tests and the decoders' mutants, watched by AddressSanitizer and UBSan.
@@ -99,7 +103,7 @@ fuzz: $(VENV)/build.ready $(VENV)/fuzz.installed
 	    -rss_limit_mb=2048 -artifact_prefix=build/fuzz/$$kind- || exit 1; done
 
 soak: $(VENV)/test.installed
-	LABELOG_SOAK=1 $(PYTEST) -n $(WORKERS) --dist worksteal -m "not root" -q
+	LABELOG_SOAK=1 $(PYTEST) -n $(WORKERS) --dist worksteal -m "not root and not clients" -q
 	$(MAKE) sanitize fuzz
 
 lint: $(VENV)/lint.installed $(VENV)/test.installed

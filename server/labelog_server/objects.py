@@ -62,11 +62,11 @@ class Shown:
         return None if chunk is None else array.chunk(chunk)
 
     def _attributes(self, view: str, nested: bool) -> dict[str, Any]:
-        """What OME-Zarr says of a view or the image; of a view also where its image is, unless that is around it."""
+        """What OME-Zarr says of a view or the image; of a view also where its image is."""
         group = self._group(view)
         found = group.attributes()
-        if isinstance(group, LabelGroup) and not nested and has_image(self.snapshot):
-            found["ome"]["image-label"]["source"] = {"image": "../image"}
+        if isinstance(group, LabelGroup) and has_image(self.snapshot):
+            found["ome"]["image-label"]["source"] = {"image": "../../" if nested else "../image"}
         return found
 
     def children(self, folder: str) -> list[str]:

@@ -201,6 +201,7 @@ def test_a_page_of_another_origin_may_read_if_it_is_named(tmp_path):
         assert other.status_code == 403
 
 
+@pytest.mark.clients
 def test_cloudvolume_reads_it(server):
     cloudvolume = pytest.importorskip("cloudvolume", reason="CloudVolume is in the extra clients")
     address = f"precomputed://{server.address}/precomputed/cells/instance"
@@ -261,6 +262,7 @@ def test_without_the_extra_meshes(tmp_path, monkeypatch):
         assert answer.status_code == 501 and 'pip install "labelog[meshes]"' in answer.json()["detail"]
 
 
+@pytest.mark.clients
 def test_cloudvolume_reads_meshes(server):
     cloudvolume = pytest.importorskip("cloudvolume", reason="CloudVolume is in the extra clients")
     pytest.importorskip("zmesh", reason="meshes are in the extra meshes")

@@ -261,7 +261,7 @@ def test_the_image_beside_the_labels(server, web, pictured):
     beside = web.get("/zarr/cells/instance/zarr.json").json()["attributes"]["ome"]["image-label"]["source"]["image"]
     assert web.get(f"/zarr/cells/instance/{beside}/zarr.json").json()["attributes"]["ome"]["multiscales"]
     within = web.get("/zarr/cells/image/labels/instance/zarr.json").json()["attributes"]["ome"]["image-label"]
-    assert "source" not in within  # then it is the one around, ../..
+    assert within["source"] == {"image": "../../"}
     assert web.get("/zarr/cells/image/labels/image/zarr.json").status_code == 404
     chunk = web.get("/zarr/cells/image/s0/c/0/0/0")
     assert web.get(chunk.url, headers={"If-None-Match": chunk.headers["etag"]}).status_code == 304
