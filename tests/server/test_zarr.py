@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import threading
+import subprocess
+import sys
 from xml.etree import ElementTree
 
 import httpx
@@ -152,17 +153,31 @@ def test_what_cannot_be_written(web, client, path, content, status):
 @pytest.mark.parametrize("cache", [0, 10**8])
 def test_two_writers_who_interleave_rows_lose_nothing(server, cache):
     """Both write their own rows of the same chunks; without conditions each would write back the other's old rows."""
-    stores = [tensor(server, cache), tensor(server, cache)]
-
-    def write(number):
-        for row in range(number, 32, 2):
-            stores[number][0:4, row, :] = np.full((4, 70), 1000 + row, np.uint64)
-
-    writers = [threading.Thread(target=write, args=[number]) for number in range(2)]
+    program = f"""
+import sys
+import numpy as np
+import tensorstore as ts
+array = ts.open(
+    {{"driver": "zarr3", "recheck_cached_data": True, "kvstore": {{
+        "driver": "s3", "bucket": "cells", "path": "instance/s0/", "endpoint": "{server.address}/s3",
+        "aws_region": "us-east-1", "aws_credentials": {{"type": "anonymous"}}}}}},
+    open=True, context=ts.Context({{"cache_pool": {{"total_bytes_limit": {cache}}}}}),
+).result()
+print(array[0, 0, 0].read().result(), flush=True)
+sys.stdin.read(1)  # both begin at once
+for row in range(int(sys.argv[1]), 32, 2):
+    array[0:4, row, :] = np.full((4, 70), 1000 + row, np.uint64)
+"""
+    writers = [subprocess.Popen([sys.executable, "-c", program, str(number)], stdin=subprocess.PIPE,
+                                stdout=subprocess.PIPE, text=True) for number in range(2)]  # fmt: skip
     for writer in writers:
-        writer.start()
+        assert writer.stdout.readline()
     for writer in writers:
-        writer.join()
+        writer.stdin.write("x")
+        writer.stdin.flush()
+    for writer in writers:
+        writer.communicate(timeout=120)
+        assert writer.returncode == 0
     expected = labels()
     expected[0:4, :32] = 1000 + np.arange(32)[None, :, None]
     assert np.array_equal(current(server), expected)
