@@ -29,9 +29,20 @@ const edit: Schemas["Request"] = { operations: [{ op: "new", as: "$a", cls: "cel
 const query: paths["/api/v1/volumes/{name}/slices/{axis}/{index}"]["get"]["parameters"]["query"] =
   { view: "cell", around: 2, format: "runs" };
 const key: paths["/api/v1/volumes/{name}/edits"]["post"]["parameters"]["header"] = { "Idempotency-Key": "k" };
-export const all = { edit, query, key };
+type Paths<P extends keyof paths, M extends "get" | "post"> = paths[P] extends { [m in M]: { responses: { 200: {
+  content: { "application/json": infer Told } } } } } ? Told : never;
+const told: Paths<"/api/v1/volumes/{name}/edits", "post"> =
+  { revision: 42, labels: {}, made: ["977"], results: [null] };
+const page = (found: Paths<"/api/v1/volumes/{name}/labels", "get">): string[] => found.labels.map(each => each.label);
+export const all = { edit, query, key, told, page };
 """
-WRONG = ('op: "paint"', 'op: "dance"'), ('format: "runs"', 'format: "jpeg"'), ("around: 2", "arounds: 2")
+WRONG = [
+    ('op: "paint"', 'op: "dance"'),
+    ('format: "runs"', 'format: "jpeg"'),
+    ("around: 2", "arounds: 2"),
+    ('made: ["977"]', "made: [977]"),
+    ("each.label)", "each.voxels)"),
+]
 
 
 def test_nothing_breaks_programs_that_know_the_committed_one():

@@ -12,6 +12,7 @@ from labelog_server import operations, wire
 from labelog_server.access import Annotates, Reviews, Writer
 from labelog_server.asked import Called, Key, Limits, Served
 from labelog_server.editing import carried_out, tried
+from labelog_server.facts import CommitFacts, EditFacts, answers
 from labelog_server.routes.voxels import Part, accepted, refuse_many
 from labelog_server.wire import FORMATS, PNG
 
@@ -20,7 +21,9 @@ router = APIRouter(prefix="/api/v1", tags=["edits"])
 Accept = Annotated[str | None, Header()]
 
 
-@router.post("/volumes/{name}/edits", response_model=dict[str, Any], dependencies=[Annotates])
+@router.post(
+    "/volumes/{name}/edits", response_model=dict[str, Any], responses=answers(EditFacts), dependencies=[Annotates]
+)
 def post_edit(
     name: str, request: operations.Request, volume: Served, author: Writer, called: Called, key: Key = None
 ) -> JSONResponse:  # of a dict FastAPI would make one in another thread again, after looking through it
@@ -61,19 +64,19 @@ class Revert(TakeBack):
     author: str | None = Field(None, description="vendor-b is also vendor-b/ana")
 
 
-@router.post("/volumes/{name}/undo", dependencies=[Annotates])
+@router.post("/volumes/{name}/undo", responses=answers(CommitFacts), dependencies=[Annotates])
 def undo(request: TakeBack, volume: Served, author: Writer, key: Key = None) -> dict[str, Any]:
     """Take back the newest edit of whoever asks, under later work of others."""
     return volume.undo(author, **request.model_dump(), key=key).row()
 
 
-@router.post("/volumes/{name}/redo", dependencies=[Annotates])
+@router.post("/volumes/{name}/redo", responses=answers(CommitFacts), dependencies=[Annotates])
 def redo(request: TakeBack, volume: Served, author: Writer, key: Key = None) -> dict[str, Any]:
     """Put back what whoever asks undid last."""
     return volume.redo(author, **request.model_dump(), key=key).row()
 
 
-@router.post("/volumes/{name}/revert", dependencies=[Reviews])
+@router.post("/volumes/{name}/revert", responses=answers(CommitFacts), dependencies=[Reviews])
 def revert(request: Revert, volume: Served, author: Writer, key: Key = None) -> dict[str, Any]:
     """Take out any revision, or all of an author's, and keep everyone else's work."""
     return volume.revert(by=author, **request.model_dump(), key=key).row()

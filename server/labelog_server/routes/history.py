@@ -10,6 +10,7 @@ from labelog_server import wire
 from labelog_server.access import Reads
 from labelog_server.asked import Limits, Name, Served
 from labelog_server.editing import MOST_ROWS, listed
+from labelog_server.facts import HistoryFacts, WholeCommitFacts, answers
 from labelog_server.news import event
 from labelog_server.routes.voxels import accepted, refuse_many
 from labelog_server.wire import FORMATS, PNG
@@ -17,7 +18,7 @@ from labelog_server.wire import FORMATS, PNG
 router = APIRouter(prefix="/api/v1", tags=["history"])
 
 
-@router.get("/volumes/{name}/history", dependencies=[Reads])
+@router.get("/volumes/{name}/history", responses=answers(HistoryFacts), dependencies=[Reads])
 def get_history(
     volume: Served, author: str | None = None, session: str | None = None, label: wire.Label | None = None,
     box: str | None = None, since: Annotated[int | None, Query(ge=0)] = None,
@@ -32,7 +33,7 @@ def get_history(
     return {"commits": [commit.row() for commit in found[:limit]], "next": following}
 
 
-@router.get("/volumes/{name}/history/{revision}", dependencies=[Reads])
+@router.get("/volumes/{name}/history/{revision}", responses=answers(WholeCommitFacts), dependencies=[Reads])
 def get_commit(name: Name, volume: Served, revision: int) -> dict[str, Any]:
     """One commit: who, when, why, and where it changed which labels."""
     commit = volume.commit(revision)

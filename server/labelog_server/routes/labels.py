@@ -11,6 +11,7 @@ from labelog.engine.objects import Extent, as_csv
 from labelog_server import wire
 from labelog_server.access import Reads
 from labelog_server.asked import Served
+from labelog_server.facts import LabelsFacts, WholeLabelFacts, answers
 from labelog_server.problems import Problem, plain
 
 router = APIRouter(prefix="/api/v1", tags=["labels"])
@@ -34,7 +35,7 @@ def extent_facts(extent: Extent) -> dict[str, Any]:
             "chunks": list(extent.chunks)}  # fmt: skip
 
 
-@router.get("/volumes/{name}/labels", dependencies=[Reads])
+@router.get("/volumes/{name}/labels", responses=answers(LabelsFacts), dependencies=[Reads])
 def list_labels(
     volume: Served, rev: Rev = None, cls: str | None = None, parent: wire.Label | None = None,
     named: Annotated[str | None, Query(alias="name_is")] = None, box: str | None = None,
@@ -58,7 +59,7 @@ def labels_table(volume: Served, rev: Rev = None) -> Response:
                     headers={"Cache-Control": "no-cache"})  # fmt: skip
 
 
-@router.get("/volumes/{name}/labels/{label}", dependencies=[Reads])
+@router.get("/volumes/{name}/labels/{label}", responses=answers(WholeLabelFacts), dependencies=[Reads])
 def get_label(volume: Served, label: str, rev: Rev = None) -> dict[str, Any]:
     """One object, with what lies in it and what it is made of."""
     labels = volume.at(rev).labels

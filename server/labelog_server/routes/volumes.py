@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 import labelog
 from labelog_server.access import Administers, Reads, Sent, Writer
 from labelog_server.asked import Name, Served, Shelf
+from labelog_server.facts import VolumeFacts, VolumesFacts, answers
 from labelog_server.problems import Problem
 
 router = APIRouter(prefix="/api/v1", tags=["volumes"])
@@ -46,14 +47,16 @@ def metadata(name: str, volume: labelog.Volume) -> dict[str, Any]:
     }
 
 
-@router.get("/volumes", dependencies=[Reads])
+@router.get("/volumes", responses=answers(VolumesFacts), dependencies=[Reads])
 def list_volumes(shelf: Shelf, token: Sent) -> dict[str, Any]:
     """All volumes that the token is good for, by name."""
     names = [name for name in shelf.names() if token is None or token.good_for(name)]
     return {"volumes": [metadata(name, shelf[name]) for name in names]}
 
 
-@router.post("/volumes", status_code=status.HTTP_201_CREATED, dependencies=[Administers])
+@router.post(
+    "/volumes", status_code=status.HTTP_201_CREATED, responses=answers(VolumeFacts, 201), dependencies=[Administers]
+)
 def create_volume(new: NewVolume, shelf: Shelf, author: Writer, request: Request, response: Response) -> dict[str, Any]:
     """Make a volume of zeros in the folder that is served."""
     given = new.model_dump(exclude={"name", "classes"})
@@ -62,7 +65,7 @@ def create_volume(new: NewVolume, shelf: Shelf, author: Writer, request: Request
     return metadata(new.name, volume)
 
 
-@router.get("/volumes/{name}", dependencies=[Reads])
+@router.get("/volumes/{name}", responses=answers(VolumeFacts), dependencies=[Reads])
 def get_volume(name: Name, volume: Served) -> dict[str, Any]:
     """What a volume is."""
     return metadata(name, volume)
