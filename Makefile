@@ -62,7 +62,7 @@ demo: $(VENV)/all.installed
 test: $(VENV)/test.installed
 	$(PYTEST) -n $(WORKERS) --dist worksteal -m "not root and not services and not clients" -q
 
-# A server and its clients for long, and clients that are not Python's: with Node.js and npm.
+# The server, with clients of many kinds, some for long; with Node.js and npm all of them.
 test-services: $(VENV)/test.installed
 	$(PYTEST) -n $(WORKERS) --dist worksteal -m services -q
 

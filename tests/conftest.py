@@ -24,6 +24,13 @@ settings.register_profile("soak", derandomize=False, max_examples=5_000, **_comm
 settings.load_profile("soak" if SOAK else "default")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs a server running, or clients beside Python, is told by its folder."""
+    for item in items:
+        if item.path.relative_to(DATA.parent).parts[0] in ("consistency", "remote", "server"):
+            item.add_marker(pytest.mark.services)
+
+
 @pytest.fixture
 def data() -> Path:
     """The folder of real samples."""

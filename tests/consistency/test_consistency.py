@@ -21,8 +21,6 @@ from consistency.checker import problems
 from consistency.record import calls
 from serving import COMMAND, Server
 
-pytestmark = pytest.mark.services
-
 TESTS = Path(__file__).parents[1]
 PROCESSES, CLIENTS = 2, 32
 EACH = 313  # calls of a client: 10^4 in all

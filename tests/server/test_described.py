@@ -22,8 +22,6 @@ from labelog_server.describe import description
 
 from .conftest import make_cells, serving
 
-pytestmark = pytest.mark.services
-
 CASES = 200 if os.environ.get("LABELOG_SOAK") else 20  # of each route, right and wrong: 10,000 or 1,000 in all
 
 load_all_checks()

@@ -95,7 +95,6 @@ def modules(tmp_path_factory):
     return folder / "node_modules"
 
 
-@pytest.mark.services
 def test_a_client_in_typescript_is_made_of_it(modules, tmp_path):
     subprocess.run(["node", modules / ".bin" / "openapi-typescript", COMMITTED, "-o", tmp_path / "labelog.d.ts",
                     "--default-non-nullable=false"], check=True, capture_output=True, timeout=120)  # fmt: skip
