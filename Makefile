@@ -64,7 +64,7 @@ test: $(VENV)/test.installed
 
 # The server, with clients of many kinds, some for long; with Node.js and npm all of them.
 test-services: $(VENV)/test.installed
-	$(PYTEST) -n $(WORKERS) --dist worksteal -m services -q
+	$(PYTEST) -n $(WORKERS) --dist worksteal -m "services and not clients" -q
 
 # Programs that never heard of labelog read and write a served volume; they take a while to install.
 test-clients: $(VENV)/clients.installed
