@@ -29,7 +29,6 @@ EXAMPLES = """\
 examples:
   labelog token add vendor-b/ana --role annotate --volume cells --days 90
   labelog token add vendor-b/ana --s3 --volume cells
-  labelog token list
   labelog token revoke 1f3c9a20
 """
 
