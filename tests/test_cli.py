@@ -1369,3 +1369,19 @@ def wait_for(condition):
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.02)
+
+
+def test_masks_that_overlap_take_a_rule(tmp_path):
+    file = tmp_path / "masks.json"
+    file.write_text('{".info": {"shape": [1, 2, 6], "dtype": "int64"}, "1": "1 12", "2": "5 4"}')
+    assert "--overlap says whose they are: deepest, smallest, last" in refused("import", file, tmp_path / "a.labelog")
+    for rule in ("deepest", "smallest", "last"):
+        said = facts("import", file, tmp_path / f"{rule}.labelog", "--overlap", rule)
+        assert list(said["changes"].values()) == [4]
+        with labelog.open(tmp_path / f"{rule}.labelog", "r") as volume:
+            assert volume[0].ravel().tolist() == [1, 1, 1, 1, 2, 2, 2, 2, 1, 1, 1, 1]
+    with labelog.open(tmp_path / "last.labelog", "r") as volume:
+        np.save(tmp_path / "a.npy", volume[:])
+    words = refused("import", tmp_path / "a.npy", tmp_path / "b.labelog", "--overlap", "last")
+    assert "--overlap is for masks in JSON" in words
+    assert not (tmp_path / "a.labelog").exists() and not (tmp_path / "b.labelog").exists()

@@ -7,7 +7,7 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,7 @@ from labelog.formats import Colour, Stack
 from labelog.formats.colours import colour, hexadecimal
 from labelog.formats.hdf5 import DTYPES
 from labelog.formats.limits import slab_depth
+from labelog.formats.overlap import Overlap
 from labelog.formats.picture import own_colours
 from labelog.geometry import Box
 from labelog.storage.meta import UNITS
@@ -103,6 +104,9 @@ def _add_import(commands: Commands) -> argparse.ArgumentParser:
     parser.add_argument("--dataset", metavar="NAME", help="of the array in a file with several (hdf5, npz)")
     parser.add_argument("--bodies", metavar="DATASET", nargs="?", const=DATASET,
                         help=f"the table of fragment and body in the file (hdf5); by default {DATASET}")  # fmt: skip
+    parser.add_argument("--overlap", choices=get_args(Overlap),
+                        help="whose voxels are that several masks of a JSON file cover; by default that is an "
+                             "error")  # fmt: skip
     add_made(parser)
     add_author(parser)
     parser.add_argument("--message", metavar="TEXT", help="why, for the history; by default the source's name")
@@ -198,6 +202,7 @@ def run_import(arguments: argparse.Namespace) -> None:
             "voxel_size_from": whence,
             "colours": len(kept),
             "bodies": bodies.facts() if bodies else None,
+            "changes": dict(stack.changes),
             "bytes_on_disk": bytes_on_disk(volume.address),
             "bytes_dense": volume.size * volume.dtype.itemsize,
             "seconds": round(time.monotonic() - begun, 3),
@@ -213,6 +218,10 @@ def _read_options(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     options: dict[str, Any] = {"gaps": True} if arguments.gaps else {}
     if arguments.dataset is not None:
         options["name" if name == "npz" else "dataset"] = arguments.dataset
+    if arguments.overlap is not None:
+        if name != "json":
+            raise Invalid(f"--overlap is for masks in JSON, and a file of format {name} has none")
+        options["overlap"] = arguments.overlap
     if arguments.colours is not None:
         if name not in PICTURES:
             raise Invalid(f"a file of format {name} has labels, not colours; leave out --colours")
@@ -257,6 +266,7 @@ def _print_report(report: dict[str, Any], bodies: Bodies | None) -> None:
         facts.insert(4, ("colours", f"{report['colours']:,} labels have one"))
     if bodies:
         facts.insert(4, ("bodies", str(bodies)))
+    facts[4:4] = [("changed", f"{what}: {counted(voxels, 'voxel')}") for what, voxels in report["changes"].items()]
     print_facts(facts)
 
 

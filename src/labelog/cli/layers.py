@@ -24,7 +24,6 @@ from labelog.engine.volume import Volume
 from labelog.errors import Invalid
 from labelog.formats import Stack, read_image
 from labelog.formats.output import new_file
-from labelog.formats.overlap import Overlap
 from labelog.geometry import Triple
 from labelog.image import Image, open_image
 from labelog.layers import Combined, Layers, Report, Trust, combine, read_layers
@@ -42,7 +41,7 @@ printed, and settled by --trust.
 EXAMPLE = """
   labelog import semantic=s.png cell=c.png organelle=o.png cells.labelog --report r.json"""
 
-ONLY_LAYERS = ("classes", "trust", "snap", "overlap", "report", "picture", "overwrite")
+ONLY_LAYERS = ("classes", "trust", "snap", "report", "picture", "overwrite")
 ONLY_ONE = ("format", "colours", "gaps", "dataset", "bodies")
 
 
@@ -61,9 +60,6 @@ def extend(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--snap", type=natural, metavar="N",
                        help="take a colour of the semantic layer for a class's if red, green and blue are off by "
                             "at most N; by default 0")  # fmt: skip
-    group.add_argument("--overlap", choices=get_args(Overlap),
-                       help="whose voxels are that several masks of a JSON file cover; by default that is an "
-                            "error")  # fmt: skip
     group.add_argument("--report", metavar="FILE", help="also write what is printed; as JSON if it ends in .json")
     group.add_argument("--picture", metavar="PNG", help="draw the slice with most disagreements, the places marked")
     group.add_argument("--overwrite", action="store_true", help="replace the report and the picture if they are there")
