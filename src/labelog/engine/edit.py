@@ -24,7 +24,7 @@ from labelog.engine.shaping import Shaping
 from labelog.engine.splitting import Extent, Parts, Split, by_seeds, checked_seeds
 from labelog.engine.store import Store, layered
 from labelog.engine.table import Staged, Table
-from labelog.engine.values import checked_label, checked_labels, checked_object, label_set
+from labelog.engine.values import checked_label, checked_labels, checked_object, fitted, label_set
 from labelog.engine.views import LabelMap
 from labelog.errors import Conflict, Invalid
 from labelog.geometry import Box, Triple
@@ -97,11 +97,7 @@ class Edit(Shaping, Filling, Separating):
             self._asked("box", tuple(box), self._called(label))
             self._stage_box(box, label)
             return
-        array = checked_labels(labels)
-        try:
-            array = np.broadcast_to(array, shape).reshape(box.shape)
-        except ValueError:
-            raise Invalid(f"labels of shape {array.shape} do not fit the box {box} of shape {shape}") from None
+        array = fitted(labels, shape, box)
         self._asked("array", tuple(box), array)
         staged = {}
         for chunk, part in self._store.grid.touching(box):

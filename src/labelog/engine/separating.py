@@ -21,10 +21,9 @@ from labelog.engine.components import Components
 from labelog.engine.naming import MADE, Naming
 from labelog.engine.splitting import Split
 from labelog.engine.table import Table
-from labelog.engine.values import checked_object, label_set
+from labelog.engine.values import checked_count, checked_object, label_set
 from labelog.engine.views import LabelMap, seen_runs
-from labelog.errors import Invalid
-from labelog.geometry import Triple, reach, whole
+from labelog.geometry import Triple, reach
 from labelog.kernels import spans
 from labelog.kernels.overlap import overlap_runs
 from labelog.kernels.runs import Runs
@@ -82,12 +81,7 @@ class Separating(Naming):
         """
         self._mine()
         near = reach(connectivity)
-        try:
-            least = whole(below)
-        except TypeError:
-            least = -1
-        if least < 0:
-            raise Invalid(f"below is a number of voxels, 0 or more, not {below!r}")
+        least = checked_count("below", below)
         chosen, chunks = self._chosen(labels, cls)
         called = None if labels is None else sorted(map(self._called, label_set(labels)))
         self._asked("separate", called, cls, near, least)

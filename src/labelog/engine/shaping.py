@@ -16,7 +16,7 @@ from labelog.engine.naming import Naming
 from labelog.engine.shapes import Ball, Shape
 from labelog.engine.splitting import Extent
 from labelog.engine.store import layered
-from labelog.engine.values import checked_object, label_set
+from labelog.engine.values import checked_count, checked_object, label_set
 from labelog.errors import Invalid, OutOfBounds
 from labelog.geometry import REACHES, Box, Triple, reach, whole
 from labelog.kernels import spans
@@ -83,7 +83,7 @@ class Shaping(Naming):
         extent = self._shaped(label)
         ndim = _ndim(axis)
         mine = reach(min(REACHES[ndim]) if connectivity is None else connectivity, ndim)
-        below = None if below is None else _count("below", below)
+        below = None if below is None else checked_count("below", below)
         chosen, box = _over(over), self._box(within)
         self._asked("fill holes", self._called(label), axis, mine, below, self._over_called(chosen), tuple(box))
         shape = self._shape(extent, None if axis is None else _slices(box, axis, self._store.grid.shape))
@@ -106,7 +106,7 @@ class Shaping(Naming):
         extent = self._shaped(label)
         ndim = _ndim(axis)
         near = reach(min(REACHES[ndim]) if connectivity is None else connectivity, ndim)
-        below = _count("below", below)
+        below = checked_count("below", below)
         self._asked("remove islands", self._called(label), axis, near, below)
         found = shapes.islands(self._shape(extent), near, axis, below)
         return self._give_away(extent, found.spans(self._store.grid) if found else ())
@@ -253,16 +253,6 @@ def _ndim(axis: int | None) -> int:
 
 def _over(over: Iterable[int] | int | None) -> set[int] | None:
     return None if over is None else label_set(over)
-
-
-def _count(name: str, value: int) -> int:
-    try:
-        number = whole(value)
-    except TypeError:
-        number = -1
-    if number < 0:
-        raise Invalid(f"{name} is a number of voxels, 0 or more, not {value!r}")
-    return number
 
 
 def _distance(value: float) -> float:

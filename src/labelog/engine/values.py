@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from labelog.errors import Invalid
-from labelog.geometry import whole
+from labelog.errors import Invalid, NotFound
+from labelog.geometry import Box, whole
 
 MAX_LABEL = 2**64 - 1
 
@@ -31,6 +31,37 @@ def checked_object(value: Any) -> int:
     if not label:
         raise Invalid("label 0 is background, and no object")
     return label
+
+
+def checked_count(name: str, value: Any) -> int:
+    """A number of voxels, 0 or more, or Invalid, which calls it `name`."""
+    try:
+        number = whole(value)
+    except TypeError:
+        number = -1
+    if number < 0:
+        raise Invalid(f"{name} is a number of voxels, 0 or more, not {value!r}")
+    return number
+
+
+def existing(revision: Any, head: int) -> int:
+    """A revision from 0 to `head`: Invalid for what is none, NotFound for one that is not there."""
+    try:
+        found = whole(revision)
+    except TypeError:
+        raise Invalid(f"expected a revision or a datetime, not {revision!r}") from None
+    if not 0 <= found <= head:
+        raise NotFound(f"there is no revision {found}; they go from 0 to {head}", revision=found)
+    return found
+
+
+def fitted(labels: ArrayLike, shape: tuple[int, ...], box: Box) -> NDArray[Any]:
+    """Labels that broadcast to `shape`, as an index of a box has it, as the voxels of the box; or Invalid."""
+    array = checked_labels(labels)
+    try:
+        return np.broadcast_to(array, shape).reshape(box.shape)
+    except ValueError:
+        raise Invalid(f"labels of shape {array.shape} do not fit the box {box} of shape {shape}") from None
 
 
 def checked_pairs(pairs: Iterable[Any]) -> list[tuple[int, int]]:

@@ -32,7 +32,7 @@ from labelog.engine.preview import written
 from labelog.engine.regions import Region
 from labelog.engine.snapshot import Snapshot, View
 from labelog.engine.store import Store, check_fork
-from labelog.engine.values import checked_label, checked_object
+from labelog.engine.values import checked_label, checked_object, existing
 from labelog.errors import Invalid, NotFound
 from labelog.geometry import Box, Triple, whole
 from labelog.image import Image, import_image, open_image
@@ -230,13 +230,7 @@ class Volume:
             if revision < 0:
                 raise NotFound(f"the volume did not exist yet at {when}")
             return Snapshot(self, revision)
-        try:
-            revision = whole(when)
-        except TypeError:
-            raise Invalid(f"expected a revision or a datetime, not {when!r}") from None
-        if not 0 <= revision <= head:
-            raise NotFound(f"there is no revision {revision}; they go from 0 to {head}", revision=revision)
-        return Snapshot(self, revision)
+        return Snapshot(self, existing(when, head))
 
     def _revision_at(self, when: datetime, head: int) -> int:
         """The newest revision at a time; -1 before there was any."""

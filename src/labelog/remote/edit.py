@@ -31,7 +31,7 @@ from labelog.engine.regions import region
 from labelog.engine.shaping import BoxLike, Shaped
 from labelog.engine.splitting import Split, checked_seeds
 from labelog.engine.table import label_facts
-from labelog.engine.values import checked_label, checked_labels, checked_object, checked_pairs, label_set
+from labelog.engine.values import checked_label, checked_labels, checked_object, checked_pairs, fitted, label_set
 from labelog.errors import Invalid, LabelogError, Unsupported
 from labelog.geometry import Box, Triple
 from labelog.kernels.runs import Runs
@@ -130,12 +130,7 @@ class RemoteEdit(Edit):
             if box.voxels:
                 self._stage_one("box", label=str(label), box=box)
             return
-        array = checked_labels(labels)
-        try:
-            array = np.broadcast_to(array, shape).reshape(box.shape)
-        except ValueError:
-            raise Invalid(f"labels of shape {array.shape} do not fit the box {box} of shape {shape}") from None
-        self._stage_array(box, array)
+        self._stage_array(box, fitted(labels, shape, box))
 
     def change(self, box: Box | tuple[Triple, Triple], labels: ArrayLike) -> None:
         self._mine()

@@ -27,7 +27,7 @@ from labelog.engine.fills import Filled, Limits
 from labelog.engine.load import Progress, user
 from labelog.engine.regions import Region
 from labelog.engine.snapshot import Snapshot
-from labelog.engine.values import checked_label, checked_object
+from labelog.engine.values import checked_label, checked_object, existing
 from labelog.engine.volume import Mode, Volume
 from labelog.errors import Invalid, NotFound, ReadOnly, Unsupported
 from labelog.geometry import Box, Grid, Triple, scales, whole
@@ -143,13 +143,7 @@ class RemoteVolume(Volume):
         head = self.revision
         if when is None:
             return RemoteSnapshot(self, head)
-        try:
-            revision = whole(when)
-        except TypeError:
-            raise Invalid(f"expected a revision or a datetime, not {when!r}") from None
-        if not 0 <= revision <= head:
-            raise NotFound(f"there is no revision {revision}; they go from 0 to {head}", revision=revision)
-        return RemoteSnapshot(self, revision)
+        return RemoteSnapshot(self, existing(when, head))
 
     def _revision_at(self, when: datetime, head: int) -> int:
         try:
