@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -36,9 +37,19 @@ class Server:
     def client(self, **options) -> httpx.Client:
         return httpx.Client(base_url=self.address + "/api/v1", timeout=30, **options)
 
+    def workers(self) -> list[int]:
+        """The processes that serve, if there are several."""
+        pid = self.process.pid
+        found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [int(child) for child in found if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()]
+
     def stop(self, number: int = signal.SIGINT) -> tuple[int, list[str]]:
-        """End it; its exit code and what it wrote to stderr."""
+        """End it; its exit code and what it wrote to stderr. Killed, it takes its workers along."""
+        workers = self.workers() if number == signal.SIGKILL else []
         self.process.send_signal(number)
+        for worker in workers:
+            with suppress(ProcessLookupError):
+                os.kill(worker, number)
         self.process.communicate(timeout=60)
         self._log.seek(0)
         return self.process.returncode, self._log.read().splitlines()

@@ -1,4 +1,4 @@
-"""The server with a fault in it, which the checker has to find: python faults.py FAULT serve FOLDER.
+"""The server with a fault in it, which the checker has to find: python faults.py FAULT serve FOLDER [--workers 2].
 
 What is broken is broken now and then only, as a real fault would be.
 """
@@ -16,7 +16,7 @@ from labelog.engine.cache import ChunkCache
 from labelog.engine.change import Moment
 from labelog.engine.edit import Edit
 from labelog.engine.store import Store
-from labelog.storage.sqlite import Turn
+from labelog.storage.sqlite import Reader, Turn
 
 
 class _Lost(Exception):
@@ -97,10 +97,22 @@ def lost() -> None:
     commit._attempt = dropped
 
 
+def deaf() -> None:
+    """Now and then a process does not hear that another one changed a chunk."""
+    ask, turns = Reader.changed_chunks, itertools.count()
+
+    def partly(self: Reader, after: int, until: int) -> dict[int, int]:
+        found = ask(self, after, until)
+        return found if next(turns) % 5 else {}
+
+    Reader.changed_chunks = partly  # type: ignore[method-assign]
+
+
 FAULTS: dict[str, Callable[[], None]] = {
-    fault.__name__: fault for fault in (turn, condition, seen, head, cache, key, lost)
+    fault.__name__: fault for fault in (turn, condition, seen, head, cache, key, lost, deaf)
 }
 
-if __name__ == "__main__":
+if __name__ in ("__main__", "__mp_main__"):  # several workers have it too
     FAULTS[sys.argv[1]]()
+if __name__ == "__main__":
     sys.exit(cli.main(sys.argv[2:]))

@@ -27,13 +27,6 @@ LONG = {"do": "edit", "edit": {"operations": [
 ]}}  # fmt: skip
 
 
-def children(server):
-    """The processes of a server's workers."""
-    pid = server.process.pid
-    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(child) for child in found if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()]
-
-
 @pytest.fixture(scope="module")
 def many(tmp_path_factory):
     folder = tmp_path_factory.mktemp("served")
@@ -54,7 +47,7 @@ def own(tmp_path):
 def until_all_serve(server):
     """Waits until each worker has answered: it makes files for its counts when it begins."""
     until = time.monotonic() + 60
-    while len(children(server)) < WORKERS or cpu_of_the_laziest(server) < 0.3:
+    while len(server.workers()) < WORKERS or cpu_of_the_laziest(server) < 0.3:
         assert time.monotonic() < until
         with server.client() as client:
             client.get("/volumes")
@@ -63,7 +56,7 @@ def until_all_serve(server):
 
 def cpu_of_the_laziest(server):
     """Seconds that the worker has taken that has taken the least."""
-    ticks = [sum(map(int, Path(f"/proc/{child}/stat").read_text().split()[13:15])) for child in children(server)]
+    ticks = [sum(map(int, Path(f"/proc/{child}/stat").read_text().split()[13:15])) for child in server.workers()]
     return min(ticks) / os.sysconf("SC_CLK_TCK")
 
 
@@ -203,7 +196,7 @@ def assert_all_there(folder, told):
 def test_a_worker_that_is_killed_is_replaced(own):
     def kill(told):
         (job,) = asked(own, "POST", JOBS, 1, json=LONG)
-        old = children(own)
+        old = own.workers()
         for worker in old:
             os.kill(worker, signal.SIGKILL)
         assert over(own, job.json()["id"])["problem"]["title"] == "Ended"
@@ -211,7 +204,7 @@ def test_a_worker_that_is_killed_is_replaced(own):
         until = time.monotonic() + 60
         while len(told) < enough and time.monotonic() < until:
             time.sleep(0.01)
-        assert len(told) >= enough and not set(old) & set(children(own))
+        assert len(told) >= enough and not set(old) & set(own.workers())
 
     told = with_clients(own, kill)
     assert own.stop()[0] == 0
@@ -223,7 +216,7 @@ def test_an_interrupt_loses_nothing(own, whom):
     ended = []
 
     def interrupt(told):
-        for worker in children(own) if whom.startswith("all") else ():
+        for worker in own.workers() if whom.startswith("all") else ():
             os.kill(worker, signal.SIGINT)
         ended.append(own.stop())
 
