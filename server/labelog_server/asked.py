@@ -61,10 +61,14 @@ class Look(BaseModel):
     unannotated: int | None = Field(None, ge=0, description="the value of what nobody has looked at")
     scale: int = Field(0, ge=0, description="0 is the finest; indices and boxes are in voxels of the scale")
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is of labels as a snapshot has them."""
+        return self.view == "instance" and self.dtype is None and self.unannotated is None
+
     def at(self, volume: labelog.Volume) -> Revision:
         snapshot = volume.at(self.rev)
-        plain = self.view == "instance" and self.dtype is None and self.unannotated is None
-        found = snapshot if plain else snapshot.view(self.view, dtype=self.dtype, unannotated=self.unannotated)
+        found = snapshot if self.is_plain else snapshot.view(self.view, dtype=self.dtype, unannotated=self.unannotated)
         return found.scale(self.scale) if self.scale else found
 
 

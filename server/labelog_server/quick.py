@@ -13,11 +13,10 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError, create_model
-from starlette.concurrency import run_in_threadpool
 
 
 class Quick(APIRoute):
-    """A route whose endpoint is `def endpoint(request, asked, ...)`: `asked` is a model, the others are of the path.
+    """A route whose endpoint is `async def endpoint(request, asked, ...)`: a model, and parts of the path.
 
     Its dependencies are coroutines of the request alone, such as `Reads`.
     """
@@ -34,7 +33,8 @@ class Quick(APIRoute):
                 await check(request)
             place = _read(path, "path", request.path_params)
             asked = _read(query, "query", request.query_params)
-            return await run_in_threadpool(self.endpoint, request, asked=asked, **vars(place))
+            response: Response = await self.endpoint(request, asked=asked, **vars(place))
+            return response
 
         return handle
 

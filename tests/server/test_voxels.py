@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import io
 import re
 
+import httpx
 import numpy as np
 import pytest
 import zstandard
 from PIL import Image
+from starlette.concurrency import run_in_threadpool
 
 import labelog
 from labelog.formats.picture import colour_slice
 from labelog.kernels.runs import Runs
+from labelog_server import Settings, create_app
+from labelog_server.routes import voxels
 
-from .conftest import labels
+from .conftest import labels, make_cells
 
 NPY = "application/x-npy"
 SLICE = "/volumes/cells/slices/z/6"
@@ -294,6 +299,35 @@ def test_bodies_that_are_no_voxels_change_nothing(client, content, kind, status)
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     assert len(client.get("/volumes/cells/history").json()["commits"]) == 1
+
+
+def test_few_voxels_in_memory_are_read_at_once_and_others_in_another_thread(tmp_path, monkeypatch):
+    elsewhere = []
+
+    async def counted(function):
+        elsewhere.append(function)
+        return await run_in_threadpool(function)
+
+    async def threads(client, path):
+        elsewhere.clear()
+        (await client.get(path)).raise_for_status()
+        return len(elsewhere)
+
+    async def look():
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1/api/v1") as client:
+            assert await threads(client, f"{SLICE}?format=runs") == 1  # not in memory yet
+            assert await threads(client, f"{SLICE}?format=raw") == 0
+            assert await threads(client, f"{SLICE}?format=png") == 1  # takes long to make
+            assert await threads(client, f"{SLICE}?format=raw&view=semantic") == 1  # asks the label table
+            assert await threads(client, "/volumes/cells/voxels?format=raw") == 1  # not all in memory
+            monkeypatch.setattr(voxels, "FEW", 999)
+            assert await threads(client, f"{SLICE}?format=raw") == 1
+
+    monkeypatch.setattr(voxels, "run_in_threadpool", counted)
+    make_cells(tmp_path)
+    app = create_app(Settings((tmp_path,)))
+    asyncio.run(look())
+    app.state.catalog.close()
 
 
 def test_hostile_runs_are_refused(client):

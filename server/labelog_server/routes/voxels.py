@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse
 import labelog
 from labelog.engine.cut import cut
 from labelog.engine.snapshot import Revision
-from labelog.geometry import Box
+from labelog.geometry import Box, Triple
 from labelog_server import wire
 from labelog_server.access import Annotates, Reads, Writer
 from labelog_server.answers import CHANGES, STAYS, answer, etag, matches, not_modified
@@ -30,6 +30,7 @@ Around = Annotated[int, Query(ge=0, le=64, description="so many slices on either
 Part = Annotated[str | None, Query(description="half-open, an end left out is the volume's: 0:100,200:300")]
 
 WORTH_CUTTING = 2**14  # voxels that a box has of each chunk, on average
+FEW = 2**18  # voxels that are read in less time than it takes to let another thread do it
 
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 BODIES: dict[int | str, dict[str, Any]] = {
@@ -51,16 +52,16 @@ class SliceLook(BoxLook):
     around: Around = 0
 
 
-def get_slice(request: Request, asked: Annotated[SliceLook, Query()], name: Name, axis: Axis, index: int) -> Response:
+async def get_slice(
+    request: Request, asked: Annotated[SliceLook, Query()], name: Name, axis: Axis, index: int
+) -> Response:
     """A slice across an axis, or a part of it, with its neighbours if they are asked for."""
-    seen = asked.at(catalog(request)[name])
-    return voxels(request, seen, slice_box(seen.shape, axis, index, asked.box, asked.around), asked.format)
+    return await looked_at(request, name, asked, lambda shape: slice_box(shape, axis, index, asked.box, asked.around))
 
 
-def get_box(request: Request, asked: Annotated[BoxLook, Query()], name: Name) -> Response:
+async def get_box(request: Request, asked: Annotated[BoxLook, Query()], name: Name) -> Response:
     """A box."""
-    seen = asked.at(catalog(request)[name])
-    return voxels(request, seen, wire.box_of(asked.box, seen.shape), asked.format)
+    return await looked_at(request, name, asked, lambda shape: wire.box_of(asked.box, shape))
 
 
 for path, endpoint in (("slices/{axis}/{index}", get_slice), ("voxels", get_box)):
@@ -88,6 +89,23 @@ async def put_box(request: Request, volume: Served, limits: Limits, author: Writ
                       {"author": author, "message": message, "session": session, "key": key})  # fmt: skip
 
 
+async def looked_at(request: Request, name: str, asked: BoxLook, box: Callable[[Triple], Box]) -> Response:
+    """The values of a box of the shape looked at: at once if they are few and in memory, else in another thread."""
+    kind = SHORT[asked.format] if asked.format else accepted(request.headers.get("accept", "*/*"), FORMATS)
+    volume = catalog(request).at_hand(name)
+    if volume is not None and asked.is_plain and kind != PNG:
+        seen = asked.at(volume)
+        bounds = box(seen.shape)
+        if bounds.voxels <= FEW and seen.at_hand(bounds):
+            return voxels(request, seen, bounds, kind)
+
+    def found() -> Response:
+        seen = asked.at(catalog(request)[name])
+        return voxels(request, seen, box(seen.shape), kind)
+
+    return await run_in_threadpool(found)
+
+
 def slice_box(shape: tuple[int, int, int], axis: str, index: int, part: str | None, around: int) -> Box:
     """The box of a slice, and of its neighbours as far as the volume goes. Raises OutOfBounds."""
     number = "zyx".index(axis)
@@ -97,10 +115,9 @@ def slice_box(shape: tuple[int, int, int], axis: str, index: int, part: str | No
     return wire.box_of(part, shape, "zyx".replace(axis, ""), {number: bounds})
 
 
-def voxels(request: Request, seen: Revision, box: Box, short: str | None) -> Response:
-    """The values of a box, in the media type that the client likes best."""
+def voxels(request: Request, seen: Revision, box: Box, kind: str) -> Response:
+    """The values of a box, in a media type."""
     refuse_many(box, settings(request))
-    kind = SHORT[short] if short else accepted(request.headers.get("accept", "*/*"), FORMATS)
     tag = etag(seen.version(box), next(name for name, known in SHORT.items() if known == kind))
     pinned = "rev" in request.query_params
     headers = {

@@ -105,6 +105,14 @@ class Scales:
             self._store.cache.put(place, state, runs)
         return runs
 
+    def at_hand(self, number: int, chunk: int, revision: int) -> Runs | None:
+        """As `Store.at_hand`, of any scale."""
+        if number == 0:
+            return self._store.at_hand(chunk, revision)
+        known = self._store.known  # before `_last`, as in `Store.state`
+        last = self._last[number].get(chunk, known + 1)
+        return self._store.cache.get(self._first[number] + chunk, last) if last <= revision <= known else None
+
     def made(self, number: int, chunk: int, revision: int) -> Runs:
         """A chunk's labels at a revision, from the next finer scale."""
         scale, finer = self.all[number], self.all[number - 1].grid

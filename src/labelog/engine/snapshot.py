@@ -159,6 +159,12 @@ class Revision(Voxels):
                 digest.update(np.ascontiguousarray(labels.values(self._runs(chunk))).tobytes())
         return digest.digest()
 
+    def at_hand(self, box: Box) -> bool:
+        """Whether all that reading a box takes is in memory: it waits for no file, and for nobody."""
+        scales, labels = self.volume.store.scales, self._map
+        found = (scales.at_hand(self.number, chunk, self.revision) for chunk in self.grid.numbers(box))
+        return self._is_mapped and all(runs is not None and labels.at_hand(runs) is not None for runs in found)
+
     def remapped(self, since: int | None = None) -> Remapped:
         """The labels as stored whose value in this view is not what it was at revision `since`, with the value now.
 

@@ -195,6 +195,12 @@ class Store:
             self.cache.put(chunk, state, runs)
         return runs
 
+    def at_hand(self, chunk: int, revision: int) -> Runs | None:
+        """A chunk's labels at a revision, if they are in memory and it need not ask the journal whether they are."""
+        known = self.known  # before `_last`, as in `state`
+        last = self._last.get(chunk, known + 1)
+        return self.cache.get(chunk, last) if last <= revision <= known else None
+
     def _build(self, chunk: int, state: int) -> Runs:
         near = self.cache.nearest(chunk, state)
         stored = None

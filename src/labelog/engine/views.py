@@ -74,20 +74,25 @@ class LabelMap:
 
     def values(self, runs: Runs) -> NDArray[Any]:
         """What to write for each entry of a chunk's palette."""
-        if self.same and self.dtype == np.uint64:
-            return runs.palette
-        number = id(runs)
-        kept = self._kept.get(number)
-        if kept is not None and kept[0]() is runs:
-            return kept[1]
+        kept = self.at_hand(runs)
+        if kept is not None:
+            return kept
         try:
             values = self.of(runs.palette)
         except Invalid:  # of a palette not all need be there
             there = runs.counts() > 0
             values = np.zeros(len(there), self.dtype)
             values[there] = self.of(runs.palette[there])
+        number = id(runs)
         self._kept[number] = weakref.ref(runs, lambda _: self._kept.pop(number, None)), values
         return values
+
+    def at_hand(self, runs: Runs) -> NDArray[Any] | None:
+        """What `values` gives, if it has been worked out."""
+        if self.same and self.dtype == np.uint64:
+            return runs.palette
+        kept = self._kept.get(id(runs))
+        return kept[1] if kept is not None and kept[0]() is runs else None
 
     def of(self, labels: NDArray[np.uint64]) -> NDArray[Any]:
         """The values of some labels, in the view's dtype. Raises Invalid, naming the value, if it does not hold one."""
