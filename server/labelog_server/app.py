@@ -26,8 +26,10 @@ from labelog_server.routes import TOPICS
 from labelog_server.s3_errors import S3Errors
 from labelog_server.settings import Settings
 from labelog_server.tokens import Tokens
+from labelog_server.trials import Trials
 
-EXPOSED = ["ETag", "Content-Range", "Labelog-Revision", "Labelog-Box", "Labelog-Shape", "Labelog-Dtype", "Location"]
+EXPOSED = ["ETag", "Content-Range", "Location", "Labelog-Revision", "Labelog-Box", "Labelog-Shape", "Labelog-Dtype",
+           "Labelog-Trial"]  # fmt: skip
 TAKEN = ["Authorization", "Content-Type", "If-Match", "If-None-Match", "If-Range", "Range", "Idempotency-Key"]
 
 DESCRIPTION = """\
@@ -55,6 +57,7 @@ def create_app(settings: Settings) -> FastAPI:
                   responses=problems.ANSWERS)  # fmt: skip
     app.state.settings, app.state.catalog, app.state.news = settings, catalog, news
     app.state.presence, app.state.jobs, app.state.mesher = present, Jobs(board), Mesher()
+    app.state.trials = Trials()
     app.state.tokens = None if settings.tokens is None else Tokens(settings.tokens)
     app.state.registry = registry = CollectorRegistry()
     problems.install(app)

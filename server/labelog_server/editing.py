@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import labelog
 from labelog.engine.drawing import LabelRows
 from labelog_server import names, operations
 from labelog_server.news import event
 from labelog_server.problems import Problem, plain, told
+from labelog_server.trials import Trials
 
 MOST_RUNS = 100_000  # that an answer lists beside others
 MOST_ROWS = 2**21  # that one lists that is about nothing else
 
 
 def carried_out(name: str, request: operations.Request, volume: labelog.Volume, author: str | None,
-                called: names.Names, key: str | None) -> dict[str, Any]:  # fmt: skip
+                called: names.Names, key: str | None, trials: Trials) -> dict[str, Any]:  # fmt: skip
     """Do all operations as one edit, or none; or tell what they would do. Raises what they raise, saying which did."""
     if request.dry_run:
-        with tried(request, volume, author, called, key) as (edit, results):
-            return _foretold(request, edit, called, results)
-    if request.returns == "results":
-        raise labelog.Invalid("return results is of a dry run; an edit tells more")
+        return _foretold(request, tried(request, volume, author, called, key, trials), called)
+    if request.returns == "results" or request.keep or request.trial is not None:
+        raise labelog.Invalid("return results, keep and trial are of a dry run")
     with _refused(request), _begun(request, volume, author, key) as edit:
         results = _apply(request, edit, called)
     changed = {"boxes": [], "labels": []} if edit.revision is None else event(name, volume, edit.revision)
@@ -54,30 +54,52 @@ def _apply(request: operations.Request, edit: labelog.Edit, called: names.Names)
     return results
 
 
-class _Over(Exception):
-    """Ends a trial: what is staged is dropped."""
+class Tried(NamedTuple):
+    """An edit with operations staged, which is not committed.
 
-
-@contextmanager
-def tried(request: operations.Request, volume: labelog.Volume, author: str | None, called: names.Names,
-          key: str | None) -> Iterator[tuple[labelog.Edit, list[Any]]]:  # fmt: skip
-    """An edit with all operations staged, which is given up in the end, and what each gave.
-
-    No key is used up, and voxels that `seen` would refuse are no error.
+    Attributes
+    ----------
+    results : what each operation of this request gave.
+    made : the labels of the objects that they made.
+    trial : by which another request goes on with it, if it is kept.
     """
-    with suppress(_Over), _begun(request, volume, author, key) as edit:
-        yield edit, _apply(request, edit, called)
-        raise _Over
+
+    edit: labelog.Edit
+    results: list[Any]
+    made: list[str]
+    trial: str | None
+
+    def told(self, called: names.Names) -> dict[str, Any]:
+        return {"at": self.edit.at, "labels": called.told(), "made": self.made, "results": self.results,
+                "trial": self.trial}  # fmt: skip
 
 
-def _foretold(
-    request: operations.Request, edit: labelog.Edit, called: names.Names, results: list[Any]
-) -> dict[str, Any]:
+def tried(request: operations.Request, volume: labelog.Volume, author: str | None, called: names.Names,
+          key: str | None, trials: Trials) -> Tried:  # fmt: skip
+    """Stage all operations, after those of an earlier trial if one is named, and go no further.
+
+    No key is used up, and voxels that `seen` would refuse are no error. Raises what the operations raise; then an
+    earlier trial is over too.
+    """
+    of = volume, author, key
+    if request.trial is None:
+        edit = _begun(request, volume, author, key)
+        edit.__enter__()  # and never left: what is staged is in memory only
+    else:
+        trial = trials.take(request.trial, of)
+        edit, called.made = trial.edit, trial.made
+    before = len(edit.made)
+    results = _apply(request, edit, called)
+    made = list(map(str, edit.made[before:]))
+    return Tried(edit, results, made, trials.keep(edit, called.made, of) if request.keep else None)
+
+
+def _foretold(request: operations.Request, trial: Tried, called: names.Names) -> dict[str, Any]:
     """What the edit would do."""
-    told = {"at": edit.at, "labels": called.told(), "made": list(map(str, edit.made)), "results": results}
+    told = trial.told(called)
     if request.returns == "results":
         return told
-    preview = edit.preview()
+    preview = trial.edit.preview()
     told |= {"revision": None, "voxels": preview.voxels, "written": preview.written,
              "boxes": [plain(box) for box in preview.boxes], "changed": None}  # fmt: skip
     if request.returns == "runs":

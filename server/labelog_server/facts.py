@@ -120,6 +120,7 @@ class EditFacts(TypedDict):
     runs: NotRequired[list[Run] | None]
     refused: NotRequired[list[Run] | None]
     at: NotRequired[int]
+    trial: NotRequired[str | None]
 
 
 def answers(facts: Any, status: int = 200) -> dict[int | str, dict[str, Any]]:

@@ -321,6 +321,11 @@ class Request(BaseModel):
         description="what a dry run said that was `made`: new objects get these labels, in order",
     )
     dry_run: bool = Field(False, description="answer as if it had been done, and do nothing")
+    keep: bool = Field(False, description="of a dry run: keep it for two minutes; `trial` in the answer is its name")
+    trial: str | None = Field(
+        None, max_length=100, description="of a dry run: go on with one that was kept, which is good once; 410 if it "
+        "is not here any more. Then message, session, seen, at and labels are as they were",
+    )  # fmt: skip
     returns: Literal["boxes", "runs", "results"] = Field(
         "boxes", alias="return",
         description="runs: also all that was written, and, with `seen`, what was refused; results, of a dry run: only "

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 
 import labelog
+from labelog.remote import request
 from server.conftest import labels, make_cells
 
 MASK = np.random.default_rng(3).random((2, 9, 13)) < 0.4
@@ -176,6 +178,34 @@ def test_what_is_refused_is_not_staged(pair, wrong):
     assert kinds[0] is kinds[1]
 
 
+@pytest.mark.parametrize("forgets", [False, True])
+def test_each_operation_is_sent_once_to_be_tried(far, near, monkeypatch, forgets):
+    """Or an edit of many would cost their square. What the server has forgotten it is sent again."""
+    sent = []
+
+    def counted(self, operations, more, body=request.Request._body):
+        sent.append(len(operations))
+        return body(self, operations, more)
+
+    monkeypatch.setattr(request.Request, "_body", counted)
+    spare = [near.edit("ana").__enter__().new() for _ in range(3)]
+    with far.edit("ana", labels=spare) as edit:
+        for n in range(20):
+            made = edit.new(name=f"n{n}")
+            edit.paint(made, [[0, n, 0, 9]])
+            assert edit[0, n, 3:5].tolist() == [made, made]
+            with pytest.raises(labelog.NotFound) if n == 7 else nullcontext():
+                edit.assign(made, cls="dog" if n == 7 else "cell")
+            if n == 8:
+                edit.fill_mask((9, 9, 9))
+            if forgets and n == 12:
+                edit._trial = "of another worker"
+        assert list(edit.made[:3]) == spare
+    expected = 3 * 20 + (3 * 20 - 1) + 3 * 7 + 2 + 3  # tried, done, all again after the refusal, and what is over
+    assert abs(sum(sent) - expected - forgets * 3 * 12) < 9, sent
+    assert len(edit.made) == 20 and sorted(edit.made) == [label.id for label in near.labels.where() if label.name]
+
+
 def test_an_edit_that_raises_does_nothing(far):
     with pytest.raises(ZeroDivisionError):
         with far.edit("ana") as edit:
@@ -337,8 +367,6 @@ def test_images_are_attached_where_they_lie(far, tmp_path):
 
 
 def test_no_more_operations_than_a_request_has(far, monkeypatch):
-    from labelog.remote import request
-
     monkeypatch.setattr(request, "MOST", 3)
     with pytest.raises(labelog.Invalid, match="3 operations; this one has 4"):
         with far.edit("ana") as edit:

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 import labelog
+from labelog_server.problems import Problem
+from labelog_server.trials import MOST, MOST_SPANS, SECONDS, Trials
 
 from .conftest import labels, serving
 
@@ -249,6 +251,72 @@ def test_a_dry_run_says_what_the_edit_then_does(client, edit):
     assert [[*row[:4], row[4].replace(*made)] for row in tried["runs"]] == done["runs"]
     assert [tried[name] for name in ("voxels", "written", "boxes")] == [done[n] for n in ("voxels", "written", "boxes")]
     assert tried["refused"] == [] and done["revision"] == 1
+
+
+def test_a_dry_run_goes_on_with_one_that_was_kept(server, client, edit):
+    stroke = {"op": "box", "label": "$a", "box": [[0, 3, 3], [9, 20, 40]]}
+    first = edit({"op": "new", "as": "$a"}, dry_run=True, keep=True).json()
+    edit({"op": "box", "label": "5", "box": [[0, 3, 3], [1, 4, 5]]})  # somebody else's: not seen by what has begun
+    steps = [{"op": "paint", "label": "6", "over": ["$a"], "spans": [[0, 3, 0, 9]]}, {"op": "new", "as": "$b"}]
+    second = edit(stroke, dry_run=True, keep=True, trial=first["trial"]).json()
+    third = edit(*steps, dry_run=True, keep=True, trial=second["trial"], **{"return": "runs"}).json()
+    assert third["at"] == first["at"] == 0 and third["labels"] == first["labels"] | {"$b": third["made"][0]}
+    assert len({first["trial"], second["trial"], third["trial"]}) == 3 and len(third["results"]) == 2
+    whole = edit({"op": "new", "as": "$a"}, stroke, *steps, dry_run=True, at=0, labels=first["made"] + third["made"],
+                 **{"return": "runs"}).json()  # fmt: skip
+    assert whole["runs"] == third["runs"] and whole["made"] == first["made"] + third["made"]
+    seen = client.post("/volumes/cells/edits/voxels?box=0:1,3:4,0:12", headers={"Accept": "application/octet-stream"},
+                       json={"operations": [], "trial": third["trial"], "keep": True})  # fmt: skip
+    assert np.frombuffer(seen.content, "<u8")[3:12].tolist() == [6] * 6 + [int(first["made"][0])] * 3
+    last = {"operations": [], "dry_run": True, "trial": seen.headers["Labelog-Trial"]}
+    client.post("/volumes", json={"name": "other", "shape": [4, 4, 4]})
+    for path, headers, trial in (
+        ("cells", {}, first["trial"]),  # has been gone on with
+        ("cells", {}, "none"),
+        ("other", {}, last["trial"]),
+    ):
+        answer = client.post(f"/volumes/{path}/edits", headers=headers, json=last | {"trial": trial})
+        assert answer.status_code == 410 and "no longer" in answer.json()["detail"]
+    again = edit(dry_run=True, keep=True, at=0).json()["trial"]
+    told = client.post("/volumes/cells/edits", headers={"Labelog-Author": "bo"}, json=last | {"trial": again})
+    assert told.status_code == 410, "it was somebody else's"
+    for wrong in ({"keep": True}, {"trial": again}):
+        assert edit(**wrong).status_code == 422
+    assert client.get("/volumes/cells").json()["revision"] == 1
+
+
+def test_a_trial_that_is_refused_is_over(edit):
+    kept = edit({"op": "new", "as": "$a"}, dry_run=True, keep=True).json()["trial"]
+    assert edit({"op": "assign", "label": "$a", "cls": "dog"}, dry_run=True, trial=kept).status_code == 404
+    assert edit(dry_run=True, trial=kept).status_code == 410
+
+
+def test_trials_are_forgotten():
+    class Staged:
+        def __init__(self, spans):
+            self.spans = spans
+
+        def take_over(self):
+            pass
+
+    def there(name):
+        try:
+            trials.take(name, of)
+        except Problem as problem:
+            assert problem.status == 410
+            return False
+        return True
+
+    now, of = 0.0, ("cells", None, None)
+    trials = Trials(lambda: now)
+    names = [trials.keep(Staged(1), {}, of) for _ in range(MOST + 1)]
+    assert not there(names[0]) and there(names[1]) and not there(names[1]), "the oldest, and who was gone on with"
+    now = SECONDS + 1
+    assert not there(names[2])
+    half, small = trials.keep(Staged(MOST_SPANS // 2), {}, of), trials.keep(Staged(1), {}, of)
+    assert trials.keep(Staged(MOST_SPANS // 2 + 1), {}, of) is None
+    more = trials.keep(Staged(MOST_SPANS // 2), {}, of)
+    assert (there(half), there(small), there(more)) == (False, True, True)
 
 
 def test_what_was_refused_is_told(client, edit):

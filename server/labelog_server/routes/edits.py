@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Header, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 
@@ -25,27 +25,33 @@ Accept = Annotated[str | None, Header()]
     "/volumes/{name}/edits", response_model=dict[str, Any], responses=answers(EditFacts), dependencies=[Annotates]
 )
 def post_edit(
-    name: str, request: operations.Request, volume: Served, author: Writer, called: Called, key: Key = None
+    name: str,
+    request: operations.Request,
+    volume: Served,
+    author: Writer,
+    called: Called,
+    http: Request,
+    key: Key = None,
 ) -> JSONResponse:  # of a dict FastAPI would make one in another thread again, after looking through it
     """Carry out operations as one edit: all of them, or none if one cannot be.
 
     As multipart/related, the first part is this JSON, and others are arrays that it names by their Content-ID.
     """
-    return JSONResponse(carried_out(name, request, volume, author, called, key))
+    return JSONResponse(carried_out(name, request, volume, author, called, key, http.app.state.trials))
 
 
 @router.post("/volumes/{name}/edits/voxels", response_class=Response, dependencies=[Annotates])
 def post_trial(
-    request: operations.Request, volume: Served, author: Writer, called: Called, limits: Limits, accept: Accept = None,
-    box: Part = None, key: Key = None,
+    request: operations.Request, volume: Served, author: Writer, called: Called, limits: Limits, http: Request,
+    accept: Accept = None, box: Part = None, key: Key = None,
 ) -> Response:  # fmt: skip
     """The labels of a box as they would be after these operations. Nothing is done."""
     bounds = wire.box_of(box, volume.shape)
     refuse_many(bounds, limits)
     kind = accepted(accept or "*/*", [kind for kind in FORMATS if kind != PNG])
-    with tried(request, volume, author, called, key) as (edit, _):
-        values = edit[bounds.slices()]
-        return Response(wire.encode(values, kind, {}), media_type=kind, headers={"Cache-Control": "no-store"})
+    trial = tried(request, volume, author, called, key, http.app.state.trials)
+    headers = {"Cache-Control": "no-store"} | ({"Labelog-Trial": trial.trial} if trial.trial else {})
+    return Response(wire.encode(trial.edit[bounds.slices()], kind, {}), media_type=kind, headers=headers)
 
 
 class TakeBack(BaseModel):

@@ -109,7 +109,7 @@ All = Annotated[Jobs, Depends(_jobs)]
 
 @router.post("/volumes/{name}/jobs", status_code=202, dependencies=[Annotates])
 def post_job(name: Name, work: AnyWork, response: Response, volume: Served, jobs: All, author: Writer, called: Called,
-             key: Key = None) -> dict[str, Any]:  # fmt: skip
+             http: Request, key: Key = None) -> dict[str, Any]:  # fmt: skip
     """Begin some long work; `Location` is where to ask about it."""
     run: Callable[[Progress], Any]
     if isinstance(work, Edits):
@@ -117,7 +117,7 @@ def post_job(name: Name, work: AnyWork, response: Response, volume: Served, jobs
 
         def run(progress: Progress) -> Any:
             called.progress = progress
-            return carried_out(name, edit, volume, author, called, key)
+            return carried_out(name, edit, volume, author, called, key, http.app.state.trials)
     else:
 
         def run(progress: Progress) -> Any:

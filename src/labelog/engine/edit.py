@@ -63,6 +63,7 @@ class Edit(Shaping, Filling, Separating):
     revision : the revision made; None if nothing was written.
     voxels : how many voxels got another label.
     written : how many were written, those that already had the label included.
+    spans : how many spans of voxels have been staged so far, 16 bytes each.
     """
 
     def __init__(self, volume: Volume, draft: Draft, seen: int | None, begin: int | None = None,
@@ -75,6 +76,7 @@ class Edit(Shaping, Filling, Separating):
         self._seen = seen
         self._digest = blake2b(draft.digest, digest_size=16)
         self._staged: dict[int, list[Spans]] = {}
+        self.spans = 0
         self._expected: Patches = {}
         self._thread: int | None = None
         self._over = False
@@ -307,6 +309,7 @@ class Edit(Shaping, Filling, Separating):
                 patch = spans.intersect(patch, self._select(chunk, dict.fromkeys(over, 0)))
             if patch:
                 self._staged.setdefault(chunk, []).append(patch)
+                self.spans += len(patch)
                 highest = patch.value.max(initial=0, where=patch.value < OWN_IDS)
                 self._highest = max(self._highest, int(highest))
 
@@ -405,6 +408,12 @@ class Edit(Shaping, Filling, Separating):
             raise Invalid("an edit begins with `with volume.edit(...) as edit:`")
         if self._thread != threading.get_ident():
             raise Invalid("an edit belongs to the thread that began it; begin one in each thread")
+
+    def take_over(self) -> None:
+        """Let the edit, once begun, belong to the thread that calls this. No two may use it at a time."""
+        if self._thread is not None:
+            self._thread = threading.get_ident()
+        self._mine()
 
     def __enter__(self) -> Self:
         if self._thread is not None:

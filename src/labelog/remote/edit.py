@@ -1,18 +1,19 @@
 """An edit of a volume on a server: operations are collected here, and carried out there as one.
 
 What only writes voxels is checked and kept. What gives something back, or may be refused for what the label table
-says, is tried at once: all operations so far go to the server, which carries them out at the revision that the edit
-began with, and drops them again. The labels that it set aside on the way are sent along from then on, so that every
-trial, and the commit, make the same ones.
+says, is tried at once: the operations go to the server, which stages them as of the revision that the edit began with.
+It keeps what is staged for a while, and is sent the operations after those next time; or all once more, if it has it no
+longer or refused one. The labels that it set aside on the way are sent along then, so that every trial, and the commit,
+make the same ones.
 """
 
 from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from uuid import uuid4
 
 import numpy as np
@@ -45,6 +46,11 @@ if TYPE_CHECKING:
     from labelog.remote.volume import RemoteVolume
 
 
+Told = TypeVar("Told")
+
+GONE = 410
+"""The status of an answer about a trial that the server does not have, or no longer."""
+
 WHICH = r"^(operation \d+ \(\w+\): |body\.operations\.\d+\.\w+\.)"
 """How a server says which of many operations it can't carry out."""
 
@@ -62,6 +68,8 @@ class RemoteEdit(Edit):
         self._author = author
         self._request = Request(draft.message, draft.session, seen, [])
         self._request.labels = labels
+        self._trial: str | None = None  # its name on the server, which has staged the first so many operations
+        self._tried = 0
 
     # Life
 
@@ -90,10 +98,6 @@ class RemoteEdit(Edit):
     def at(self) -> int:
         return self._request.at or 0
 
-    @property
-    def made(self) -> tuple[int, ...]:
-        return tuple(self._request.labels)
-
     # What is sent
 
     def _stage_one(self, op: str, *arrays: tuple[str, bytes], **fields: Any) -> None:
@@ -109,13 +113,35 @@ class RemoteEdit(Edit):
             if isinstance(error, LabelogError):
                 error.args = (re.sub(WHICH, "", str(error)),)
             raise
-        self._request.labels = list(map(int, told["made"]))
+        for label in map(int, told["made"]):
+            self._made.setdefault(label, len(self._made))
+        self._request.labels = [*self._made, *(label for label in self._request.labels if label not in self._made)]
         return told["results"][-1]
 
     def _ask(self, returns: str = "results") -> dict[str, Any]:
-        """What the operations so far would do."""
-        body, media_type = self._request.body({"dry_run": True, "return": returns})
-        return self._sent(body, media_type)
+        """What the operations so far would do; results and labels are of those that are sent now."""
+
+        def send(body: bytes, kind: str) -> tuple[dict[str, Any], str | None]:
+            told = self._sent(body, kind)
+            return told, told["trial"]
+
+        return self._go_on(send, {"dry_run": True, "return": returns})
+
+    def _go_on(self, send: Callable[[bytes, str], tuple[Told, str | None]], more: dict[str, Any]) -> Told:
+        """The answer to a trial of all operations: those are sent that the server has not staged yet."""
+        trial, self._trial = self._trial, None  # whatever is raised, all of them are sent the next time
+        if trial is not None:
+            try:
+                told, self._trial = send(*self._request.rest(self._tried, {"keep": True, "trial": trial, **more}))
+            except LabelogError as error:
+                if getattr(error, "status", None) != GONE:
+                    raise
+            else:
+                self._tried = len(self._request.operations)
+                return told
+        told, self._trial = send(*self._request.body({"keep": True, **more}))
+        self._tried = len(self._request.operations)
+        return told
 
     def _sent(self, body: bytes, media_type: str) -> dict[str, Any]:
         return self._far.connection.done("/edits", body, kind=media_type, author=self._author, key=self._draft.key)
@@ -216,6 +242,7 @@ class RemoteEdit(Edit):
         self._mine()
         found = self._filled("fill_mask", seed, {"view": view}, limits)
         self._request.operations.pop()
+        self._tried = min(self._tried, len(self._request.operations))
         return found
 
     def _filled(self, op: str, seed: Iterable[int], what: dict[str, Any], limits: Limits | dict[str, Any]) -> Filled:
@@ -351,8 +378,11 @@ class RemoteEdit(Edit):
 
     def foresee(self, box: Box) -> Runs:
         """The labels of a box as they would be."""
-        body, media_type = self._request.body({})
-        return self._far.staged(box, body, kind=media_type, author=self._author, key=self._draft.key)
+
+        def send(body: bytes, kind: str) -> tuple[Runs, str | None]:
+            return self._far.staged(box, body, kind=kind, author=self._author, key=self._draft.key)
+
+        return self._go_on(send, {})
 
 
 class _Foreseen(indexing.Voxels):

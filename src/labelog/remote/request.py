@@ -63,15 +63,21 @@ class Request:
 
     def body(self, more: dict[str, Any]) -> tuple[bytes, str]:
         """Its bytes, and their media type."""
+        return self._body(self.operations, {
+            "at": self.at, "message": self.message, "session": self.session, "seen": self.seen,
+            "labels": list(map(str, self.labels)), **more,
+        })  # fmt: skip
+
+    def rest(self, after: int, more: dict[str, Any]) -> tuple[bytes, str]:
+        """The operations after so many, for who knows the others."""
+        return self._body(self.operations[after:], more)
+
+    def _body(self, operations: list[Operation], more: dict[str, Any]) -> tuple[bytes, str]:
         if len(self.operations) > MOST:
             raise Invalid(f"an edit from afar may have {MOST} operations; this one has {len(self.operations)}")
-        told = {
-            "operations": [each.told(number) for number, each in enumerate(self.operations)], "at": self.at,
-            "message": self.message, "session": self.session, "seen": self.seen,
-            "labels": list(map(str, self.labels)), **more,
-        }  # fmt: skip
+        told = {"operations": [each.told(number) for number, each in enumerate(operations)], **more}
         text = json.dumps(told, default=_plain).encode()
-        parts = [(number, *array) for number, each in enumerate(self.operations) for array in each.arrays]
+        parts = [(number, *array) for number, each in enumerate(operations) for array in each.arrays]
         if not parts:
             return text, "application/json"
         boundary = token_hex(16)

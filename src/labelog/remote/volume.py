@@ -186,11 +186,10 @@ class RemoteVolume(Volume):
             raise ReadOnly(f'{self.address} is open for reading; open it with mode="r+"', path=self.address)
         return self.connection.done(path, body, author=author, key=key, kind=kind)
 
-    def staged(self, box: Box, body: bytes, **more: Any) -> Runs:
-        """The labels of a box as an edit would make them."""
-        return media.decode(
-            self.connection.post("/edits/voxels", body, accept=media.RUNS, box=spelled(box), **more).content, box.shape
-        )
+    def staged(self, box: Box, body: bytes, **more: Any) -> tuple[Runs, str | None]:
+        """The labels of a box as an edit would make them, and the name of the trial of it that the server keeps."""
+        answer = self.connection.post("/edits/voxels", body, accept=media.RUNS, box=spelled(box), **more)
+        return media.decode(answer.content, box.shape), answer.headers.get("labelog-trial")
 
     def cut(self, box: Box) -> Iterator[Box]:
         """A box in parts that a request may be about."""
