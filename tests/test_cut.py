@@ -39,8 +39,12 @@ def boxes() -> list[labelog.Box]:
     return found
 
 
+@pytest.mark.parametrize("many", [1, 64])
 @pytest.mark.parametrize("view", ["instance", "fragment", "semantic", "cell"])
-def test_a_box_of_runs_is_that_of_voxels(volume: labelog.Volume, view: str) -> None:
+def test_a_box_of_runs_is_that_of_voxels(
+    volume: labelog.Volume, view: str, many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("labelog.engine.cut.MANY", many)
     for seen in (volume.view(view), volume.at(0).view(view), volume.view(view, unannotated=99)):
         for box in boxes():
             expected = seen.read(box)

@@ -55,7 +55,9 @@ def not_modified(request: Request, tag: str, headers: Mapping[str, str]) -> Resp
     return Response(status_code=304, headers={**headers, "ETag": tag})
 
 
-def answer(request: Request, body: bytes, media_type: str, tag: str, headers: Mapping[str, str]) -> Response:
+def answer(
+    request: Request, body: bytes | memoryview, media_type: str, tag: str, headers: Mapping[str, str]
+) -> Response:
     """A body with its validator: whole, or the ranges of it that were asked for."""
     headers = {**headers, "ETag": tag, "Accept-Ranges": "bytes"}
     wanted = request.headers.get("range")

@@ -27,6 +27,7 @@ from labelog.remote.media import HEADER, RUNS, head
 from labelog_server.problems import Problem
 
 Voxels = NDArray[Any]
+Body = bytes | memoryview
 
 # Labels
 
@@ -80,15 +81,15 @@ RAW, NPY, PNG = "application/octet-stream", "application/x-npy", "image/png"
 INDEXED = "application/vnd.labelog.indexed"
 
 
-def encode(voxels: Voxels, media_type: str, colours: Mapping[int, str]) -> bytes:
+def encode(voxels: Voxels, media_type: str, colours: Mapping[int, str]) -> Body:
     """An array (z, y, x) in a media type of `FORMATS`; a picture is of an array (y, x)."""
     if media_type in OF_RUNS:
         return OF_RUNS[media_type](Runs.from_dense(voxels))
     return OF_VOXELS[media_type](voxels, colours)
 
 
-def _raw(voxels: Voxels, _: Mapping[int, str]) -> bytes:
-    return voxels.astype(voxels.dtype.newbyteorder("<"), copy=False).tobytes()
+def _raw(voxels: Voxels, _: Mapping[int, str]) -> Body:
+    return np.ascontiguousarray(voxels, voxels.dtype.newbyteorder("<")).reshape(-1).view(np.uint8).data
 
 
 def _npy(voxels: Voxels, _: Mapping[int, str]) -> bytes:
@@ -114,17 +115,19 @@ def shades(values: Iterable[int], given: Mapping[int, str]) -> dict[int, str]:
     return {value: hexadecimal(colour(shown.get(value, shade))) for value, shade in own}
 
 
-def _indexed(runs: Runs) -> bytes:
+def _indexed(runs: Runs) -> Body:
     count = len(runs.palette)
     width = np.min_scalar_type(max(count - 1, 0))
-    plane = np.empty(runs.shape, width)
-    runs.fill(plane, (0, 0, 0), np.arange(count, dtype=width))
-    head = HEADER.pack(b"LIX1", *runs.shape, count, width.itemsize, 0, 0)
-    return b"".join([head, runs.palette.tobytes(), plane.data])
+    before = HEADER.size + 8 * count
+    out = np.empty(before + width.itemsize * math.prod(runs.shape), np.uint8)
+    HEADER.pack_into(out.data, 0, b"LIX1", *runs.shape, count, width.itemsize, 0, 0)
+    out[HEADER.size : before].view(np.uint64)[:] = runs.palette
+    runs.fill(out[before:].view(width).reshape(runs.shape), (0, 0, 0), np.arange(count, dtype=width))
+    return out.data
 
 
-OF_VOXELS: dict[str, Callable[[Voxels, Mapping[int, str]], bytes]] = {NPY: _npy, RAW: _raw, PNG: _png}
-OF_RUNS: dict[str, Callable[[Runs], bytes]] = {INDEXED: _indexed, RUNS: media.encode}
+OF_VOXELS: dict[str, Callable[[Voxels, Mapping[int, str]], Body]] = {NPY: _npy, RAW: _raw, PNG: _png}
+OF_RUNS: dict[str, Callable[[Runs], Body]] = {INDEXED: _indexed, RUNS: media.encode}
 
 FORMATS = (*OF_VOXELS, *OF_RUNS)
 """What voxels can be sent as; the first where a client takes anything."""

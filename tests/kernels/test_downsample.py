@@ -1,17 +1,14 @@
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import SHAPES, boxes, wide_boxes
+from strategies import boxes, wide_boxes
 
 import oracles
 from labelog.errors import Invalid
 from labelog.kernels.downsample import downsample
-from labelog.kernels.join import join
 from labelog.kernels.runs import Runs
 
 FACTORS = st.tuples(*[st.integers(1, 2)] * 3)
@@ -73,15 +70,6 @@ def test_rows_whose_runs_end_everywhere():
             np.testing.assert_array_equal(found.dense(), oracles.downsample(array, factors))
 
 
-@given(st.data(), SHAPES, st.tuples(*[st.integers(1, 3)] * 3))
-def test_join(data, shape, counts):
-    parts = [data.draw(boxes(shape, elements=st.integers(0, 3))) for _ in range(math.prod(counts))]
-    rows = iter(parts)
-    wanted = np.block([[[next(rows) for _ in range(counts[2])] for _ in range(counts[1])] for _ in range(counts[0])])
-    found = valid(join([Runs.from_dense(part) for part in parts], counts))
-    np.testing.assert_array_equal(found.dense(), wanted)
-
-
 def test_refusals():
     runs = Runs.full((2, 3, 4), 1)
     for factors in [(0, 1, 1), (1, 3, 1), (4, 4, 4)]:
@@ -90,7 +78,3 @@ def test_refusals():
     for extent in [(3, 3, 4), (2, 3, -1)]:
         with pytest.raises(Invalid, match="extent within"):
             downsample(runs, (2, 2, 2), extent)
-    with pytest.raises(Invalid, match="2 x 1 x 1 boxes of one shape, found 1"):
-        join([runs], (2, 1, 1))
-    with pytest.raises(Invalid, match="boxes of one shape, found 2 of"):
-        join([runs, Runs.full((2, 3, 5), 1)], (2, 1, 1))

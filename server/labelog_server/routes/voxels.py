@@ -131,7 +131,7 @@ def voxels(request: Request, seen: Revision, box: Box, kind: str) -> Response:
     return answer(request, encoded(seen, box, kind), kind, tag, headers)
 
 
-def encoded(seen: Revision, box: Box, kind: str) -> bytes:
+def encoded(seen: Revision, box: Box, kind: str) -> wire.Body:
     """The values of a box in a media type; from the chunks' runs where that is quicker than to find runs in voxels."""
     if kind in OF_RUNS and box.voxels >= WORTH_CUTTING * len(seen.grid.numbers(box)):
         return OF_RUNS[kind](cut(seen, box))

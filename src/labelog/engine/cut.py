@@ -5,11 +5,12 @@ from __future__ import annotations
 from itertools import groupby
 
 from labelog.engine.snapshot import Revision
-from labelog.engine.views import seen_runs
 from labelog.geometry import Box
 from labelog.kernels.join import join
 from labelog.kernels.runs import Runs
 from labelog.kernels.solid import cropped
+
+MANY = 64  # chunks of a layer beyond which only the wanted slices of each are held
 
 
 def cut(seen: Revision, box: Box) -> Runs:
@@ -17,23 +18,20 @@ def cut(seen: Revision, box: Box) -> Runs:
     grid = seen.grid
     touched = groupby(grid.touching(box), lambda item: grid.index(item[0])[0])
     layers = [_layer(seen, dict(layer)) for _, layer in touched]
-    return (layers[0] if len(layers) == 1 else Runs.stacked(layers)).compacted()
+    return layers[0] if len(layers) == 1 else Runs.stacked(layers)
 
 
 def _layer(seen: Revision, touched: dict[int, Box]) -> Runs:
-    """The chunks of one layer along z: what is wanted of them, put together.
-
-    `join` takes boxes of one shape. So where several chunks lie beside one another along y or x, it is given all of
-    them along that axis, and what is too much is cut off then.
-    """
+    """The chunks of one layer along z: what is wanted of them, put together."""
     grid = seen.grid
     (first, here), (last, there) = next(iter(touched.items())), next(reversed(touched.items()))
     counts = [b - a + 1 for a, b in zip(grid.index(first), grid.index(last), strict=True)]
     wanted = Box(here.start, there.stop).relative(grid.origin(first))
-    start = [a if count == 1 else 0 for a, count in zip(wanted.start, counts, strict=True)]
-    size = [n if count == 1 else most for n, most, count in zip(wanted.shape, grid.chunks, counts, strict=True)]
-    parts = []
+    parts, values = [], []
+    thin = len(touched) > MANY
     for chunk in touched:
-        runs, values = seen.valued(chunk)
-        parts.append(seen_runs(cropped(runs, start, size), values))
-    return cropped(join(parts, counts), [a - b for a, b in zip(wanted.start, start, strict=True)], wanted.shape)
+        runs, labels = seen.valued(chunk)
+        parts.append(cropped(runs, (wanted.start[0], 0, 0), (wanted.shape[0], *grid.chunks[1:])) if thin else runs)
+        values.append(labels)
+    start = (0, *wanted.start[1:]) if thin else wanted.start
+    return join(parts, counts, values, (start, wanted.shape))
