@@ -69,8 +69,10 @@ def is_chunk(file: Path) -> bool:
 
 
 def flips(patient: Patient, chance: random.Random) -> list[tuple[Path, int]]:
-    """Bits to flip in all files, in larger ones more. The log's index is left out: it is made anew from the log."""
-    sizes = {file: 8 * len(data) for file, data in patient.files.items() if data and not file.name.endswith("-shm")}
+    """Bits to flip in all files, in larger ones more. Left out are what is made anew, the log's index, and what says
+    nothing: the mark in `lock`, of which any is as good as another, and the zeros that the log has room for."""
+    sizes = {file: 8 * len(data.rstrip(b"\0") if file.name.endswith("-wal") else data)
+             for file, data in patient.files.items() if data and not file.name.endswith(("-shm", "lock"))}  # fmt: skip
     files = chance.choices(list(sizes), [size**0.25 for size in sizes.values()], k=FLIPS // 2)
     return [(file, chance.randrange(sizes[file])) for file in files]
 

@@ -12,9 +12,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import reduce
 from hashlib import blake2b
+from typing import NamedTuple
 
 from labelog.engine.change import Moment, Work, change
 from labelog.engine.parcel import LARGE, PIECE, TRIES, Large, Parcel, add, weight
@@ -23,14 +23,13 @@ from labelog.errors import Conflict, Invalid, LabelogError
 from labelog.geometry import Box
 from labelog.kernels import spans
 from labelog.kernels.runs import Runs
-from labelog.storage.journal import Commit, Kind, Receipt, Record
+from labelog.storage.journal import Kind, Receipt, Record
 from labelog.storage.sqlite import Turn
 
 log = logging.getLogger("labelog.commit")
 
 
-@dataclass(frozen=True)
-class Draft:
+class Draft(NamedTuple):
     """Who commits what, and why.
 
     Attributes
@@ -59,14 +58,13 @@ def draft(author: str, session: str | None, message: str, key: str | None, *aske
     return Draft(author, session, message, key, told)
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a commit did. `revision` is None if there was nothing to write, `commit` if a key told it from before."""
+class Outcome(NamedTuple):
+    """What a commit did. `revision` is None if there was nothing to write, `record` if a key told it from before."""
 
     revision: int | None
     voxels: int
     written: int
-    commit: Commit | None = None
+    record: Record | None = None
 
 
 Job = Callable[["Batch"], Outcome]
@@ -144,7 +142,7 @@ class Batch(Moment):
         self.changed.update(dict.fromkeys(work.recipes, revision))
         self.fresh.update((chunk, (revision, made.after)) for chunk, made in changes.items() if made.after)
         self.said = revision if said else self.said
-        return Outcome(revision, record.changed, record.written, record.commit(live=True))
+        return Outcome(revision, record.changed, record.written, record)
 
 
 class _Ticket:
@@ -214,8 +212,11 @@ class Committer:
                 tickets.append(self._waiting.popleft())
             with self._store.journal.turn() as turn:
                 batch = Batch(self._store, turn, self.large)
-                for ticket in tickets:
-                    _attempt(ticket, batch)
+                if tickets == [own]:
+                    _try(own, batch)  # the turn is the attempt
+                else:
+                    for ticket in tickets:
+                        _attempt(ticket, batch)
         except Exception as error:  # nothing of this turn is there
             for ticket in tickets:
                 ticket.error = ticket.error or error
@@ -239,13 +240,17 @@ class Committer:
             log.warning("%s: revision %d is committed, but: %s", self._store.folder, turn.newest, error)
 
 
+def _try(ticket: _Ticket, batch: Batch) -> None:
+    batch.parcel = ticket.parcel
+    ticket.outcome = ticket.job(batch)
+
+
 def _attempt(ticket: _Ticket, batch: Batch) -> None:
     """One job of several: it may fail alone."""
     before = dict(batch.changed), dict(batch.fresh), batch.said
-    batch.parcel = ticket.parcel
     try:
         with batch.turn.attempt():
-            ticket.outcome = ticket.job(batch)
+            _try(ticket, batch)
     except Exception as error:
         if not batch.turn.alive:
             raise

@@ -310,8 +310,7 @@ class Edit(Shaping, Filling, Separating):
             if patch:
                 self._staged.setdefault(chunk, []).append(patch)
                 self.spans += len(patch)
-                highest = patch.value.max(initial=0, where=patch.value < OWN_IDS)
-                self._highest = max(self._highest, int(highest))
+                self._highest = max(self._highest, patch.highest(OWN_IDS))
 
     def _local(self, chunk: int, part: Box) -> Triple:
         return part.relative(self._store.grid.origin(chunk)).start

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -33,7 +33,7 @@ class Keeper:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._counts: Counter[int] = Counter()  # deltas of a chunk since its last fold, of this process
+        self._counts: defaultdict[int, int] = defaultdict(int)  # deltas of a chunk since its last fold, of this process
         self._wishes: dict[int, None] = {}
         self._unkept: dict[tuple[int, int], None] = {}  # chunks of coarser scales, by scale and number
         self._condition = threading.Condition()
@@ -42,10 +42,12 @@ class Keeper:
 
     def count(self, chunks: Iterable[int]) -> None:
         """A commit has added a delta to each of these chunks."""
-        self._counts.update(list(chunks))
-        due = [chunk for chunk in chunks if self._counts[chunk] >= FOLD_AT]
-        for chunk in due:
-            del self._counts[chunk]
+        due = []
+        for chunk in chunks:
+            self._counts[chunk] += 1
+            if self._counts[chunk] >= FOLD_AT:
+                due.append(chunk)
+                del self._counts[chunk]
         if due or self._store.journal.log_pages >= CHECKPOINT_AT:
             self.wish(*due)
 

@@ -443,7 +443,7 @@ class Volume:
     def _commit(self, who: Draft, job: Job) -> Commit:
         outcome = self.committer.commit(who, job)
         assert outcome.revision is not None
-        return outcome.commit or self.commit(outcome.revision)
+        return outcome.record.commit(live=True) if outcome.record else self.commit(outcome.revision)
 
     # History
 

@@ -6,9 +6,10 @@ their six faces and nothing of it is left there; only then its voxels are counte
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
 
 from labelog.kernels.extents cimport Extents, Tally, note_changed, walk
-from labelog.kernels.labels cimport Table, table_close, table_find, table_open
+from labelog.kernels.labels cimport Table, table_add, table_close, table_find, table_open
 from labelog.kernels.runs cimport Runs, keys_in_order, run_at
 from labelog.kernels.spans cimport Delta
 
@@ -48,7 +49,8 @@ def recounted(Delta delta, Runs before, Runs after):
         note_changed(&table, delta)
         n = table.used
         met = keys_in_order(&table)
-        order = np.argsort(met)
+        met.sort()
+        number(&table, met)
         moved = <Moved *> calloc(n + 1, sizeof(Moved))
         if moved == NULL:
             raise MemoryError(f"no memory for the counts of {n} labels")
@@ -56,14 +58,23 @@ def recounted(Delta delta, Runs before, Runs after):
         with nogil:
             tell(moved, &table, delta, after.ny, after.nx)
             settle(moved, n, &table, after)
-        found = Extents(met[order], np.empty(n, np.uint64), np.empty((n, 6), np.uint32))
-        write(moved, order, found)
+        found = written(moved, met)
         after.extents = joined(old, found)
         entered = [label for i, label in enumerate(met.tolist()) if moved[i].known.voxels == 0 and moved[i].now.voxels]
-        return found, sorted(entered)
+        return found, entered
     finally:
         table_close(&table)
         free(moved)
+
+
+cdef int number(Table *table, const uint64_t[::1] labels) except -1:
+    """Let a table hold these labels, by their places."""
+    cdef Py_ssize_t i
+    table_close(table)
+    table_open(table, labels.shape[0])
+    for i in range(labels.shape[0]):
+        table_add(table, labels[i])
+    return 0
 
 
 cdef recall(Moved *moved, const uint64_t[::1] met, const uint64_t[::1] labels, const uint64_t[::1] voxels,
@@ -217,37 +228,47 @@ cdef bint is_in_plane(Runs runs, uint32_t pick, int axis, uint32_t at, const Tal
     return False
 
 
-cdef write(Moved *moved, const int64_t[::1] order, Extents found):
-    """What each label has now, in the order of `found`; all 0 for one that is gone."""
+cdef Extents written(Moved *moved, labels):
+    """What each of the labels has now; all 0 for one that is gone."""
+    cdef Extents found = room(labels)
     cdef uint64_t[::1] voxels = found.voxels
     cdef uint32_t[:, ::1] bounds = found.bounds
     cdef Py_ssize_t i
     cdef int axis
-    for i in range(order.shape[0]):
-        voxels[i] = moved[order[i]].now.voxels
+    for i in range(voxels.shape[0]):
+        voxels[i] = moved[i].now.voxels
         for axis in range(3):
-            bounds[i, axis] = moved[order[i]].now.low[axis]
-            bounds[i, 3 + axis] = moved[order[i]].now.high[axis]
+            bounds[i, axis] = moved[i].now.low[axis]
+            bounds[i, 3 + axis] = moved[i].now.high[axis]
+    return found
+
+
+cdef Extents room(labels):
+    """Extents of labels that are to be filled in."""
+    return Extents(labels, np.empty(len(labels), np.uint64), np.empty((len(labels), 6), np.uint32))
 
 
 cdef Extents joined(Extents old, Extents found):
     """Those of all labels: `found` where it has a label, without those that are gone."""
-    cdef const uint64_t[::1] before = old.labels, fresh = found.labels, left = found.voxels
+    cdef const uint64_t[::1] before = old.labels, fresh = found.labels, voxels = old.voxels, left = found.voxels
+    cdef const uint32_t[:, ::1] bounds = old.bounds, now = found.bounds
+    cdef Extents all = room(np.empty(before.shape[0] + fresh.shape[0], np.uint64))
+    cdef uint64_t[::1] labels = all.labels, counts = all.voxels
+    cdef uint32_t[:, ::1] boxes = all.bounds
     cdef Py_ssize_t i = 0, j = 0, n = 0
-    take = np.empty(before.shape[0] + fresh.shape[0], np.int64)
-    cdef int64_t[::1] rows = take            # of `old`, or of `found` after all of those
     with nogil:
         while i < before.shape[0] or j < fresh.shape[0]:
             if j == fresh.shape[0] or (i < before.shape[0] and before[i] < fresh[j]):
-                rows[n] = i
+                labels[n], counts[n] = before[i], voxels[i]
+                memcpy(&boxes[n, 0], &bounds[i, 0], 6 * sizeof(uint32_t))
                 n += 1
                 i += 1
                 continue
             if i < before.shape[0] and before[i] == fresh[j]:
                 i += 1
             if left[j]:
-                rows[n] = before.shape[0] + j
+                labels[n], counts[n] = fresh[j], left[j]
+                memcpy(&boxes[n, 0], &now[j, 0], 6 * sizeof(uint32_t))
                 n += 1
             j += 1
-    return Extents(*(np.concatenate([a, b])[take[:n]] for a, b in
-                     ((old.labels, found.labels), (old.voxels, found.voxels), (old.bounds, found.bounds))))
+    return all[:n]

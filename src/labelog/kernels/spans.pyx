@@ -12,15 +12,19 @@ two sorted lists.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free, realloc
+from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy
 
-from labelog.kernels.labels cimport Label, Table, table_add, table_close, table_open
-from labelog.kernels.runs cimport Runs, keys_in_order, make, run_at
+from labelog.kernels.labels cimport Label, Table, table_add, table_close, table_find, table_open
+from labelog.kernels.runs cimport Runs, make, run_at
 
 import numpy as np
 
 from labelog.errors import Invalid
+
+
+cdef enum:
+    NOWHERE = 0xFFFFFFFF       # no place in a palette
 
 
 cdef class Spans:
@@ -61,6 +65,15 @@ cdef class Spans:
     def voxels(self):
         """How many voxels the spans hold."""
         return count(self.starts, self.stops)
+
+    def highest(self, uint64_t limit):
+        """The highest label below `limit`; 0 if there is none."""
+        cdef uint64_t found = 0
+        cdef Py_ssize_t i
+        for i in range(self.values.shape[0]):
+            if found < self.values[i] < limit:
+                found = self.values[i]
+        return found
 
     def __len__(self):
         return self.starts.shape[0]
@@ -357,6 +370,7 @@ def apply(Runs runs, Spans spans):
     cdef int64_t pick = -1, last_pick
     cdef uint64_t value = 0
     cdef Table table = [NULL, NULL, 0, 0]
+    cdef uint32_t *place = NULL                 # where in the palette each value of the spans is
     if n == 0:
         return runs
     check_fits(runs, spans)
@@ -367,12 +381,10 @@ def apply(Runs runs, Spans spans):
     cdef uint32_t[::1] stops = np.empty(bound, np.uint32)
     cdef uint32_t[::1] picks = np.empty(bound, np.uint32)
     cdef size_t size = 0
-    s = 0
     try:
+        labels = widened(runs.labels, spans.values, &table, &place)
+        s = 0
         with nogil:
-            table_open(&table, runs.labels.shape[0] + 8)
-            for i in range(<size_t> runs.labels.shape[0]):
-                table_add(&table, runs.labels[i])
             while r < n_rows:
                 next_row = n_rows if s == n else <Py_ssize_t> (spans.starts[s] // nx)
                 if next_row > r:                       # rows without a span are copied
@@ -394,7 +406,7 @@ def apply(Runs runs, Spans spans):
                     if s < n and spans.starts[s] <= base + x:
                         if pick < 0 or value != spans.values[s]:
                             value = spans.values[s]
-                            pick = table_add(&table, value)
+                            pick = place[table_find(&table, value)]
                         e = min(nx, spans.stops[s] - base)
                         if spans.stops[s] <= base + e:
                             s += 1
@@ -412,12 +424,50 @@ def apply(Runs runs, Spans spans):
                     x = e
                 r += 1
             rows[n_rows] = <uint32_t> size
-        runs = make(runs.nz, runs.ny, runs.nx, keys_in_order(&table), rows, stops[:size], picks[:size])
+        runs = make(runs.nz, runs.ny, runs.nx, labels, rows, stops[:size], picks[:size])
     finally:
         table_close(&table)
+        free(place)
     if runs.labels.shape[0] > runs.stops.shape[0]:
         return runs.compacted()
     return runs
+
+
+cdef widened(const uint64_t[::1] labels, const uint64_t[::1] values, Table *table, uint32_t **place):
+    """A palette with room for all values, those that it does not have at its end; notes them in `table`, which is
+    opened, and their places in it in `place`, which is allocated."""
+    cdef size_t known = labels.shape[0], fresh = known, i
+    cdef Py_ssize_t s
+    cdef int64_t which
+    with nogil:
+        table_open(table, 8)
+        for s in range(values.shape[0]):
+            if s == 0 or values[s] != values[s - 1]:
+                table_add(table, values[s])
+        place[0] = <uint32_t *> malloc(table.used * sizeof(uint32_t))
+        if place[0] == NULL:
+            with gil:
+                raise MemoryError(f"no memory for {table.used} labels")
+        for i in range(table.used):
+            place[0][i] = NOWHERE
+        for i in range(known):
+            which = table_find(table, labels[i])
+            if which >= 0:
+                place[0][which] = <uint32_t> i
+        for i in range(table.used):
+            if place[0][i] == NOWHERE:
+                place[0][i] = <uint32_t> fresh
+                fresh += 1
+    if fresh == known:
+        return labels
+    cdef uint64_t[::1] wide = np.empty(fresh, np.uint64)
+    with nogil:
+        if known:
+            memcpy(&wide[0], &labels[0], known * sizeof(uint64_t))
+        for i in range(table.capacity):
+            if table.slots[i] != 0 and place[0][table.slots[i] - 1] >= known:
+                wide[place[0][table.slots[i] - 1]] = table.keys[i]
+    return wide
 
 
 cdef inline void emit(uint32_t *stops, uint32_t *picks, size_t *size, uint64_t stop, int64_t pick,

@@ -11,14 +11,14 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import apsw
 
 from labelog.errors import Corrupt, LabelogError, NotFound, ReadOnly, Unsupported
-from labelog.storage import connections, deltas, facts, parcels
+from labelog.storage import connections, deltas, facts, mark, parcels
 from labelog.storage.connections import Connections, checksummed, explained, extended, keep_log
 from labelog.storage.deltas import Deltas
 from labelog.storage.disk import explained as files_explained
@@ -27,6 +27,7 @@ from labelog.storage.forks import working
 from labelog.storage.head import Head, Slot, read_slots
 from labelog.storage.journal import KINDS, Fact, Kind, Receipt, Record, link, pack_numbers, unpack_numbers
 from labelog.storage.layout import APPLICATION_ID, FORMAT, HEAD, JOURNAL, LOCK, PARCELS
+from labelog.storage.log_room import make_room
 from labelog.storage.parcels import Parcels
 
 log = logging.getLogger("labelog.journal")
@@ -72,8 +73,11 @@ class SqliteJournal:
         self.writable = writable
         self.broken: str | None = None  # why no more may be written through this handle
         self.log_pages = 0  # pages in the write-ahead log after the last commit
+        self._room = 0  # pages that it has room for
         self._lock = threading.RLock()  # held by the thread whose turn it is to write
         self._head: Head | None = None
+        self._mark: mark.Mark | None = None
+        self._newest: tuple[bytes, int] | None = None  # as long as the mark is this, the newest revision is that
         if not self.path.exists():
             raise Corrupt(f"{self.path} is missing", path=str(self.path))
         slots = self.head_slots()  # before the journal, which may go on meanwhile
@@ -153,6 +157,7 @@ class SqliteJournal:
                     head.close()
             finally:
                 self._connections.close()
+                self._mark = None
 
     @contextmanager
     def reading(self) -> Iterator[Reader]:
@@ -162,7 +167,22 @@ class SqliteJournal:
 
     def head(self) -> int:
         """The newest revision."""
-        return int(self._connections.value(HEAD_QUERY))
+        seen, newest = self._seen(), self._newest
+        if seen is not None and newest is not None and newest[0] == seen:
+            return newest[1]
+        head = int(self._connections.value(HEAD_QUERY))
+        if seen is not None and seen == self._seen():
+            self._newest = seen, head
+        return head
+
+    def _seen(self) -> bytes | None:
+        """The mark, if there is one."""
+        self._connections.refuse_closed()
+        now = self._mark
+        if now is None:
+            with suppress(OSError):  # the file is there from the first commit on
+                self._mark = now = mark.Mark(self._lock_file)
+        return now and now.read()
 
     # Writing
 
@@ -170,7 +190,7 @@ class SqliteJournal:
     def turn(self) -> Iterator[Turn]:
         """A transaction, alone among all processes: committed at the end, rolled back by an exception."""
         self.refuse_to_write()
-        with working, self._lock, _flocked(self._lock_file, fcntl.LOCK_EX):
+        with working, self._lock, _flocked(self._lock_file, fcntl.LOCK_EX) as lock:
             self.refuse_to_write()
             if self._head is None:
                 self._head = Head(self.folder / HEAD)
@@ -178,13 +198,14 @@ class SqliteJournal:
             writer.set_wal_hook(self._count_pages)
             if self.log_pages > CHECKPOINT_NOW:
                 self._checkpoint(apsw.SQLITE_CHECKPOINT_RESTART)
+            if self.log_pages >= self._room:
+                self._room = make_room(self.path.with_name(f"{JOURNAL}-wal"), self.log_pages)
             with explained(self.path):
                 writer.execute("BEGIN IMMEDIATE")
                 turn = Turn(writer, self.path)
                 try:
                     yield turn
-                    with self._minding_flushes():
-                        writer.execute("COMMIT")
+                    self._commit(writer, lock, turn.newest)
                     turn.committed = True
                 except BaseException:
                     if writer.in_transaction:
@@ -194,6 +215,16 @@ class SqliteJournal:
                     raise
             if turn.added is not None:
                 self._write_head(turn.newest, turn.added)
+
+    def _commit(self, writer: apsw.Connection, lock: int, newest: int) -> None:
+        with files_explained(self._lock_file):
+            mark.begin(lock)
+        try:
+            with self._minding_flushes():
+                writer.execute("COMMIT")
+        finally:
+            now = mark.end(lock)
+        self._newest = now, newest
 
     def refuse_to_write(self) -> None:
         """Raise ReadOnly, or what a closed volume raises, if no turn can be had."""
@@ -260,12 +291,13 @@ class SqliteJournal:
 
 
 @contextmanager
-def _flocked(path: Path, how: int) -> Iterator[None]:
+def _flocked(path: Path, how: int) -> Iterator[int]:
+    """Hold the flock of a file; yields its descriptor."""
     with files_explained(path):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         fcntl.flock(descriptor, how)
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 

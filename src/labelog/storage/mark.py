@@ -1,0 +1,47 @@
+"""The mark: 8 bytes that are others after each commit, so that whoever has seen them can tell that there was none since.
+
+They are the file `lock`. Whoever commits writes zeros before it and random bytes after it. A commit that is acknowledged
+is therefore never hidden by a mark; where one is cut short the zeros stay, and the journal itself is asked until the
+next commit.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+SIZE = 8
+UNDER_WAY = bytes(SIZE)
+
+
+class Mark:
+    """The mark of a volume, to read. Its file is closed when nobody uses it any more."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def __del__(self) -> None:
+        with suppress(AttributeError):  # it was not opened
+            os.close(self._file)
+
+    def read(self) -> bytes | None:
+        """The mark; None if it tells nothing: a commit is under way, or the file is not the volume's any more."""
+        found = os.pread(self._file, SIZE, 0)
+        if len(found) < SIZE or found == UNDER_WAY or os.fstat(self._file).st_nlink == 0:
+            return None
+        return found
+
+
+def begin(file: int) -> None:
+    """A commit is under way, by who holds the flock of this file."""
+    os.pwrite(file, UNDER_WAY, 0)
+
+
+def end(file: int) -> bytes:
+    """It is not any more: the new mark, zeros if it could not be written."""
+    mark = os.urandom(SIZE)
+    with suppress(OSError):
+        os.pwrite(file, mark, 0)
+        return mark
+    return UNDER_WAY
