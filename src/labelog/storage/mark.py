@@ -1,8 +1,7 @@
-"""The mark: 8 bytes that are others after each commit, so that whoever has seen them can tell that there was none since.
+"""The mark: 8 bytes that are others after each commit, so that whoever has seen them can tell whether there was one.
 
-They are the file `lock`. Whoever commits writes zeros before it and random bytes after it. A commit that is acknowledged
-is therefore never hidden by a mark; where one is cut short the zeros stay, and the journal itself is asked until the
-next commit.
+They are the file `lock`. Whoever commits writes zeros before it and random bytes after it. So a mark never hides a
+commit that is acknowledged; where one is cut short the zeros stay, and the journal itself is asked until the next one.
 """
 
 from __future__ import annotations

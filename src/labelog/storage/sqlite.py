@@ -182,7 +182,7 @@ class SqliteJournal:
         if now is None:
             with suppress(OSError):  # the file is there from the first commit on
                 self._mark = now = mark.Mark(self._lock_file)
-        return now and now.read()
+        return None if now is None else now.read()
 
     # Writing
 
