@@ -55,6 +55,18 @@ def test_every_width(width, dtype):
             assert (valid(found).dense() == oracles.components(array, reach)).all()
 
 
+@pytest.mark.parametrize("reach", [1, 2, 3])
+@pytest.mark.parametrize("shape", [(3, 31, 60), (2, 1, 1500), (700, 1, 3), (1, 700, 3), (2, 3, 700)])
+def test_long_walks(shape, reach):
+    """More runs than are walked before any are united, the two halves of the rows unlike."""
+    rng = np.random.default_rng(shape[0])
+    for labels, of_each in ((3, 1), (3, 4), (2, 1)):
+        array = np.repeat(rng.integers(0, labels, shape), of_each, axis=2)[..., : shape[2]].astype(np.uint64)
+        array[:, : shape[1] // 2, shape[2] // 3 :] |= 1
+        found = kernel.label_runs(Runs.from_dense(array), reach)[0]
+        assert (valid(found).dense() == oracles.components(array, reach)).all()
+
+
 def test_all_distinct_and_checkerboard():
     distinct = np.arange(1, 6 * 7 * 8 + 1, dtype=np.uint64).reshape(6, 7, 8)
     assert (kernel.label_dense(distinct, 3)[0].dense() == distinct).all()
@@ -72,6 +84,15 @@ def test_relabelled(array, data):
     found = valid(kernel.relabelled(runs, values))
     assert (found.dense() == wanted).all()
     assert found.ends.size == oracles.run_count(wanted)
+
+
+def test_relabelled_shares_what_stays():
+    runs = Runs.from_dense(np.array([[[1, 1, 2, 3, 3, 2]], [[2, 2, 2, 2, 1, 1]]]).reshape(1, 2, 6))
+    other, fewer = kernel.relabelled(runs, [9, 7, 2**64 - 1]), kernel.relabelled(runs, [9, 7, 9])
+    assert np.shares_memory(other.index, runs.index)
+    assert np.shares_memory(fewer.ends, runs.ends)
+    assert valid(fewer).dense().tolist() == [[[9, 9, 7, 9, 9, 7], [7, 7, 7, 7, 9, 9]]]
+    assert valid(kernel.relabelled(runs, [9, 9, 5])).ends.tolist() == [3, 5, 6, 6]
 
 
 @given(boxes(elements=FEW), REACH)

@@ -45,7 +45,7 @@ AFTER: list[Triple] = [  # where chunks lie that come later and touch one at a f
 
 
 class _Extents(NamedTuple):
-    """What components of a chunk are, an entry for each."""
+    """What components are, an entry for each; of a chunk within it, the background among them."""
 
     label: NDArray[np.uint64]
     voxels: NDArray[np.uint64]
@@ -57,7 +57,6 @@ class _Extents(NamedTuple):
 class _Part(NamedTuple):
     """What a chunk has of the components."""
 
-    labels: NDArray[np.uint64]
     extents: _Extents
     sides: dict[Triple, Runs]
 
@@ -102,6 +101,7 @@ class Components(Voxels):
         self._box = Box((0, 0, 0), grid.shape) if box is None else box
         self._labels = None if labels is None else np.array(sorted(set(labels)), np.uint64)
         self._reach = reach(connectivity)
+        self._near = [after for after in AFTER if _apart(after) <= self._reach]
         self._kept = ChunkCache(KEPT)
         within = [chunk for chunk, _ in grid.touching(self._box)] if chunks is None else sorted(set(chunks))
         self._find([chunk for chunk in within if grid.box(chunk).intersect(self._box).voxels], pool, progress)
@@ -159,12 +159,8 @@ class Components(Voxels):
     def _part(self, chunk: int) -> _Part:
         runs, labels = self._local(chunk)
         self._kept.put(chunk, 0, runs)
-        origin = np.array(self._grid.origin(chunk))
-        voxels, start, stop, first = kernel.measure(runs)
-        extents = _Extents(labels[1:], voxels[1:], start[1:] + origin, stop[1:] + origin, first[1:] + origin)
-        near = [after for after in AFTER if _apart(after) <= self._reach]
-        cuts = {side: sides.cut(runs, side) for after in near for side in (after, _opposite(after))}
-        return _Part(labels, extents, cuts)
+        cuts = {side: sides.cut(runs, side) for after in self._near for side in (after, _opposite(after))}
+        return _Part(_Extents(labels, *kernel.measure(runs)), cuts)
 
     # All of them
 
@@ -173,35 +169,44 @@ class Components(Voxels):
         _, ny, nx = self._grid.counts
         base: dict[int, int] = {}  # chunk -> how many parts of components were found before it
         near: dict[int, _Part] = {}
-        parts, pairs, found = [_nothing()], [], 0
+        parts, found = [], 0
+        pairs = [np.zeros((0, 2), np.int64)]
         for chunk, part in zip(chunks, _ahead(pool, self._part, chunks), strict=True):
-            pairs += [np.add(joined, (base[other], found)) for other, joined in self._meeting(chunk, part, near)]
+            for other, joined in self._meeting(chunk, part, near):
+                pairs.append(np.add(joined, (base[other] - 1, found - 1)))
             base[chunk], near[chunk] = found, part
             while (oldest := next(iter(near))) < chunk - (ny + 1) * nx:
                 del near[oldest]
             parts.append(part.extents)
-            found += len(part.labels) - 1
+            found += len(part.extents.label) - 1
             if progress is not None:
                 progress(len(base), len(chunks))
         forest = Forest(found)
-        for pair in pairs:
-            forest.union(*pair.T)
-        numbers = self._number(_Extents(*map(np.concatenate, zip(*parts, strict=True))), forest.roots())
+        forest.union(*np.concatenate(pairs).T)
+        numbers = self._number(self._placed(chunks, parts), forest.roots())
         cuts = np.split(numbers, list(base.values())[1:])
         self._numbers = {chunk: np.append(0, cut) for chunk, cut in zip(base, cuts, strict=False)}
 
     def _meeting(self, chunk: int, part: _Part, near: dict[int, _Part]) -> Iterator[tuple[int, NDArray[np.int64]]]:
-        """Each chunk labelled before that lies beside one, and which of their components are one: pairs, from 0 on."""
-        index, counts = self._grid.index(chunk), self._grid.counts
-        for after in AFTER:
-            z, y, x = (i - d for i, d in zip(index, after, strict=True))
-            number = self._grid.number((z, y, x))
-            if after not in part.sides or number not in near or not (0 <= y < counts[1] and 0 <= x < counts[2]):
+        """Each chunk labelled before that lies beside one, and which of their components are one: pairs."""
+        (z, y, x), (_, ny, nx) = self._grid.index(chunk), self._grid.counts
+        for after in self._near:
+            dz, dy, dx = after
+            number = self._grid.number((z - dz, y - dy, x - dx))
+            if number not in near or not (0 <= y - dy < ny and 0 <= x - dx < nx):
                 continue
             other = near[number]
             planes = other.sides[after], part.sides[_opposite(after)]
-            pairs = sides.touching(*planes, other.labels, part.labels, self._reach - _apart(after))
-            yield number, pairs.astype(np.int64) - 1
+            labels = other.extents.label, part.extents.label
+            yield number, sides.touching(*planes, *labels, self._reach - _apart(after)).astype(np.int64)
+
+    def _placed(self, chunks: list[int], parts: list[_Extents]) -> _Extents:
+        """The components of all chunks, where they are in the volume, without the background."""
+        corners = np.array([self._grid.origin(chunk) for chunk in chunks], np.int64).reshape(-1, 3)
+        origins = np.repeat(corners, [len(part.label) - 1 for part in parts], axis=0)
+        columns = zip(_nothing(), *parts, strict=True)
+        label, voxels, start, stop, first = (np.concatenate([part[1:] for part in column]) for column in columns)
+        return _Extents(label, voxels, start + origins, stop + origins, first + origins)
 
     def _number(self, parts: _Extents, roots: NDArray[np.int64]) -> NDArray[np.int64]:
         """Number the components, of which each part has a root, and put their parts' extents together.

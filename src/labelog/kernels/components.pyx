@@ -18,12 +18,15 @@ from libc.string cimport memcpy, memset
 
 from labelog.kernels.changes cimport changes_from, mark_changes, trailing_zeros
 from labelog.kernels.forest cimport unite
-from labelog.kernels.labels cimport Buffer, Label, reserve
-from labelog.kernels.runs cimport Runs, make
+from labelog.kernels.labels cimport Buffer, Label, Table, reserve, table_add, table_close, table_open
+from labelog.kernels.runs cimport Runs, keys_in_order, make
 
 import numpy as np
 
 from labelog.errors import Invalid
+
+cdef enum:
+    STEPS = 512              # of a walk, between which runs are united
 
 ctypedef fused Value:        # what tells runs apart: an index into a palette, or the label itself
     uint32_t
@@ -168,44 +171,95 @@ cdef void connect(const uint32_t *rows, const uint32_t *stops, const Value *valu
         z - 1    o | o         where the rows lie `used` axes apart, and used < reach, x may differ too
         z        | x
                  y
+
+    A plane's runs take their first parents from the plane before, so that the rows of a plane find most of them one.
     """
-    cdef Py_ssize_t z, y, r
+    cdef Py_ssize_t z
     cdef uint32_t i
+    cdef const uint32_t *plane
     for i in range(rows[nz * ny]):
         parent[i] = i
     for z in range(nz):
-        for y in range(ny):
-            r = z * ny + y
-            if y:
-                unite_rows(rows, stops, values, background, r, r - 1, reach > 1, parent)
-            if z:
-                unite_rows(rows, stops, values, background, r, r - ny, reach > 1, parent)
-            if z and y and reach > 1:
-                unite_rows(rows, stops, values, background, r, r - ny - 1, reach > 2, parent)
-            if z and y + 1 < ny and reach > 1:
-                unite_rows(rows, stops, values, background, r, r - ny + 1, reach > 2, parent)
+        plane = rows + z * ny
+        if z:
+            unite_rows(plane, plane - ny, ny, stops, values, background, reach > 1, parent)
+            if reach > 1:
+                unite_rows(plane + 1, plane - ny, ny - 1, stops, values, background, reach > 2, parent)
+                unite_rows(plane, plane - ny + 1, ny - 1, stops, values, background, reach > 2, parent)
+        unite_rows(plane + 1, plane, ny - 1, stops, values, background, reach > 1, parent)
 
 
-cdef inline void unite_rows(const uint32_t *rows, const uint32_t *stops, const Value *values, Value background,
-                            Py_ssize_t r, Py_ssize_t before, bint widen, uint32_t *parent) noexcept nogil:
-    """Runs of two rows that overlap; if `widen`, also those that only meet at a corner.
+cdef struct Walk:            # over some rows, and beside it over as many that come before them
+    size_t i                 # the run that it is at
+    size_t j                 # and the one there
+    size_t last              # where the rows end
+    size_t met               # pairs of runs found that overlap and have one value
+    size_t corners           # and of those that differ, and end at one place within their rows
+    uint64_t pairs[STEPS]    # i << 32 | j
+    uint64_t ends[STEPS]
 
-        before   ..jjjjjj|kkkk      Both rows go over the same x, so the next pair is found by what stops first.
-        r        ..iiiiii|llll      Corners meet only where both stop: i with k, j with l.
+
+cdef inline void unite_rows(const uint32_t *rows, const uint32_t *before, Py_ssize_t n, const uint32_t *stops,
+                            const Value *values, Value background, bint widen, uint32_t *parent) noexcept nogil:
+    """Runs of n rows and of as many before them that overlap; if `widen`, also those that only meet at a corner.
+
+    One half of the rows is walked in turn with the other: each step waits for the one before it in its half only.
     """
-    cdef uint32_t i = rows[r], j = rows[before], last = rows[r + 1], a, b
-    while i < last:
-        a, b = stops[i], stops[j]
-        if values[i] == values[j]:
-            if values[i] != background:
-                unite_before(parent, i, j)
-        elif widen and a == b and i + 1 < last:
-            if values[i] == values[j + 1] and values[i] != background:
-                unite_before(parent, i, j + 1)
-            if values[i + 1] == values[j] and values[j] != background:
-                unite_before(parent, i + 1, j)
-        i += a <= b
-        j += b <= a
+    cdef Walk one, two
+    cdef size_t steps
+    cdef uint32_t nx = stops[rows[0] - 1] if n else 0
+    begin(&one, rows[0], before[0], rows[n // 2])
+    begin(&two, rows[n // 2], before[n // 2], rows[n])
+    while one.i < one.last or two.i < two.last:
+        steps = STEPS
+        while one.i < one.last and two.i < two.last and steps:
+            step(&one, stops, values, background, widen, nx)
+            step(&two, stops, values, background, widen, nx)
+            steps -= 1
+        while one.i < one.last and steps:
+            step(&one, stops, values, background, widen, nx)
+            steps -= 1
+        while two.i < two.last and steps:
+            step(&two, stops, values, background, widen, nx)
+            steps -= 1
+        unite_met(&one, values, background, parent)
+        unite_met(&two, values, background, parent)
+
+
+cdef inline void begin(Walk *w, size_t i, size_t j, size_t last) noexcept nogil:
+    w.i, w.j, w.last, w.met, w.corners = i, j, last, 0, 0
+
+
+cdef inline void step(Walk *w, const uint32_t *stops, const Value *values, Value background, bint widen,
+                      uint32_t nx) noexcept nogil:
+    """To the next pair, without a branch: half of those would be guessed wrong.
+
+        before   ..jjjjjj|kkkk      All rows go over the same x, so the next pair is found by what stops first.
+        row      ..iiiiii|llll      Corners meet only where both stop: i with k, j with l.
+    """
+    cdef uint32_t a = stops[w.i], b = stops[w.j]
+    cdef Value value = values[w.i], other = values[w.j]
+    w.pairs[w.met] = <uint64_t> w.i << 32 | w.j
+    w.met += (value == other) & (value != background)
+    if widen:
+        w.ends[w.corners] = <uint64_t> w.i << 32 | w.j
+        w.corners += (value != other) & (a == b) & (a != nx)
+    w.i += a <= b
+    w.j += b <= a
+
+
+cdef inline void unite_met(Walk *w, const Value *values, Value background, uint32_t *parent) noexcept nogil:
+    cdef size_t k
+    cdef uint32_t i, j
+    for k in range(w.met):
+        unite_before(parent, <uint32_t> (w.pairs[k] >> 32), <uint32_t> (w.pairs[k] & 0xFFFFFFFFU))
+    for k in range(w.corners):
+        i, j = <uint32_t> (w.ends[k] >> 32), <uint32_t> (w.ends[k] & 0xFFFFFFFFU)
+        if values[i] == values[j + 1] and values[i] != background:
+            unite_before(parent, i, j + 1)
+        if values[i + 1] == values[j] and values[j] != background:
+            unite_before(parent, i + 1, j)
+    w.met = w.corners = 0
 
 
 cdef inline void unite_before(uint32_t *parent, uint32_t i, uint32_t j) noexcept nogil:
@@ -241,25 +295,57 @@ cdef void number(const Value *values, Value background, size_t n, uint32_t *ids,
 
 def relabelled(Runs runs, values):
     """The runs with other labels: values[i] (uint64) for the palette's entry i. Labels may become one, or 0."""
-    if len(values) != runs.labels.shape[0]:
-        raise Invalid(f"expected {runs.labels.shape[0]} values for the palette, found {len(values)}")
-    palette, inverse = np.unique(np.asarray(values, np.uint64), return_inverse=True)
-    cdef const uint32_t[::1] place = inverse.astype(np.uint32)
-    cdef uint32_t[::1] rows = np.zeros(runs.rows.shape[0], np.uint32)
-    cdef uint32_t[::1] stops = np.empty(runs.stops.shape[0], np.uint32)
-    cdef uint32_t[::1] picks = np.empty(runs.stops.shape[0], np.uint32)
+    cdef const uint64_t[::1] wanted = np.ascontiguousarray(values, np.uint64)
+    cdef Py_ssize_t i, n = runs.picks.shape[0], n_labels = runs.labels.shape[0]
+    cdef size_t alike
+    cdef Table table = [NULL, NULL, 0, 0]
+    if wanted.shape[0] != n_labels:
+        raise Invalid(f"expected {n_labels} values for the palette, found {wanted.shape[0]}")
+    cdef uint32_t[::1] place = np.empty(n_labels, np.uint32)
+    try:
+        with nogil:
+            table_open(&table, n_labels)
+            for i in range(n_labels):
+                place[i] = <uint32_t> table_add(&table, wanted[i])
+        palette = keys_in_order(&table)
+    finally:
+        table_close(&table)
+    if len(palette) == n_labels:
+        return make(runs.nz, runs.ny, runs.nx, palette, runs.rows, runs.stops, runs.picks)
+    cdef uint32_t[::1] picks = np.empty(n, np.uint32)
+    with nogil:
+        for i in range(n):
+            picks[i] = place[runs.picks[i]]
+        alike = count_alike(runs.rows, picks)
+    if alike == 0:
+        return make(runs.nz, runs.ny, runs.nx, palette, runs.rows, runs.stops, picks)
+    return fused(runs, palette, picks, n - alike)
+
+
+cdef size_t count_alike(const uint32_t[::1] rows, const uint32_t[::1] picks) noexcept nogil:
+    """Runs that have the label of the one before in their row."""
     cdef Py_ssize_t r
     cdef size_t i, n = 0
+    for r in range(rows.shape[0] - 1):
+        for i in range(rows[r] + 1, rows[r + 1]):
+            n += picks[i] == picks[i - 1]
+    return n
+
+
+cdef Runs fused(Runs runs, palette, const uint32_t[::1] picks, size_t n):
+    """The runs with other picks, those that are alike in a row made one: n then."""
+    cdef uint32_t[::1] rows = np.zeros(runs.rows.shape[0], np.uint32)
+    cdef uint32_t[::1] stops = np.empty(n, np.uint32), kept = np.empty(n, np.uint32)
+    cdef Py_ssize_t r
+    cdef size_t i, at = 0
     with nogil:
-        for r in range(runs.nz * runs.ny):
+        for r in range(rows.shape[0] - 1):
             for i in range(runs.rows[r], runs.rows[r + 1]):
-                n -= n > rows[r] and picks[n - 1] == place[runs.picks[i]]
-                stops[n] = runs.stops[i]
-                picks[n] = place[runs.picks[i]]
-                n += 1
-            rows[r + 1] = <uint32_t> n
-    return make(runs.nz, runs.ny, runs.nx, palette, rows,
-                np.asarray(stops)[:n].copy(), np.asarray(picks)[:n].copy())
+                at -= at > rows[r] and kept[at - 1] == picks[i]
+                stops[at], kept[at] = runs.stops[i], picks[i]
+                at += 1
+            rows[r + 1] = <uint32_t> at
+    return make(runs.nz, runs.ny, runs.nx, palette, rows, stops, kept)
 
 
 # What each component is

@@ -8,10 +8,9 @@ Each box is labelled by itself. What two of them have at a common face, edge or 
 """
 
 from libc.stdint cimport uint32_t, uint64_t
-from libc.stdlib cimport free
 from libc.string cimport memcpy
 
-from labelog.kernels.labels cimport Buffer, reserve
+from labelog.kernels.labels cimport Table, table_add, table_close, table_open
 from labelog.kernels.runs cimport Runs, make
 
 import numpy as np
@@ -30,6 +29,8 @@ def cut(Runs runs, direction):
     -------
     Runs (1, a, b) with the palette of `runs`: the voxels along the axes that are 0, in the order of the axes. An edge
     along z or y is (1, n, 1) where x is cut, one along x is (1, 1, n).
+
+    The GIL is kept: this takes microseconds, and threads that hand it over so often wait for it longer.
     """
     if len(direction) != 3 or not any(direction) or not all(d in (-1, 0, 1) for d in direction):
         raise Invalid(f"expected a direction of -1, 0 and 1 along z, y, x, not all 0, found {tuple(direction)}")
@@ -49,16 +50,15 @@ cdef Runs cut_rows(Runs runs, Py_ssize_t z0, Py_ssize_t z1, Py_ssize_t y0, Py_ss
     cdef uint32_t[::1] rows = np.empty((z1 - z0) * (y1 - y0) + 1, np.uint32)
     cdef uint32_t[::1] stops = np.empty(n, np.uint32), picks = np.empty(n, np.uint32)
     n = 0
-    with nogil:
-        for z in range(z0, z1):
-            for r in range(z * runs.ny + y0, z * runs.ny + y1):
-                first = runs.rows[r]
-                rows[m] = <uint32_t> n
-                m += 1
-                memcpy(&stops[n], &runs.stops[first], (runs.rows[r + 1] - first) * sizeof(uint32_t))
-                memcpy(&picks[n], &runs.picks[first], (runs.rows[r + 1] - first) * sizeof(uint32_t))
-                n += runs.rows[r + 1] - first
-        rows[m] = <uint32_t> n
+    for z in range(z0, z1):
+        for r in range(z * runs.ny + y0, z * runs.ny + y1):
+            first = runs.rows[r]
+            rows[m] = <uint32_t> n
+            m += 1
+            memcpy(&stops[n], &runs.stops[first], (runs.rows[r + 1] - first) * sizeof(uint32_t))
+            memcpy(&picks[n], &runs.picks[first], (runs.rows[r + 1] - first) * sizeof(uint32_t))
+            n += runs.rows[r + 1] - first
+    rows[m] = <uint32_t> n
     return make(1, m, runs.nx, runs.labels, rows, stops, picks)
 
 
@@ -70,16 +70,15 @@ cdef Runs cut_column(Runs runs, Py_ssize_t z0, Py_ssize_t z1, Py_ssize_t y0, Py_
     cdef uint32_t[::1] rows = np.zeros(z1 - z0 + 1, np.uint32)
     cdef uint32_t[::1] stops = np.empty((z1 - z0) * (y1 - y0), np.uint32)
     cdef uint32_t[::1] picks = np.empty((z1 - z0) * (y1 - y0), np.uint32)
-    with nogil:
-        for z in range(z0, z1):
-            for y in range(y0, y1):
-                r = z * runs.ny + y
-                pick = runs.picks[runs.rows[r + 1] - 1 if last else runs.rows[r]]
-                n -= n > rows[z - z0] and picks[n - 1] == pick
-                stops[n] = <uint32_t> (y + 1 - y0)
-                picks[n] = pick
-                n += 1
-            rows[z - z0 + 1] = <uint32_t> n
+    for z in range(z0, z1):
+        for y in range(y0, y1):
+            r = z * runs.ny + y
+            pick = runs.picks[runs.rows[r + 1] - 1 if last else runs.rows[r]]
+            n -= n > rows[z - z0] and picks[n - 1] == pick
+            stops[n] = <uint32_t> (y + 1 - y0)
+            picks[n] = pick
+            n += 1
+        rows[z - z0 + 1] = <uint32_t> n
     return make(1, z1 - z0, y1 - y0, runs.labels, rows,
                 np.asarray(stops)[:n].copy(), np.asarray(picks)[:n].copy())
 
@@ -96,11 +95,12 @@ def touching(Runs a, Runs b, labels_a, labels_b, int reach):
 
     Returns
     -------
-    uint64 (k, 2): pairs of the palettes' entries that touch with one label, ascending, none twice.
+    uint64 (k, 2): pairs of the palettes' entries that touch with one label, none twice, in the order they are met.
     """
     cdef const uint64_t[::1] la = np.ascontiguousarray(labels_a, np.uint64)
     cdef const uint64_t[::1] lb = np.ascontiguousarray(labels_b, np.uint64)
-    cdef Buffer pairs = [NULL, 0, 0]
+    cdef uint64_t[:, ::1] out
+    cdef Table pairs = [NULL, NULL, 0, 0]
     cdef Py_ssize_t r, q
     if not 0 <= reach <= 2:
         raise Invalid(f"expected neighbours that differ along 0, 1 or 2 axes, found {reach}")
@@ -111,26 +111,29 @@ def touching(Runs a, Runs b, labels_a, labels_b, int reach):
                       f"found {la.shape[0]} and {lb.shape[0]}")
     try:
         with nogil:
+            table_open(&pairs, 64)
             for r in range(a.ny):
                 for q in range(max(0, r - 1) if reach else r, min(a.ny, r + 2) if reach else r + 1):
                     meet(a, b, r, q, &la[0], &lb[0], reach > (r != q), &pairs)
-        found = np.empty((pairs.size // 2, 2), np.uint32)
-        if pairs.size:
-            take(&pairs, found)
+        out = np.empty((pairs.used, 2), np.uint64)
+        list_pairs(a, b, &pairs, out)
     finally:
-        free(pairs.at)
-    key = np.unique(found[:, 0].astype(np.uint64) << np.uint64(32) | found[:, 1])
-    return np.stack([a.palette[key >> np.uint64(32)], b.palette[key & np.uint64(0xFFFFFFFF)]], axis=1)
+        table_close(&pairs)
+    return np.asarray(out)
 
 
-cdef int take(Buffer *pairs, uint32_t[:, ::1] out) except -1:
-    memcpy(&out[0, 0], pairs.at, pairs.size * sizeof(uint32_t))
-    return 0
+cdef void list_pairs(Runs a, Runs b, const Table *pairs, uint64_t[:, ::1] out) noexcept nogil:
+    cdef size_t i
+    cdef uint64_t n = b.labels.shape[0]
+    for i in range(pairs.capacity):
+        if pairs.slots[i]:
+            out[pairs.slots[i] - 1, 0] = a.labels[pairs.keys[i] // n]
+            out[pairs.slots[i] - 1, 1] = b.labels[pairs.keys[i] % n]
 
 
 cdef int meet(Runs a, Runs b, Py_ssize_t r, Py_ssize_t q, const uint64_t *la, const uint64_t *lb, bint widen,
-              Buffer *pairs) except -1 nogil:
-    """The pairs of row r of `a` and row q of `b`: the walk of `unite_rows`."""
+              Table *pairs) except -1 nogil:
+    """The pairs of row r of `a` and row q of `b`, which go over the same x: the next is found by what stops first."""
     cdef size_t i = a.rows[r], j = b.rows[q], last = a.rows[r + 1]
     cdef uint32_t x, y
     while i < last:
@@ -145,15 +148,9 @@ cdef int meet(Runs a, Runs b, Py_ssize_t r, Py_ssize_t q, const uint64_t *la, co
 
 
 cdef inline int push(Runs a, Runs b, size_t i, size_t j, const uint64_t *la, const uint64_t *lb,
-                     Buffer *pairs) except -1 nogil:
-    """The components of two runs, if they have one label; not again if they are the pair before."""
+                     Table *pairs) except -1 nogil:
+    """The components of two runs, if they have one label: as one number, whose low bits differ from pair to pair."""
     cdef uint32_t p = a.picks[i], q = b.picks[j]
-    if la[p] != lb[q] or la[p] == 0:
-        return 0
-    if pairs.size and pairs.at[pairs.size - 2] == p and pairs.at[pairs.size - 1] == q:
-        return 0
-    reserve(pairs, 2)
-    pairs.at[pairs.size] = p
-    pairs.at[pairs.size + 1] = q
-    pairs.size += 2
+    if la[p] == lb[q] and la[p] != 0:
+        table_add(pairs, <uint64_t> p * <uint64_t> b.labels.shape[0] + q)
     return 0
