@@ -10,6 +10,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from labelog.storage.disk import put_file
+
 SIZE = 8
 UNDER_WAY = bytes(SIZE)
 
@@ -30,6 +32,11 @@ class Mark:
         if len(found) < SIZE or found == UNDER_WAY or os.fstat(self._file).st_nlink == 0:
             return None
         return found
+
+
+def make(path: Path) -> None:
+    """The file of a volume that nobody else knows yet."""
+    put_file(path, os.urandom(SIZE))
 
 
 def begin(file: int) -> None:

@@ -116,6 +116,7 @@ class SqliteJournal:
         head.write(0, chain)
         head.flush()
         head.close()
+        mark.make(folder / LOCK)
 
     def _inspect(self, connection: apsw.Connection) -> None:
         """Refuse what is not this volume's journal of this format."""
@@ -180,7 +181,7 @@ class SqliteJournal:
         self._connections.refuse_closed()
         now = self._mark
         if now is None:
-            with suppress(OSError):  # the file is there from the first commit on
+            with suppress(OSError):  # somebody has left it behind, or it may not be read
                 self._mark = now = mark.Mark(self._lock_file)
         return None if now is None else now.read()
 
