@@ -584,12 +584,43 @@ def test_where(volume):
     assert found(box=((0, 6, 0), (2, 8, 20))) == [1], "a fragment shows its body"
     assert found(box=((0, 0, 0), (2, 8, 6))) == []
     assert found(box=((0, 0, 0), (2, 8, 8)), cls="cell") == [1]
+    assert found(after=2) == [3, 4, 5] and found(after=2, limit=2) == [3, 4] and found(limit=0) == []
+    assert found(cls="organelle", after=2, limit=1) == [3] and found(parent=0, limit=2) == [1, 5]
+    assert found(parent=0, after=1, limit=1) == [5] and found(after=5, limit=9) == found(after=2**64 - 1, limit=9) == []
     assert (6 in volume.labels, 7 in volume.labels, 0 in volume.labels, "x" in volume.labels) == (True, *[False] * 3)
     with pytest.raises(NotFound, match="no class 'x'"):
         found(cls="x")
     with pytest.raises(labelog.OutOfBounds):
         found(box=((0, 0, 0), (9, 9, 9)))
     assert "<Label 2, granule, 'g', in 1>" in repr(volume.labels[2])
+
+
+def test_objects_in_pages(tmp_path):
+    """Labels above 2^63, which are stored as negative numbers, are above all others; what is gone is passed over."""
+    labels = [1, 2, 700, 2**63 - 1, 2**63, 2**63 + 5, 2**64 - 1]
+    array = np.array([[[*labels, 0]]], np.uint64)
+    with labelog.load(tmp_path / "v.labelog", array) as volume:
+        with volume.edit("ana") as edit:
+            edit.erase(2)
+            edit.merge(2**63, [1])
+            edit.assign(5, name="nowhere")
+        there = [5, 700, 2**63 - 1, 2**63, 2**63 + 5, 2**64 - 1]
+        for at, expected in ((0, labels), (1, there)):
+            for size in (1, 2, 3, 9):
+                found = [0]
+                while page := volume.at(at).labels.where(after=found[-1], limit=size):
+                    assert len(page) <= size
+                    found += [label.id for label in page]
+                assert found[1:] == expected, (at, size)
+        assert [label.voxels for label in volume.labels.where(after=2**63 - 1, limit=1)] == [2]
+
+
+def test_a_page_costs_no_more_than_it_has(tmp_path, monkeypatch):
+    array = np.arange(1, 20_001, dtype=np.uint64).reshape(20, 20, 50)
+    with labelog.load(tmp_path / "v.labelog", array, chunks=(4, 10, 10)) as volume:
+        monkeypatch.setattr(labelog.engine.objects.Labels, "_all", None)  # which looks up all of them
+        page = volume.labels.where(after=9_000, limit=10)
+        assert [label.id for label in page] == list(range(9_001, 9_011)) and page[3].voxels == 1
 
 
 def test_history_of_a_label(volume):

@@ -344,6 +344,13 @@ class Machine(RuleBasedStateMachine):
                 assert volume.revision == len(self.model.states) - 1
                 assert (volume[...] == self.model.head).all()
 
+    @rule(data=st.data(), box=BOXES)
+    def versions_are_those_of_what_is_stored(self, data, box):
+        """Whatever a handle has in memory, and however that came about."""
+        revision = data.draw(st.integers(0, len(self.model.states) - 1))
+        one, other = (volume.at(revision).view("semantic").version(box) for volume in self.handles)
+        assert one == other
+
 
 TestModel = Machine.TestCase
 TestModel.settings = settings(max_examples=2000 if SOAK else 200, stateful_step_count=500 if SOAK else 75)

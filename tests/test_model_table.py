@@ -546,6 +546,11 @@ class Machine(RuleBasedStateMachine):
         bodies = {table.body(label) for label in table.subjects()} | set(np.unique(there).tolist()) - {0}
         found = {label.id: label for label in snapshot.labels}
         assert set(found) == bodies
+        paged, page = [], [-1]
+        while page:
+            page = [label.id for label in snapshot.labels.where(after=max(page[-1], 0), limit=3)]
+            paged += page
+        assert paged == list(found)
         assert {row["label"]: row["voxels"] for row in snapshot.labels.table_rows()} == \
                {body: (there == np.uint64(body)).sum() for body in bodies}  # fmt: skip
         for body, label in found.items():

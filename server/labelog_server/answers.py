@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from hashlib import blake2b
 from secrets import token_hex
 
 from starlette.requests import Request
@@ -26,6 +27,11 @@ MOST_RANGES = 16
 def etag(version: bytes, variant: str = "") -> str:
     """A strong validator of one representation."""
     return f'"{version.hex()}{"-" if variant else ""}{variant}"'
+
+
+def of_bytes(body: bytes | memoryview) -> str:
+    """A strong validator of what has no cheaper one than its bytes."""
+    return etag(blake2b(body, digest_size=16).digest())
 
 
 def matches(header: str | None, tag: str) -> bool:

@@ -67,11 +67,11 @@ class WholeLabelFacts(LabelFacts):
 
 
 class LabelsFacts(TypedDict):
-    """A page of objects: `next` is the `after` of the page after it."""
+    """A page of objects: `next` is the `after` of the page after it; `total` is told with the first page only."""
 
     labels: list[LabelFacts]
     next: Text | None
-    total: int
+    total: int | None
     revision: int
 
 

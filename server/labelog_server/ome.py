@@ -176,8 +176,8 @@ class ImageArray(Array):
         box = self.grid.box(number)
         values = np.zeros(self.grid.chunks, self._image.dtype)
         self._image.read(box, values[box.relative(box.start).slices()])
-        name = repr((self._image.address, self._image.number, box, self.grid.chunks))
-        return Object(packed(values), tagged(blake2b(name.encode(), digest_size=16).digest()))
+        body = packed(values)
+        return Object(body, tagged(blake2b(body, digest_size=16).digest()))
 
     def written(self) -> NDArray[np.int64]:
         return np.stack(np.unravel_index(np.arange(int(np.prod(self.grid.counts))), self.grid.counts), axis=1)

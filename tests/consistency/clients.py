@@ -29,7 +29,7 @@ SHAPE, CHUNKS = (25, 64, 64), (4, 32, 32)
 LABELS = 60
 NAME = "busy"
 API = f"/api/v1/volumes/{NAME}"
-PATIENCE = 60.0  # seconds that a server may take to come back
+PATIENCE = 300.0  # seconds that a server may take to come back, where much else is going on
 DROPPED, REPEATED, CONDITIONAL = (
     0.03,
     0.04,

@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import PIL.Image
 import pytest
+import zarr
 
 import labelog
 from labelog.image import import_image
@@ -42,6 +43,23 @@ def test_slices_at_each_scale(pictured, scale):
     again = client.get(answer.url, headers={"If-None-Match": answer.headers["etag"]})
     assert again.status_code == 304
     assert client.get("/volumes/cells/image/slices/y/7?scale=99").status_code == 422
+
+
+def test_an_image_that_is_changed_where_it_lies_is_sent_again(pictured):
+    client, image = pictured
+    root = str(client.base_url).removesuffix("/api/v1/")
+    z, y, x = (min(n, c) for n, c in zip(IMAGE.shape, image.chunks, strict=True))
+    paths = ["/volumes/cells/image/slices/z/3", "/volumes/cells/image/slices/z/3?window=0,60000&format=png",
+             f"{root}/zarr/cells/image/s0/c/0/0/0", f"{root}/precomputed/cells/image/s0/0-{x}_0-{y}_0-{z}"]  # fmt: skip
+    before = [client.get(path) for path in paths]
+
+    def again():
+        return [client.get(path, headers={"If-None-Match": got.headers["etag"]}).status_code
+                for path, got in zip(paths, before, strict=True)]  # fmt: skip
+
+    assert again() == [304] * 4
+    zarr.open_group(image.address, mode="r+")[image._levels[0].where.rsplit("/", 1)[1]][3, 5, 6] += 1000
+    assert again() == [200] * 4
 
 
 def test_pictures(pictured):

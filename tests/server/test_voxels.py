@@ -20,7 +20,7 @@ from labelog.kernels.runs import Runs
 from labelog_server import Settings, create_app
 from labelog_server.routes import voxels
 
-from .conftest import labels, make_cells
+from .conftest import labels, make_cells, serving
 
 NPY = "application/x-npy"
 SLICE = "/volumes/cells/slices/z/6"
@@ -181,6 +181,31 @@ def test_validators_follow_the_chunks_and_the_view(client, edit):
     assert [held(path) for path in tags] == [False, False, True]  # labels of the far slice may be the merged ones
     assert "no-cache" in client.get(near).headers["cache-control"]
     assert "max-age" in client.get(near + "&rev=1").headers["cache-control"]
+
+
+def test_a_picture_is_another_in_other_colours(client, edit):
+    slices = "/volumes/cells/slices/z/3"
+    edit({"op": "assign", "label": "11", "cls": "cell"})
+    before = {kind: client.get(slices, params={"view": "semantic", "format": kind}) for kind in ("png", "raw")}
+    edit({"op": "assign_class", "cls": "cell", "colour": "#010203"})
+    for kind, status in (("png", 200), ("raw", 304)):
+        tag = before[kind].headers["etag"]
+        again = client.get(slices, params={"view": "semantic", "format": kind}, headers={"If-None-Match": tag})
+        assert again.status_code == status, kind
+    assert client.get(slices, params={"view": "semantic", "format": "png"}).content != before["png"].content
+
+
+def test_validators_follow_what_is_stored(server, client, edit):
+    """Not what a process happens to have in memory."""
+    edit({"op": "merge", "label": "11", "others": ["111"]})
+    edit({"op": "paint", "label": "977", "spans": [[3, 3, 20, 40]]}, {"op": "box", "label": "5",
+         "box": [[3, 0, 0], [4, 60, 70]]})  # fmt: skip
+    client.post("/volumes/cells/undo", json={})
+    edit({"op": "box", "label": "111", "box": [[3, 5, 5], [4, 9, 9]]}, {"op": "assign", "label": "11", "cls": "cell"})
+    paths = [f"/volumes/cells/slices/z/3?view={view}" for view in ("instance", "fragment", "semantic", "cell")]
+    here = [client.get(path).headers["etag"] for path in paths]
+    with serving(server.folder) as other, other.client() as reader:
+        assert [reader.get(path).headers["etag"] for path in paths] == here
 
 
 def test_views_and_revisions(client, edit):

@@ -41,15 +41,18 @@ def list_labels(
     named: Annotated[str | None, Query(alias="name_is")] = None, box: str | None = None,
     after: wire.Label | None = None, limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
 ) -> dict[str, Any]:  # fmt: skip
-    """Objects that all of this holds for, ascending, a page at a time: `next` is the `after` of the page after it."""
+    """Objects that all of this holds for, ascending, a page at a time: `next` is the `after` of the page after it.
+
+    The first page has how many there are in all. Name the `rev` that it is of to get the others of the same revision.
+    """
     within = None if box is None else wire.box_of(box, volume.shape)
     snapshot = volume.at(rev)
-    found = snapshot.labels.where(cls=cls, parent=parent, name=named, box=within)
-    rest = found if after is None else [label for label in found if label.id > after]
-    page = rest[:limit]
-    following = str(page[-1].id) if len(rest) > limit else None
-    return {"labels": [label_facts(label) for label in page], "next": following, "total": len(found),
-            "revision": snapshot.revision}  # fmt: skip
+    found = snapshot.labels.where(cls=cls, parent=parent, name=named, box=within, after=after,
+                                  limit=None if after is None else limit + 1)  # fmt: skip
+    page = found[:limit]
+    following = str(page[-1].id) if len(found) > limit else None
+    return {"labels": [label_facts(label) for label in page], "next": following,
+            "total": len(found) if after is None else None, "revision": snapshot.revision}  # fmt: skip
 
 
 @router.get("/volumes/{name}/labels.csv", response_class=Response, dependencies=[Reads])

@@ -16,7 +16,7 @@ from labelog.extras import extra
 from labelog.image import Image
 from labelog_server import precomputed
 from labelog_server.access import Reads
-from labelog_server.answers import CHANGES, answer, etag, not_modified
+from labelog_server.answers import CHANGES, answer, etag, not_modified, of_bytes
 from labelog_server.asked import Served
 from labelog_server.mesher import Mesher
 from labelog_server.wire import RAW
@@ -51,8 +51,7 @@ def image_chunk(request: Request, image: Picture, scale: Key, chunk: Chunk) -> R
     """A chunk of the image: raw, x fastest."""
     level = image.scale(precomputed.scale_named(scale, len(image.scales)))
     box = precomputed.box_named(chunk, precomputed.grid_of(level))
-    tag = etag(_digest(repr((level.address, level.number, box)).encode()))
-    return _sent(request, tag, RAW, lambda: precomputed.image_chunk(level, box))
+    return _whole(request, RAW, precomputed.image_chunk(level, box))
 
 
 @router.get("/{name}/{view}/info", response_class=Response, dependencies=[Reads])
@@ -103,8 +102,12 @@ def chunk(request: Request, seen: Shown, scale: Key, chunk: Chunk) -> Response:
 
 
 def _document(request: Request, document: dict[str, Any]) -> Response:
-    body = _json(document)
-    return _sent(request, etag(_digest(body)), "application/json", lambda: body)
+    return _whole(request, "application/json", _json(document))
+
+
+def _whole(request: Request, media_type: str, body: bytes) -> Response:
+    """What is made anyway."""
+    return _sent(request, of_bytes(body), media_type, lambda: body)
 
 
 def _sent(request: Request, tag: str, media_type: str, make: Callable[[], bytes]) -> Response:

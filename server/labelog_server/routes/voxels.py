@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from hashlib import blake2b
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
@@ -118,7 +119,7 @@ def slice_box(shape: tuple[int, int, int], axis: str, index: int, part: str | No
 def voxels(request: Request, seen: Revision, box: Box, kind: str) -> Response:
     """The values of a box, in a media type."""
     refuse_many(box, settings(request))
-    tag = etag(seen.version(box), next(name for name, known in SHORT.items() if known == kind))
+    tag = tagged(seen, seen.version(box), kind)
     pinned = "rev" in request.query_params
     headers = {
         "Cache-Control": STAYS if pinned else CHANGES, "Vary": "Accept", "Labelog-Revision": str(seen.revision),
@@ -129,6 +130,15 @@ def voxels(request: Request, seen: Revision, box: Box, kind: str) -> Response:
     if held:
         return held
     return answer(request, encoded(seen, box, kind), kind, tag, headers)
+
+
+def tagged(seen: Revision, version: bytes, kind: str) -> str:
+    """The validator of values in a media type. Of a picture it is one of the colours too."""
+    name = next(name for name, known in SHORT.items() if known == kind)
+    if kind == PNG:
+        shown = repr(sorted(seen.colours.items())).encode()
+        version = blake2b(version + shown, digest_size=16).digest()
+    return etag(version, name)
 
 
 def encoded(seen: Revision, box: Box, kind: str) -> wire.Body:
@@ -201,4 +211,4 @@ def _write(
 
 def _holds(if_match: str, snapshot: labelog.Snapshot, box: Box) -> bool:
     version = snapshot.version(box)
-    return any(matches(if_match, etag(version, name)) for name in SHORT)
+    return any(matches(if_match, tagged(snapshot, version, kind)) for kind in FORMATS)

@@ -183,7 +183,8 @@ class Labels:
         return sorted({table.body(label) for label in found} if table.merged else found)
 
     def where(self, *, cls: str | int | None = None, parent: int | None = None, name: str | None = None,
-              box: Box | tuple[Triple, Triple] | None = None) -> list[Label]:  # fmt: skip
+              box: Box | tuple[Triple, Triple] | None = None, after: int | None = None,
+              limit: int | None = None) -> list[Label]:  # fmt: skip
         """The objects that all of this holds for, ascending by label.
 
         Parameters
@@ -192,7 +193,9 @@ class Labels:
         parent : directly within this object; 0 for those that lie in none.
         name : of this name.
         box : with own voxels in this box.
+        after, limit : those after this label only, and no more than so many: a page at a time.
         """
+        first = -1 if after is None else checked_label(after)
         with self.table() as table:
             sets: list[set[int]] = []
             if cls is not None:
@@ -204,15 +207,28 @@ class Labels:
                 sets.append(set(table.subjects(Space.LABEL, NAME, name)))
             if box is not None:
                 sets.append(self._in(indexing.within(box, self._snapshot.shape)))
-            found = sorted(set.intersection(*sets)) if sets else self._all(table)
-            if table.merged:
-                found = [body for body in found if table.body(body) == body]
-            objects = list[Label]()
-            for at in range(0, len(found), TOGETHER):
-                said = table.fields_of(Space.LABEL, found[at : at + TOGETHER])
-                group = _Group(self, list(said))
-                objects += (Label(self, table, body, fields, group) for body, fields in said.items())
-            return [label for label in objects if not (parent == 0 and label.parent)]
+            if sets or limit is None:
+                found = iter(sorted(set.intersection(*sets)) if sets else self._all(table))
+            else:
+                found = self._from(table, max(first, 0))
+            bodies = (label for label in found if label > first and (not table.merged or table.body(label) == label))
+            objects, size = list[Label](), TOGETHER if limit is None else min(limit, TOGETHER)
+            while (limit is None or len(objects) < limit) and (some := list(islice(bodies, size))):
+                said = table.fields_of(Space.LABEL, some)
+                group = _Group(self, some)
+                more = (Label(self, table, body, said[body], group) for body in some)
+                objects += (label for label in more if not (parent == 0 and label.parent))
+            return objects[:limit]
+
+    def _from(self, table: Table, after: int) -> Iterator[int]:
+        """The labels after one that are there, as they are asked for; of bodies also their members."""
+        while some := table.journal.labels_after(after, TOGETHER):
+            after = some[-1]
+            of = {label: table.members(label) for label in some} if table.merged else {label: [label] for label in some}
+            said = table.fields_of(Space.LABEL, some)
+            members = {member for each in of.values() for member in each}
+            occupied = {part.label for part in table.journal.occupied(members, table.revision)}
+            yield from (label for label in some if said[label] or not occupied.isdisjoint(of[label]))
 
     def described(self, most: int, cls: str | int | None = None) -> list[Label]:
         """At most so many of the objects of which anything is said; of a class or kinds of it, if one is named.

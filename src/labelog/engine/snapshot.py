@@ -156,7 +156,7 @@ class Revision(Voxels):
         for chunk in self._scale.grid.numbers(bounds):
             digest.update(scales.state(self.number, chunk, self.revision).to_bytes(8, "little"))
             if not labels.same:
-                digest.update(np.ascontiguousarray(labels.values(self._runs(chunk))).tobytes())
+                digest.update(labels.version(self._runs(chunk)))
         return digest.digest()
 
     def at_hand(self, box: Box) -> bool:

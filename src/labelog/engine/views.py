@@ -59,6 +59,7 @@ class LabelMap:
         self._most = int(np.iinfo(self.dtype).max)
         self._known, self._bodies, self._asked = before or Known({0: 0}, {0: 0}, set())
         self._kept: dict[int, tuple[weakref.ref[Runs], NDArray[Any]]] = {}
+        self._versions: dict[int, tuple[weakref.ref[Runs], bytes]] = {}
 
     def still_known(self, changed: set[int]) -> Known | None:
         """What it knows that is so too when these labels and bodies have changed; None if that can't be told."""
@@ -86,6 +87,21 @@ class LabelMap:
         number = id(runs)
         self._kept[number] = weakref.ref(runs, lambda _: self._kept.pop(number, None)), values
         return values
+
+    def version(self, runs: Runs) -> bytes:
+        """The values of the labels that are there, by label: the same of equal voxels, whatever else a palette has, and
+        in whatever order."""
+        if self.same:
+            return b""
+        kept = self._versions.get(id(runs))
+        if kept is not None and kept[0]() is runs:
+            return kept[1]
+        there = np.flatnonzero(runs.counts())
+        order = there[np.argsort(runs.palette[there])]
+        found = np.ascontiguousarray(self.values(runs)[order]).tobytes()
+        number = id(runs)
+        self._versions[number] = weakref.ref(runs, lambda _: self._versions.pop(number, None)), found
+        return found
 
     def at_hand(self, runs: Runs) -> NDArray[Any] | None:
         """What `values` gives, if it has been worked out."""

@@ -98,13 +98,15 @@ class RemoteLabels(Labels):
         return int(self._connection.told("/labels", limit=1, rev=self._snapshot.revision)["total"])
 
     def where(self, *, cls: str | int | None = None, parent: int | None = None, name: str | None = None,
-              box: Box | tuple[Triple, Triple] | None = None) -> list[Label]:  # fmt: skip
+              box: Box | tuple[Triple, Triple] | None = None, after: int | None = None,
+              limit: int | None = None) -> list[Label]:  # fmt: skip
         bounds = None if box is None else indexing.within(box, self._snapshot.shape)
         if bounds is not None and not bounds.voxels:
             return []
         query = {"cls": self._class_name(cls), "parent": None if parent is None else str(checked_label(parent)),
                  "name_is": name, "box": None if bounds is None else spelled(bounds)}  # fmt: skip
-        return [RemoteLabel(self, told) for told in self._pages(query)]
+        first = None if after is None else str(checked_label(after))
+        return [RemoteLabel(self, told) for told in self._pages(query, first, limit)]
 
     def _class_name(self, cls: str | int | None) -> str | None:
         if cls is None or isinstance(cls, str):
@@ -112,12 +114,12 @@ class RemoteLabels(Labels):
         names = {known.id: known.name for known in self._snapshot.classes.values()}
         return names.get(cls, str(cls))
 
-    def _pages(self, query: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        after: str | None = None
-        while True:
-            page = self._connection.told("/labels", limit=PAGE, after=after, rev=self._snapshot.revision, **query)
+    def _pages(self, query: dict[str, Any], after: str | None, limit: int | None) -> Iterator[dict[str, Any]]:
+        while limit is None or limit > 0:
+            most = PAGE if limit is None else min(limit, PAGE)
+            page = self._connection.told("/labels", limit=most, after=after, rev=self._snapshot.revision, **query)
             yield from page["labels"]
-            after = page["next"]
+            after, limit = page["next"], None if limit is None else limit - len(page["labels"])
             if after is None:
                 return
 

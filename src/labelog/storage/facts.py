@@ -326,6 +326,20 @@ class Facts:
             if found is not None and found[0]:
                 yield Occupied(unsigned(label), chunk, found[0], Box(found[1][:3], found[1][3:]))
 
+    def labels_after(self, label: int, count: int) -> list[int]:
+        """So many of the labels after one that ever had voxels or facts, ascending."""
+        query = (
+            "SELECT label FROM (SELECT DISTINCT label FROM haunts WHERE label BETWEEN ?1 AND ?2 ORDER BY 1 LIMIT ?3) "
+            "UNION SELECT subject FROM (SELECT DISTINCT subject FROM facts WHERE space = 0 AND subject BETWEEN ?1 "
+            "AND ?2 ORDER BY 1 LIMIT ?3) ORDER BY 1 LIMIT ?3"
+        )
+        found: list[int] = []
+        for first, last in ((label + 1, WRAP // 2 - 1), (max(label + 1, WRAP // 2), WRAP - 1)):  # as they are stored
+            if first <= last:
+                rows = self.rows(query, signed(first), signed(last), count - len(found))
+                found += [unsigned(number) for (number,) in rows]
+        return found
+
     def haunted(self, label: int) -> list[int]:
         """The chunks that a label was ever in, ascending; those included in which a parcel would put it."""
         query = "SELECT DISTINCT chunk FROM haunts WHERE label = ? ORDER BY chunk"
