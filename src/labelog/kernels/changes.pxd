@@ -6,15 +6,18 @@
 #     for x in range(0, n, 64):
 #         bits = changes_from(changes + x)
 #         while bits:
-#             at = x + trailing_zeros(bits)           # the voxel at + 1 differs from that at `at`
+#             at = x + trailing_zeros(bits)           # the voxel at + 1 differs from that at `at`, or there is none
 #             bits &= bits - 1
 #
-# `changes` has room for n + 64 bytes, of which the first n - 1 are set; the caller has set the others to 0, or that of
-# the last voxel to 1. The bits are of little-endian words.
+# The bits are of little-endian words.
 
 from cython cimport overflowcheck
-from libc.stdint cimport uint8_t, uint64_t
-from libc.string cimport memcpy
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport malloc
+from libc.string cimport memcpy, memset
+
+cdef enum:
+    BEYOND = 64         # bytes of 0 after those of a row
 
 cdef extern from *:
     """
@@ -47,9 +50,36 @@ cdef extern from *:
     int trailing_zeros "__builtin_ctzll"(unsigned long long) noexcept nogil
 
 
+cdef inline uint8_t *open_changes(Py_ssize_t n) except NULL nogil:
+    """Room for those of rows of n voxels, which the caller frees."""
+    cdef uint8_t *changes = <uint8_t *> malloc(n + BEYOND)
+    if changes == NULL:
+        with gil:
+            raise MemoryError(f"no memory for a row of {n} voxels")
+    return changes
+
+
+cdef inline size_t find_stops(const void *row, Py_ssize_t item, Py_ssize_t step, Py_ssize_t n, uint8_t *changes,
+                              uint32_t *stops) noexcept nogil:
+    """Where the runs of a row end; how many they are."""
+    cdef Py_ssize_t x
+    cdef uint64_t bits
+    cdef size_t found = 0
+    mark_changes(row, item, step, n, changes)
+    for x in range(0, n, 64):
+        bits = changes_from(changes + x)
+        while bits:
+            stops[found] = <uint32_t> (x + trailing_zeros(bits) + 1)
+            found += 1
+            bits &= bits - 1
+    return found
+
+
 cdef inline void mark_changes(const void *row, Py_ssize_t item, Py_ssize_t step, Py_ssize_t n,
                               uint8_t *changes) noexcept nogil:
-    """Of n integers of `item` bytes, each `step` bytes after the one before."""
+    """Of n integers of `item` bytes, each `step` bytes after the one before; the last one always is a change."""
+    changes[n - 1] = 1
+    memset(changes + n, 0, BEYOND)
     if step != item:
         mark_apart(<const char *> row, item, step, n, changes)
     elif item == 1:

@@ -13,10 +13,10 @@ their first voxels; 0 is background and stays 0.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy, memset
+from libc.stdlib cimport free
+from libc.string cimport memcpy
 
-from labelog.kernels.changes cimport changes_from, mark_changes, trailing_zeros
+from labelog.kernels.changes cimport find_stops, open_changes
 from labelog.kernels.forest cimport unite
 from labelog.kernels.labels cimport Buffer, Label, Table, reserve, table_add, table_close, table_open
 from labelog.kernels.runs cimport Runs, keys_in_order, make
@@ -116,12 +116,7 @@ cdef int find_rows(const Label[:, :, :] array, uint32_t *rows, Buffer *stops, Bu
     """The runs of all rows of an array, into empty buffers, and where those of each row begin."""
     cdef Py_ssize_t z, y, nx = array.shape[2]
     cdef size_t n
-    cdef uint8_t *changes = <uint8_t *> malloc(nx + 64)
-    if changes == NULL:
-        with gil:
-            raise MemoryError(f"no memory for a row of {nx} voxels")
-    changes[nx - 1] = 1
-    memset(changes + nx, 0, 64)
+    cdef uint8_t *changes = open_changes(nx)
     try:
         for z in range(array.shape[0]):
             for y in range(array.shape[1]):
@@ -143,18 +138,9 @@ cdef int find_rows(const Label[:, :, :] array, uint32_t *rows, Buffer *stops, Bu
 cdef inline size_t find_runs(const Label *row, Py_ssize_t step, Py_ssize_t nx, uint8_t *changes,
                              uint32_t *stops, uint64_t *values) noexcept nogil:
     """The runs of a row, where each stops and its label; how many they are."""
-    cdef Py_ssize_t x, at
-    cdef uint64_t bits
-    cdef size_t n = 0
-    mark_changes(row, sizeof(Label), step, nx, changes)
-    for x in range(0, nx, 64):
-        bits = changes_from(changes + x)
-        while bits:
-            at = x + trailing_zeros(bits)
-            stops[n] = <uint32_t> (at + 1)
-            values[n] = <uint64_t> value_at(row, at * step)
-            n += 1
-            bits &= bits - 1
+    cdef size_t i, n = find_stops(row, sizeof(Label), step, nx, changes, stops)
+    for i in range(n):
+        values[i] = <uint64_t> value_at(row, (<Py_ssize_t> stops[i] - 1) * step)
     return n
 
 

@@ -12,7 +12,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free
 
 from labelog.kernels.labels cimport Buffer, reserve
-from labelog.kernels.runs cimport Runs, make
+from labelog.kernels.runs cimport Runs, make, taken
 
 import numpy as np
 
@@ -172,8 +172,3 @@ cdef inline uint32_t winner(const uint32_t *cast, int n, const uint64_t *labels)
 cdef inline bint ahead(uint64_t one, uint64_t other) noexcept nogil:
     """Which of two labels is taken where votes are equal: the smaller, but background last."""
     return one != 0 and (other == 0 or one < other)
-
-
-cdef taken(Buffer *buffer):
-    """What a buffer holds: a new uint32 array."""
-    return np.asarray(<uint32_t[:buffer.size]> buffer.at).copy()

@@ -10,7 +10,7 @@ from libc.stdint cimport SIZE_MAX, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
-from labelog.kernels.changes cimport changes_from, mark_changes, trailing_zeros
+from labelog.kernels.changes cimport BEYOND, changes_from, mark_changes, trailing_zeros
 from labelog.kernels.labels cimport grow
 from labelog.kernels.runs cimport Runs, run_at
 
@@ -60,8 +60,8 @@ def overlap_dense(const Left[:, :, :] a, const Right[:, :, :] b):
     """
     cdef Pairs pairs
     cdef Py_ssize_t z, y, x, n
-    cdef uint8_t changes_a[BLOCK + 64]
-    cdef uint8_t changes_b[BLOCK + 64]
+    cdef uint8_t changes_a[BLOCK + BEYOND]
+    cdef uint8_t changes_b[BLOCK + BEYOND]
     if a.shape[0] != b.shape[0] or a.shape[1] != b.shape[1] or a.shape[2] != b.shape[2]:
         raise Invalid(f"expected arrays of one shape, found {tuple(a.shape)[:3]} and {tuple(b.shape)[:3]}")
     try:
@@ -74,9 +74,6 @@ def overlap_dense(const Left[:, :, :] a, const Right[:, :, :] b):
                         n = min(<Py_ssize_t> BLOCK, a.shape[2] - x)
                         mark_changes(&a[z, y, x], sizeof(Left), a.strides[2], n, changes_a)
                         mark_changes(&b[z, y, x], sizeof(Right), b.strides[2], n, changes_b)
-                        changes_a[n - 1] = changes_b[n - 1] = 1
-                        memset(changes_a + n, 0, 64)
-                        memset(changes_b + n, 0, 64)
                         count_marked(&a[z, y, x], a.strides[2], &b[z, y, x], b.strides[2], n, changes_a, changes_b,
                                      &pairs)
                         x += n

@@ -13,10 +13,10 @@ that no run uses any more.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free, malloc
-from libc.string cimport memcmp, memcpy, memset
+from libc.stdlib cimport free
+from libc.string cimport memcmp, memcpy
 
-from labelog.kernels.changes cimport changes_from, mark_changes, trailing_zeros
+from labelog.kernels.changes cimport find_stops, open_changes
 from labelog.kernels.labels cimport Buffer, Label, Table, reserve, table_add, table_close, table_open
 
 import numpy as np
@@ -347,12 +347,7 @@ def from_dense(const Label[:, :, :] array):
     try:
         with nogil:
             table_open(&table, 64)
-            changes = <uint8_t *> malloc(nx + 64)
-            if changes == NULL:
-                with gil:
-                    raise MemoryError(f"no memory for a row of {nx} voxels")
-            changes[nx - 1] = 1
-            memset(changes + nx, 0, 64)
+            changes = open_changes(nx)
             for z in range(nz):
                 for y in range(ny):
                     row = <const char *> &array[z, y, 0]
@@ -408,22 +403,6 @@ cdef inline void fetch(const char *at, Py_ssize_t size) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(0, size, 64):
         fetch_line(at + i)
-
-
-cdef inline size_t find_stops(const char *row, Py_ssize_t item, Py_ssize_t step, Py_ssize_t nx, uint8_t *changes,
-                              uint32_t *stops) noexcept nogil:
-    """Where the runs of a row end."""
-    cdef Py_ssize_t x
-    cdef uint64_t bits
-    cdef size_t n = 0
-    mark_changes(row, item, step, nx, changes)
-    for x in range(0, nx, 64):
-        bits = changes_from(changes + x)
-        while bits:
-            stops[n] = <uint32_t> (x + trailing_zeros(bits) + 1)
-            n += 1
-            bits &= bits - 1
-    return n
 
 
 cdef keys_in_order(Table *table):

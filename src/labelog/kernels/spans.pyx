@@ -12,10 +12,10 @@ two sorted lists.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free, malloc, realloc
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
-from labelog.kernels.labels cimport Label, Table, table_add, table_close, table_find, table_open
+from labelog.kernels.labels cimport Label, Table, grow, table_add, table_close, table_find, table_open
 from labelog.kernels.runs cimport Runs, make, run_at
 
 import numpy as np
@@ -493,7 +493,7 @@ cdef int push(Pieces *p, uint32_t start, uint32_t stop, uint64_t value, uint64_t
             p.stop[last] = stop
             return 0
     if p.size == p.capacity:
-        grow(p)
+        make_room(p)
     p.start[p.size] = start
     p.stop[p.size] = stop
     p.value[p.size] = value
@@ -502,24 +502,14 @@ cdef int push(Pieces *p, uint32_t start, uint32_t stop, uint64_t value, uint64_t
     return 0
 
 
-cdef int grow(Pieces *p) except -1 nogil:
-    cdef size_t capacity = max(<size_t> 64, 2 * p.capacity)
-    cdef void *at
-    at = realloc(p.start, capacity * sizeof(uint32_t))
-    if at != NULL:
-        p.start = <uint32_t *> at
-        at = realloc(p.stop, capacity * sizeof(uint32_t))
-    if at != NULL:
-        p.stop = <uint32_t *> at
-        at = realloc(p.value, capacity * sizeof(uint64_t))
-    if at != NULL:
-        p.value = <uint64_t *> at
-        at = realloc(p.old, capacity * sizeof(uint64_t))
-    if at == NULL:
-        with gil:
-            raise MemoryError(f"no memory for {capacity} spans")
-    p.old = <uint64_t *> at
-    p.capacity = capacity
+cdef int make_room(Pieces *p) except -1 nogil:
+    """For 64 pieces more or for twice as many; p has the old room until all four have the new one."""
+    cdef size_t a = p.capacity, b = a, c = a, d = a
+    grow(<void **> &p.start, &a, p.capacity + 64, sizeof(uint32_t))
+    grow(<void **> &p.stop, &b, p.capacity + 64, sizeof(uint32_t))
+    grow(<void **> &p.value, &c, p.capacity + 64, sizeof(uint64_t))
+    grow(<void **> &p.old, &d, p.capacity + 64, sizeof(uint64_t))
+    p.capacity = d
     return 0
 
 
