@@ -19,7 +19,7 @@ import labelog
 import oracles
 from concurrency import writers
 from labelog.engine.parcel import Parcel
-from labelog.storage.sqlite import Turn
+from labelog.storage.commits import Turn
 
 SHAPE, CHUNKS = (4, 48, 48), (2, 8, 8)
 PAINTERS = 8

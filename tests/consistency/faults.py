@@ -16,7 +16,7 @@ from labelog.engine.cache import ChunkCache
 from labelog.engine.change import Moment
 from labelog.engine.edit import Edit
 from labelog.engine.store import Store
-from labelog.storage.sqlite import Reader, Turn
+from labelog.storage.commits import Reader, Turn
 
 
 class _Lost(Exception):

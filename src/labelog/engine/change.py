@@ -16,8 +16,8 @@ from labelog.kernels import codec, extents, spans
 from labelog.kernels.recount import recounted
 from labelog.kernels.runs import Runs
 from labelog.kernels.spans import Delta, Spans
+from labelog.storage.commits import Reader
 from labelog.storage.journal import Fact, Kind, digest
-from labelog.storage.sqlite import Reader
 
 Patches = dict[int, Spans]
 """What is to be written: chunk -> voxels and labels."""

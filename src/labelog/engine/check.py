@@ -13,11 +13,11 @@ from labelog.engine.store import Store
 from labelog.errors import LabelogError
 from labelog.kernels import spans
 from labelog.kernels.extents import changed, counted, encode
+from labelog.storage.commits import Reader
 from labelog.storage.facts import Pieces, pieces
 from labelog.storage.journal import digest, link
 from labelog.storage.meta import Meta
 from labelog.storage.parcels import REVISION
-from labelog.storage.sqlite import Reader
 
 
 @dataclass

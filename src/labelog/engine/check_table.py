@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from labelog.engine.table import Table
 from labelog.errors import LabelogError
+from labelog.storage.commits import Reader
 from labelog.storage.facts import Facts, unsigned
 from labelog.storage.journal import UNSAID, Fact, Key, Kind
 from labelog.storage.parcels import SEEN
-from labelog.storage.sqlite import Reader
 
 Note = Callable[[str], None]
 

@@ -23,8 +23,8 @@ from labelog.errors import Conflict, Invalid, LabelogError
 from labelog.geometry import Box
 from labelog.kernels import spans
 from labelog.kernels.runs import Runs
+from labelog.storage.commits import Turn
 from labelog.storage.journal import Kind, Receipt, Record
-from labelog.storage.sqlite import Turn
 
 log = logging.getLogger("labelog.commit")
 

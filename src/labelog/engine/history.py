@@ -19,8 +19,8 @@ from labelog.geometry import Box
 from labelog.kernels import spans
 from labelog.kernels.runs import Runs
 from labelog.kernels.spans import Spans
+from labelog.storage.commits import Reader
 from labelog.storage.journal import MERGE, PARENT, UNSAID, Fact, Kind, Record, Space
-from labelog.storage.sqlite import Reader
 
 ACTIONS = (Kind.EDIT, Kind.REVERT)
 """What an author does; undo and redo speak of these."""

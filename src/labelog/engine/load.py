@@ -32,11 +32,12 @@ from labelog.geometry import Box, Grid
 from labelog.kernels.extents import Extents, counted, decode
 from labelog.kernels.runs import Runs
 from labelog.storage.base import Base
+from labelog.storage.commits import Turn
 from labelog.storage.disk import under_construction
 from labelog.storage.facts import Pieces, pieces
 from labelog.storage.journal import LISTED, PARENT, Fact, Key, Kind, Record, Space, Value
 from labelog.storage.meta import Meta, checked_size
-from labelog.storage.sqlite import SqliteJournal, Turn
+from labelog.storage.sqlite import SqliteJournal
 
 CHUNKS = (16, 256, 256)
 """The default chunk: a brush stroke touches one to four, a slice of 2000 x 2000 voxels 64."""

@@ -21,8 +21,9 @@ from labelog.engine.store import Store
 from labelog.engine.table import Staged, Table
 from labelog.errors import LabelogError
 from labelog.kernels.spans import Spans
+from labelog.storage.commits import Turn
 from labelog.storage.parcels import take_back
-from labelog.storage.sqlite import CHECKPOINT_AT, Turn
+from labelog.storage.sqlite import CHECKPOINT_AT
 
 log = logging.getLogger("labelog.parcel")
 

@@ -29,10 +29,11 @@ from labelog.kernels import codec, spans
 from labelog.kernels.runs import Runs
 from labelog.kernels.spans import Delta, Spans
 from labelog.storage.base import Base, Chunk, unpack
+from labelog.storage.commits import Reader
 from labelog.storage.disk import refuse_network
 from labelog.storage.layout import FOLD_AT
 from labelog.storage.meta import Meta
-from labelog.storage.sqlite import Reader, SqliteJournal
+from labelog.storage.sqlite import SqliteJournal
 
 CATCH_UP = 10_000  # revisions by others that are followed one by one; beyond, what is known of chunks is forgotten
 MAPS = 16  # views whose label maps are remembered
