@@ -151,6 +151,28 @@ ImageLabel.from_zarr(zarr.open_group(address + "/zarr/cells/semantic", mode="r")
     assert np.array_equal(np.load(tmp_path / "labels.npy"), labels())
 
 
+def test_napari_with_its_plugin_for_ome_zarr(run, tmp_path):
+    """All but its window, for which there would have to be a display."""
+    said = run("napari napari_ome_zarr aiohttp", """
+import npe2
+from napari.components import ViewerModel
+npe2.PluginManager.instance().discover()
+viewer = ViewerModel()
+viewer.open(address + "/zarr/cells/image.zarr", plugin="napari-ome-zarr")
+layers = {layer.name: layer for layer in viewer.layers}
+for name in ("image", "instance"):
+    layer, = (layer for found, layer in layers.items() if name in found)
+    print(type(layer).__name__, [data.shape for data in layer.data], layer.scale.tolist())
+    np.save(folder + "/" + name, np.asarray(layer.data[0]))
+print(sorted(layers))
+""")  # fmt: skip
+    shapes = "[(20, 60, 70), (10, 30, 35), (5, 15, 18)] [1.0, 1.0, 1.0]"
+    assert [line for line in said if shapes in line] == [f"Image {shapes}", f"Labels {shapes}"]
+    assert "semantic" in said[-2]
+    assert np.array_equal(np.load(tmp_path / "image.npy"), IMAGE)
+    assert np.array_equal(np.load(tmp_path / "instance.npy"), labels())
+
+
 def test_the_examples_of_the_page_run(run, server, current):
     page = (Path(__file__).parents[2] / "docs" / "zarr.md").read_text()
     examples = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
