@@ -52,7 +52,7 @@ def _commit_within(path: Path, limit: int) -> None:
 
 
 def test_no_room_on_the_disk_leaves_the_log_as_it_was(path: Path) -> None:
-    process = multiprocessing.get_context("spawn").Process(target=_commit_within, args=(path, 400_000))
+    process = multiprocessing.Process(target=_commit_within, args=(path, 400_000))
     process.start()
     process.join()
     assert process.exitcode == 0

@@ -43,7 +43,7 @@ def _commit(path: Path, revision: int) -> None:
 
 def commit_elsewhere(path: Path, revision: int) -> None:
     """In another process."""
-    process = multiprocessing.get_context("spawn").Process(target=_commit, args=(path, revision))
+    process = multiprocessing.Process(target=_commit, args=(path, revision))
     process.start()
     process.join()
     assert process.exitcode == 0
