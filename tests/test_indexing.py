@@ -120,5 +120,4 @@ def test_chunks_that_a_box_touches(data):
     found = grid.numbers(box)
     assert found == [number for number, _ in grid.touching(box)]
     assert found == [number for number in range(3 * 4 * 4) if grid.box(number).intersect(box).voxels]
-    for number in found:
-        assert grid.local(number, start) == box.relative(grid.origin(number)).start
+    assert grid.starts(box) == [(number, box.relative(grid.origin(number)).start) for number in found]

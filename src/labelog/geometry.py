@@ -109,11 +109,6 @@ class Grid:
         (z, y, x), (cz, cy, cx) = self.index(chunk), self.chunks
         return z * cz, y * cy, x * cx
 
-    def local(self, chunk: int, voxel: Triple) -> Triple:
-        """Where a voxel is, counted from a chunk's first."""
-        (z0, y0, x0), (z, y, x) = self.origin(chunk), voxel
-        return z - z0, y - y0, x - x0
-
     def box(self, chunk: int) -> Box:
         """A chunk's voxels within the volume."""
         return self._clipped(self.origin(chunk))
@@ -124,11 +119,16 @@ class Grid:
 
     def numbers(self, box: Box) -> list[int]:
         """The chunks that a box within the volume touches."""
+        return [chunk for chunk, _ in self.starts(box)]
+
+    def starts(self, box: Box) -> list[tuple[int, Triple]]:
+        """Each chunk that a box within the volume touches, and where the box's first voxel is, counted from its own."""
+        (z, y, x), (cz, cy, cx), (_, ny, nx) = box.start, self.chunks, self.counts
         zs, ys, xs = (
             range(a // c, -(-b // c)) if b > a else range(0) for a, b, c in zip(*box, self.chunks, strict=True)
         )
-        _, ny, nx = self.counts
-        return [(z * ny + y) * nx + x for z in zs for y in ys for x in xs]
+        return [((kz * ny + ky) * nx + kx, (z - kz * cz, y - ky * cy, x - kx * cx))
+                for kz in zs for ky in ys for kx in xs]  # fmt: skip
 
     def touching(self, box: Box) -> Iterator[tuple[int, Box]]:
         """Each chunk that a box within the volume touches, and the voxels that they share."""

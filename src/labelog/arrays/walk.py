@@ -101,9 +101,9 @@ class Walk:
     def _begin(self, seed: Triple) -> tuple[int, int]:
         """The box and the component of the first voxel."""
         z, y, x = seed
-        chunk = self._grid.numbers(Box(seed, (z + 1, y + 1, x + 1)))[0]
+        chunk, (z, y, x) = self._grid.starts(Box(seed, (z + 1, y + 1, x + 1)))[0]
         self._meet([chunk])
-        runs, (z, y, x) = self.parts[chunk].components, self._grid.local(chunk, seed)
+        runs = self.parts[chunk].components
         return chunk, int(runs.at(np.array([(z * runs.ny + y) * runs.nx + x]))[0])
 
     def _go(self, chunk: int, number: int) -> None:

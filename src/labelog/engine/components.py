@@ -119,9 +119,9 @@ class Components(Voxels):
         return kernel.relabelled(local, numbers)
 
     def _fill(self, box: Box, out: NDArray[Any]) -> None:
-        for chunk in self._grid.numbers(box):
+        for chunk, start in self._grid.starts(box):
             runs = self.runs(chunk)
-            runs.fill(out, self._grid.local(chunk, box.start), runs.palette.astype(self.dtype))
+            runs.fill(out, start, runs.palette.astype(self.dtype))
 
     def _lookup(self, points: NDArray[np.int64]) -> NDArray[Any]:
         out = np.empty(len(points), self.dtype)

@@ -7,6 +7,7 @@ import weakref
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
+from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
@@ -124,8 +125,8 @@ class Revision(Voxels):
 
     def _fill(self, box: Box, out: NDArray[Any]) -> None:
         store, number, revision = self.volume.store, self.number, self.revision  # once, not for each chunk
-        scales = store.scales
-        store.read(scales[number].grid, box, out, lambda chunk: scales.runs(number, chunk, revision), self._map)
+        runs = partial(store.scales.runs, number) if number else store.runs
+        store.read(store.scales[number].grid, box, out, lambda chunk: runs(chunk, revision), self._map)
 
     def _lookup(self, points: NDArray[np.int64]) -> NDArray[Any]:
         return self.volume.store.lookup(self._scale.grid, points, self._runs, self._map)

@@ -24,7 +24,7 @@ from labelog.engine.scales import Scales
 from labelog.engine.table import Staged, Table
 from labelog.engine.views import Known, LabelMap, smallest
 from labelog.errors import Corrupt, Invalid
-from labelog.geometry import Box, Grid
+from labelog.geometry import Box, Grid, Triple
 from labelog.kernels import codec, spans
 from labelog.kernels.runs import Runs
 from labelog.kernels.spans import Delta, Spans
@@ -275,11 +275,12 @@ class Store:
         """Fill `out` (box.shape, the view's dtype) with a view of a box of a scale; `grid` is the scale's, and
         `chunk_runs` gives each chunk's labels."""
 
-        def fill(chunk: int) -> None:
+        def fill(item: tuple[int, Triple]) -> None:
+            chunk, start = item
             runs = chunk_runs(chunk)
-            runs.fill(out, grid.local(chunk, box.start), view.values(runs))
+            runs.fill(out, start, view.values(runs))
 
-        self.each(fill, grid.numbers(box), box.voxels)
+        self.each(fill, grid.starts(box), box.voxels)
 
     def each(self, function: Callable[[Item], Any], items: Iterable[Item], voxels: int) -> None:
         """Call a function for all items, on several threads if it is about many voxels."""

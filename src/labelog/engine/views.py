@@ -56,6 +56,7 @@ class LabelMap:
         self.dtype = np.dtype(dtype)
         if self.dtype.kind not in "iu" or not self.dtype.isnative:
             raise Invalid(f"a view is of an integer dtype in this machine's byte order, not {self.dtype}")
+        self._as_stored = self.same and self.dtype == np.uint64
         self._most = int(np.iinfo(self.dtype).max)
         self._known, self._bodies, self._asked = before or Known({0: 0}, {0: 0}, set())
         self._kept: dict[int, tuple[weakref.ref[Runs], NDArray[Any]]] = {}
@@ -105,7 +106,7 @@ class LabelMap:
 
     def at_hand(self, runs: Runs) -> NDArray[Any] | None:
         """What `values` gives, if it has been worked out."""
-        if self.same and self.dtype == np.uint64:
+        if self._as_stored:
             return runs.palette
         kept = self._kept.get(id(runs))
         return kept[1] if kept is not None and kept[0]() is runs else None
