@@ -72,9 +72,8 @@ def _narrower(at: str, old: Any, new: Any, old_all: Any, new_all: Any, met: set[
                          ("maxItems", -1)):  # fmt: skip
         if bound in new and (bound not in old or worse * new[bound] > worse * old[bound]):
             yield f"{at} has {bound} {new[bound]}, not {old.get(bound)}"
-    if "const" in new and new["const"] != old.get("const"):
-        yield f"{at} is {new['const']!r}, not {old.get('const')!r}"
-    if "enum" in new and (gone := [value for value in old.get("enum", [None]) if value not in new["enum"]]):
+    taken = _values(new)
+    if taken is not None and (gone := [value for value in _values(old) or ["anything else"] if value not in taken]):
         yield f"{at} is never {gone}"
     if "pattern" in new and new["pattern"] != old.get("pattern"):
         yield f"{at} has the pattern {new['pattern']}"
@@ -87,6 +86,11 @@ def _narrower(at: str, old: Any, new: Any, old_all: Any, new_all: Any, met: set[
             yield f"{at}.{name} is gone"
     if "items" in old and "items" in new:
         yield from _narrower(f"{at}[]", old["items"], new["items"], old_all, new_all, met)
+
+
+def _values(schema: Any) -> list[Any] | None:
+    """All that fit a schema, if it lists them; what makes descriptions says so of a single one in several ways."""
+    return [schema["const"]] if "const" in schema else schema.get("enum")
 
 
 def _found(schema: Any, description: Any) -> Any:

@@ -76,6 +76,9 @@ def test_what_breaks_is_noticed():
     assert any("radius" in said for said in changed(lambda new: schema(new, "Brush")["properties"].pop("radius")))
     assert any("view" in said for said in changed(lambda new: schema(new, "Flood")["required"].append("view")))
     assert changed(lambda new: schema(new, "Flood")["properties"].update(more={"type": "string"})) == []
+    op = ("Paint", "properties", "op")
+    assert changed(lambda new: schema(new, op[0])[op[1]][op[2]].update(const="daub")) != []
+    assert changed(lambda new: schema(new, op[0])[op[1]][op[2]].update(enum=["paint"])) == []
     assert changed(lambda new: schema(new, "Place")["properties"]["seconds"].update(maximum=10)) != []
 
 
