@@ -17,6 +17,7 @@ from labelog_server.callers import Callers
 from labelog_server.catalog import Catalog
 from labelog_server.guard import Guard
 from labelog_server.jobs import Jobs
+from labelog_server.memory import Memory
 from labelog_server.mesher import Mesher
 from labelog_server.news import News
 from labelog_server.places import Places
@@ -65,6 +66,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(topic.router)
     app.add_middleware(Places, settings.max_requests)
     app.add_middleware(Bodies, settings)
+    app.add_middleware(Memory, settings.max_memory)
     if settings.tokens is not None:
         app.add_middleware(Callers, settings.rate)
     if settings.origins:

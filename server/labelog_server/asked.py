@@ -15,6 +15,7 @@ from starlette.concurrency import run_in_threadpool
 import labelog
 from labelog.engine.snapshot import Revision
 from labelog_server.catalog import Catalog
+from labelog_server.memory import share_of
 from labelog_server.names import Names
 from labelog_server.settings import Settings
 
@@ -81,7 +82,7 @@ Seen = Annotated[Revision, Depends(seen)]
 
 async def called(request: Request) -> Names:
     """What operations may call by name: arrays that were sent with them, and labels that they make."""
-    return Names(request.scope.get("parts", {}), settings(request).max_voxels)
+    return Names(share_of(request.scope), request.scope.get("parts", {}), settings(request).max_voxels)
 
 
 Called = Annotated[Names, Depends(called)]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import NamedTuple
 
 import zstandard
@@ -15,10 +14,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from labelog_server import parts
+from labelog_server.memory import share_of
 from labelog_server.problems import Problem, response
 from labelog_server.settings import Settings
 
-MOST_HELD = 4  # bodies of the largest size that are held at a time
 LEAST = 1024  # bytes of an answer from which it is worth compressing
 PIECE = 2**20
 COMPRESSED = ("image/png", "text/event-stream", "multipart/byteranges")
@@ -40,47 +39,28 @@ class Bodies:
 
     def __init__(self, app: ASGIApp, limits: Settings) -> None:
         self._app, self._limits = app, limits
-        self._held = 0  # bytes of all bodies that are here
-        self._most_held = MOST_HELD * (limits.max_body + limits.max_decoded)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        with self._room() as hold:
-            try:
-                whole = await self._whole(scope, receive, hold)
-                scope["sent"] = Sent(scope["method"], whole)
-                body = await self._decoded(scope, whole, hold)
-                kind = Headers(scope=scope).get("content-type", "")
-                if kind.split(";")[0].strip().lower() == parts.TYPE:
-                    body, others = parts.split(kind, body)
-                    scope = {**scope, "headers": _as_json(scope["headers"], len(body)), "parts": others}
-            except Problem as problem:
-                await response(problem.status, problem.detail, headers=problem.headers)(scope, receive, send)
-                return
-            head = scope["method"] == "HEAD"
-            if head:
-                scope = {**scope, "method": "GET"}
-            answer = _Answer(send, Headers(scope=scope), head)
-            await self._app(scope, _once(body, receive), answer.send)
-
-    @contextmanager
-    def _room(self) -> Iterator[Callable[[int], None]]:
-        """Memory for one request's body, asked for bit by bit; that raises Problem 503 where there is no more."""
-        mine = 0
-
-        def hold(size: int) -> None:
-            nonlocal mine
-            if self._held + size > self._most_held:
-                raise Problem(503, "the server is taking many large bodies already", headers={"Retry-After": "2"})
-            mine += size
-            self._held += size
-
+        hold = share_of(scope).hold
         try:
-            yield hold
-        finally:
-            self._held -= mine
+            whole = await self._whole(scope, receive, hold)
+            scope["sent"] = Sent(scope["method"], whole)
+            body = await self._decoded(scope, whole, hold)
+            kind = Headers(scope=scope).get("content-type", "")
+            if kind.split(";")[0].strip().lower() == parts.TYPE:
+                body, others = parts.split(kind, body)
+                scope = {**scope, "headers": _as_json(scope["headers"], len(body)), "parts": others}
+        except Problem as problem:
+            await response(problem.status, problem.detail, headers=problem.headers)(scope, receive, send)
+            return
+        head = scope["method"] == "HEAD"
+        if head:
+            scope = {**scope, "method": "GET"}
+        answer = _Answer(send, Headers(scope=scope), head)
+        await self._app(scope, _once(body, receive), answer.send)
 
     async def _whole(self, scope: Scope, receive: Receive, hold: Callable[[int], None]) -> bytes:
         """The body as sent. Raises Problem 400, 408, 503, and 413 as soon as it is known to be too large."""

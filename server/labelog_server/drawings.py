@@ -33,7 +33,7 @@ class Mask(BaseModel):
     part: str | None = Field(None, description="instead: the Content-ID of voxels in one of their media types")
 
     def array(self, names: Names) -> NDArray[Any]:
-        count = names.voxels(self.shape)
+        count = names.voxels(self.shape, 1 if self.part is None else 8)
         if (self.bits is None) == (self.part is None):
             raise labelog.Invalid("a mask has bits or a part")
         if self.bits is None:
@@ -60,7 +60,7 @@ class Sent(BaseModel):
 
     def voxels(self, shape: Voxel, names: Names) -> NDArray[Any]:
         """Instead of spans, voxels of a box."""
-        names.voxels(shape)
+        names.voxels(shape, 8)
         sent = names.part(self.part)
         return decode(sent.data, sent.media_type, shape, sent.dtype)
 

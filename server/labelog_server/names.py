@@ -10,6 +10,7 @@ from pydantic import Field
 
 import labelog
 from labelog.arrays.walk import Progress
+from labelog_server.memory import Share
 from labelog_server.parts import Part
 from labelog_server.problems import Problem
 from labelog_server.wire import label
@@ -26,9 +27,9 @@ Voxel = tuple[int, int, int]
 class Names:
     """The labels that an edit has given names to, and the arrays that came with it."""
 
-    def __init__(self, parts: Mapping[str, Part] = {}, most: int = 2**27) -> None:
+    def __init__(self, share: Share, parts: Mapping[str, Part] = {}, most: int = 2**27) -> None:
         self.made: dict[str, int] = {}
-        self._parts, self._most, self._drawn = parts, most, 0
+        self._share, self._parts, self._most, self._drawn = share, parts, most, 0
         self.progress: Progress | None = None  # told of steps done, steps in all; what it raises ends the edit
 
     def part(self, name: str) -> Part:
@@ -37,14 +38,15 @@ class Names:
             raise labelog.Invalid(f"no part of the request has the Content-ID {name!r}")
         return self._parts[name]
 
-    def voxels(self, shape: Voxel) -> int:
-        """How many a mask has. Raises Problem 413 if all masks have more than a request may be about, Invalid for an
-        empty one."""
+    def voxels(self, shape: Voxel, size: int) -> int:
+        """How many a mask has, of so many bytes each. Raises Problem 413 if all masks have more than a request may be
+        about, 503 if there is no memory for them, Invalid for an empty one."""
         if min(shape) < 1:
             raise labelog.Invalid(f"a mask has voxels; one of shape {shape} has none")
         self._drawn += math.prod(shape)
         if self._drawn > self._most:
             raise Problem(413, f"a request may be about {self._most} voxels; its masks have {self._drawn} or more")
+        self._share.hold(size * math.prod(shape))
         return math.prod(shape)
 
     def __call__(self, ref: str) -> int:

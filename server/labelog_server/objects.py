@@ -13,6 +13,7 @@ writer says which version it has seen (If-Match, If-None-Match) and that is not 
 from __future__ import annotations
 
 import json
+import math
 import re
 from datetime import datetime
 from hashlib import blake2b
@@ -26,6 +27,7 @@ from labelog.geometry import Box
 from labelog_server.answers import matches
 from labelog_server.bodies import decompressed
 from labelog_server.catalog import Catalog
+from labelog_server.memory import Share
 from labelog_server.ome import Array, Group, ImageGroup, LabelGroup, Object, has_image, tagged, view_names
 from labelog_server.problems import Problem
 
@@ -40,8 +42,8 @@ WRITABLE = "instance/s0"
 class Shown:
     """All objects of one volume at its newest revision. Keys are those within the volume."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
-        self.snapshot = snapshot
+    def __init__(self, snapshot: Snapshot, share: Share) -> None:
+        self.snapshot, self._share = snapshot, share
         self._groups: dict[str, Group] = {}
         self._arrays: dict[str, Array] = {}
 
@@ -59,7 +61,10 @@ class Shown:
         if array is None or rest == DOCUMENT:
             return None if array is None else _document(array.document())
         chunk = chunk_of(array, rest)
-        return None if chunk is None else array.chunk(chunk)
+        if chunk is None:
+            return None
+        self._share.hold_in_turn(2 * 8 * math.prod(array.grid.chunks))  # as an array, and as it is sent
+        return array.chunk(chunk)
 
     def _attributes(self, view: str, nested: bool) -> dict[str, Any]:
         """What OME-Zarr says of a view or the image; of a view also where its image is."""
@@ -111,15 +116,15 @@ class Shown:
 
 
 class Objects:
-    """All objects of the volumes of a catalog, for the time of a request."""
+    """All objects of the volumes of a catalog, for the time of a request, of whose memory chunks take."""
 
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
+    def __init__(self, catalog: Catalog, share: Share) -> None:
+        self._catalog, self._share = catalog, share
         self._shown: dict[str, Shown] = {}
 
     def _volume(self, name: str) -> Shown:
         if name not in self._shown:
-            self._shown[name] = Shown(self._catalog[name].at())
+            self._shown[name] = Shown(self._catalog[name].at(), self._share)
         return self._shown[name]
 
     def get(self, key: str) -> Object:
@@ -148,6 +153,7 @@ class Objects:
         Raises Problem 405 for what cannot be written, 412 if a condition does not hold; Invalid.
         """
         volume, box = self._writable(key)
+        self._share.hold_in_turn(2 * 8 * box_voxels(volume))  # and what is there now
         values = np.frombuffer(_unzipped(body, 8 * box_voxels(volume)), "<u8")
         if values.size != box_voxels(volume):
             raise labelog.Invalid(f"a chunk has {box_voxels(volume)} labels of 8 bytes, not {values.nbytes} bytes")

@@ -23,6 +23,7 @@ class Settings:
     max_body : bytes that a request may have, as sent.
     max_decoded : bytes that it may have once decompressed.
     max_voxels : voxels that a request may read or write at once.
+    max_memory : bytes of bodies, masks, arrays and answers that all requests hold together; caches are not among them.
     max_requests : requests that are carried out or wait for it at a time; streams of events are not counted.
     max_connections : connections at a time, whatever they do.
     head_seconds : how long a client may take to send a request's head.
@@ -43,6 +44,7 @@ class Settings:
     max_body: int = 64 * MB
     max_decoded: int = 256 * MB
     max_voxels: int = 2**27
+    max_memory: int = 4096 * MB
     max_requests: int = 256
     max_connections: int = 1000
     head_seconds: float = 10

@@ -176,6 +176,80 @@ def test_voxels_are_counted(strict):
             assert answer.status_code == status, answer.text
 
 
+MEMORY = 100 * 2**20
+WHOLE = "/api/v1/volumes/large/voxels?format=raw"  # 32 MB, so that 64 are held for it
+
+
+@pytest.fixture(scope="module")
+def tight(tmp_path_factory):
+    """A server that holds one large answer at a time."""
+    folder = tmp_path_factory.mktemp("tight")
+    rng = np.random.default_rng(1)
+    labelog.load(
+        folder / "large.labelog", rng.integers(1, 9, (16, 64, 64), np.uint64).repeat(8, 1).repeat(8, 2)
+    ).close()
+    labelog.create(folder / "huge.labelog", (64, 512, 512)).close()
+    with serving(folder, "--max-memory", "100") as server:
+        yield server
+
+
+def test_who_does_not_take_an_answer_holds_its_memory(tight):
+    """Until it goes, or its time is over."""
+    with tight.client() as client:
+        with connected(tight, receive=4096) as raw:
+            raw.sendall(f"GET {WHOLE} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            assert raw.recv(15) == b"HTTP/1.1 200 OK"
+            for _ in range(3):
+                answer = client.get(tight.address + WHOLE)
+                assert answer.status_code == 503 and answer.headers["retry-after"] == "1", "it is still being sent"
+                assert "other" in answer.text or "before it" in answer.text
+            assert client.get("/volumes/large/slices/z/3").status_code == 200
+        until = time.monotonic() + 30
+        while (answer := client.get(tight.address + WHOLE)).status_code == 503:
+            assert time.monotonic() < until
+        assert answer.status_code == 200 and len(answer.content) == 2**25
+
+
+def test_what_would_never_fit(tight):
+    with tight.client() as client:
+        assert "memory" in client.get("/volumes/huge/voxels").json()["detail"]
+        mask = {"at": [0, 0, 0], "shape": [64, 512, 512], "part": "m"}
+        sent = {"operations": [{"op": "paint", "label": "9", "mask": mask}], "dry_run": True}
+        for status in (client.get("/volumes/huge/blame").status_code, client.get("/volumes/huge/voxels").status_code,
+                       client.put("/volumes/huge/voxels", content=b"x", headers=RAW).status_code,
+                       client.post("/volumes/huge/edits/voxels", json={"operations": []}).status_code,
+                       client.post("/volumes/huge/edits", **related(sent, m=b"x")).status_code):  # fmt: skip
+            assert status == 413
+
+
+def related(sent, **parts):
+    pieces = [("application/json", "", json.dumps(sent).encode())]
+    pieces += [("application/octet-stream", f"\r\nContent-ID: <{name}>", data) for name, data in parts.items()]
+    body = b"".join(f"--cut\r\nContent-Type: {kind}{more}\r\n\r\n".encode() + data + b"\r\n"
+                    for kind, more, data in pieces)  # fmt: skip
+    return {"content": body + b"--cut--", "headers": {"Content-Type": "multipart/related; boundary=cut"}}
+
+
+def test_many_at_once_take_no_more_than_there_is(tight):
+    codes = []
+
+    def ask():
+        with tight.client() as client:
+            answer = client.get(tight.address + WHOLE)
+            codes.append(answer.status_code)
+            assert answer.status_code in (200, 503)
+
+    ask()
+    before = most_memory(tight)
+    threads = [threading.Thread(target=ask) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert codes.count(200) > 1 and len(codes) == 17
+    assert most_memory(tight) - before < MEMORY
+
+
 def test_requests_at_a_time(tmp_path):
     make_cells(tmp_path)
     codes = []

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 
 from labelog_server import operations, wire
 from labelog_server.access import Annotates, Reviews, Writer
-from labelog_server.asked import Called, Key, Limits, Served
+from labelog_server.asked import Called, Key, Served
 from labelog_server.editing import carried_out, tried
 from labelog_server.facts import CommitFacts, EditFacts, answers
 from labelog_server.routes.voxels import Part, accepted, refuse_many
@@ -42,12 +42,12 @@ def post_edit(
 
 @router.post("/volumes/{name}/edits/voxels", response_class=Response, dependencies=[Annotates])
 def post_trial(
-    request: operations.Request, volume: Served, author: Writer, called: Called, limits: Limits, http: Request,
+    request: operations.Request, volume: Served, author: Writer, called: Called, http: Request,
     accept: Accept = None, box: Part = None, key: Key = None,
 ) -> Response:  # fmt: skip
     """The labels of a box as they would be after these operations. Nothing is done."""
     bounds = wire.box_of(box, volume.shape)
-    refuse_many(bounds, limits)
+    refuse_many(http, bounds)
     kind = accepted(accept or "*/*", [kind for kind in FORMATS if kind != PNG])
     trial = tried(request, volume, author, called, key, http.app.state.trials)
     headers = {"Cache-Control": "no-store"} | ({"Labelog-Trial": trial.trial} if trial.trial else {})

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from labelog_server import wire
 from labelog_server.access import Reads
-from labelog_server.asked import Limits, Name, Served
+from labelog_server.asked import Name, Served
 from labelog_server.editing import MOST_ROWS, listed
 from labelog_server.facts import HistoryFacts, WholeCommitFacts, answers
 from labelog_server.news import event
@@ -48,9 +48,9 @@ def get_written(volume: Served, revision: int) -> dict[str, Any]:
 
 
 @router.get("/volumes/{name}/blame", response_class=Response, dependencies=[Reads])
-def get_blame(request: Request, volume: Served, limits: Limits, box: str | None = None) -> Response:
+def get_blame(request: Request, volume: Served, box: str | None = None) -> Response:
     """For each voxel of a box the revision of the live edit that wrote it last: uint64 (z, y, x); 0 where none has."""
     bounds = wire.box_of(box, volume.shape)
-    refuse_many(bounds, limits)
+    refuse_many(request, bounds)
     kind = accepted(request.headers.get("accept", "*/*"), [kind for kind in FORMATS if kind != PNG])
     return Response(wire.encode(volume.blame(bounds), kind, {}), media_type=kind, headers={"Cache-Control": "no-cache"})

@@ -15,10 +15,9 @@ from labelog.image import Image
 from labelog_server import wire
 from labelog_server.access import Reads
 from labelog_server.answers import CHANGES, answer, not_modified, of_bytes
-from labelog_server.asked import Limits, Served
+from labelog_server.asked import Served
 from labelog_server.problems import Problem
 from labelog_server.routes.voxels import Around, Axis, Format, Part, accepted, pictured, refuse_many, slice_box
-from labelog_server.settings import Settings
 from labelog_server.wire import NPY, PNG, RAW, SHORT, Voxels
 
 router = APIRouter(prefix="/api/v1", tags=["image"])
@@ -48,24 +47,22 @@ def get_image(served: Served, rev: Annotated[int | None, Query(ge=0)] = None) ->
 
 
 @router.get("/volumes/{name}/image/slices/{axis}/{index}", response_class=Response, dependencies=[Reads])
-def get_image_slice(request: Request, image: Picture, limits: Limits, axis: Axis, index: int, box: Part = None,
+def get_image_slice(request: Request, image: Picture, axis: Axis, index: int, box: Part = None,
                     around: Around = 0, window: Window = None, format: Format = None) -> Response:  # fmt: skip
     """A slice, or a part of it, in voxels of the scale."""
-    return pixels(request, image, slice_box(image.shape, axis, index, box, around), limits, window, format)
+    return pixels(request, image, slice_box(image.shape, axis, index, box, around), window, format)
 
 
 @router.get("/volumes/{name}/image/voxels", response_class=Response, dependencies=[Reads])
-def get_image_box(request: Request, image: Picture, limits: Limits, box: Part = None, window: Window = None,
+def get_image_box(request: Request, image: Picture, box: Part = None, window: Window = None,
                   format: Format = None) -> Response:  # fmt: skip
     """A box, in voxels of the scale."""
-    return pixels(request, image, wire.box_of(box, image.shape), limits, window, format)
+    return pixels(request, image, wire.box_of(box, image.shape), window, format)
 
 
-def pixels(
-    request: Request, image: Image, box: Box, limits: Settings, window: str | None, short: str | None
-) -> Response:
+def pixels(request: Request, image: Image, box: Box, window: str | None, short: str | None) -> Response:
     """The image in a box, in the media type that the client likes best."""
-    refuse_many(box, limits)
+    refuse_many(request, box, image.dtype)
     bounds = window_of(window)
     kind = SHORT[short] if short else accepted(request.headers.get("accept", "*/*"), KINDS)
     if kind not in KINDS:

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from fastapi import APIRouter, Header, Path, Query, Request, Response
+from numpy.typing import DTypeLike
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
@@ -17,10 +19,10 @@ from labelog.geometry import Box, Triple
 from labelog_server import wire
 from labelog_server.access import Annotates, Reads, Writer
 from labelog_server.answers import CHANGES, STAYS, answer, etag, matches, not_modified
-from labelog_server.asked import Key, Limits, Look, Name, Served, catalog, settings
+from labelog_server.asked import Key, Look, Name, Served, catalog, settings
+from labelog_server.memory import share_of
 from labelog_server.problems import Problem, of_error
 from labelog_server.quick import Quick
-from labelog_server.settings import Settings
 from labelog_server.wire import FORMATS, NPY, OF_RUNS, PNG, SHORT
 
 router = APIRouter(prefix="/api/v1", tags=["voxels"])
@@ -71,22 +73,22 @@ for path, endpoint in (("slices/{axis}/{index}", get_slice), ("voxels", get_box)
 
 
 @router.put("/volumes/{name}/slices/{axis}/{index}", dependencies=[Annotates])
-async def put_slice(request: Request, volume: Served, limits: Limits, author: Writer, axis: Axis, index: int,
+async def put_slice(request: Request, volume: Served, author: Writer, axis: Axis, index: int,
                     box: Part = None, key: Key = None, message: str = "", session: str | None = None,
                     dtype: str = "uint64", if_match: Annotated[str | None, Header()] = None) -> Response:  # fmt: skip
     """Write a slice, or a part of it, as one edit."""
     whole = slice_box(volume.shape, axis, index, box, 0)
-    return await _put(request, volume, limits, whole, dtype, if_match,
+    return await _put(request, volume, whole, dtype, if_match,
                       {"author": author, "message": message, "session": session, "key": key})  # fmt: skip
 
 
 @router.put("/volumes/{name}/voxels", dependencies=[Annotates])
-async def put_box(request: Request, volume: Served, limits: Limits, author: Writer, box: Part = None, key: Key = None,
+async def put_box(request: Request, volume: Served, author: Writer, box: Part = None, key: Key = None,
                   message: str = "", session: str | None = None, dtype: str = "uint64",
                   if_match: Annotated[str | None, Header()] = None) -> Response:  # fmt: skip
     """Write a box as one edit."""
     whole = wire.box_of(box, volume.shape)
-    return await _put(request, volume, limits, whole, dtype, if_match,
+    return await _put(request, volume, whole, dtype, if_match,
                       {"author": author, "message": message, "session": session, "key": key})  # fmt: skip
 
 
@@ -118,7 +120,7 @@ def slice_box(shape: tuple[int, int, int], axis: str, index: int, part: str | No
 
 def voxels(request: Request, seen: Revision, box: Box, kind: str) -> Response:
     """The values of a box, in a media type."""
-    refuse_many(box, settings(request))
+    refuse_many(request, box, seen.dtype)
     tag = tagged(seen, seen.version(box), kind)
     pinned = "rev" in request.query_params
     headers = {
@@ -156,9 +158,13 @@ def pictured(values: wire.Voxels, box: Box) -> wire.Voxels:
     return values.squeeze(box.shape.index(1))
 
 
-def refuse_many(box: Box, limits: Settings) -> None:
-    if box.voxels > limits.max_voxels:
-        raise Problem(413, f"a request may be about {limits.max_voxels} voxels; this one is about {box.voxels}")
+def refuse_many(request: Request, box: Box, dtype: DTypeLike = np.uint64) -> None:
+    """Raises Problem 413 for more voxels than a request may be about; 413 or 503 if there is no memory for them, as an
+    array and once more as they are sent."""
+    most = settings(request).max_voxels
+    if box.voxels > most:
+        raise Problem(413, f"a request may be about {most} voxels; this one is about {box.voxels}")
+    share_of(request.scope).hold(2 * np.dtype(dtype).itemsize * box.voxels)
 
 
 def accepted(header: str, formats: Iterable[str]) -> str:
@@ -178,9 +184,9 @@ def accepted(header: str, formats: Iterable[str]) -> str:
     return best[2]
 
 
-async def _put(request: Request, volume: labelog.Volume, limits: Settings, box: Box, dtype: str, if_match: str | None,
+async def _put(request: Request, volume: labelog.Volume, box: Box, dtype: str, if_match: str | None,
                draft: dict[str, Any]) -> Response:  # fmt: skip
-    refuse_many(box, limits)
+    refuse_many(request, box)
     body = await request.body()
     array = wire.decode(body, request.headers.get("content-type", ""), box.shape, dtype)
     return await run_in_threadpool(_write, volume, box, array, if_match, draft)

@@ -15,6 +15,7 @@ LIMITS = (
     ("--max-body", "MB", positive, 64, "size of a request's body, as sent"),
     ("--max-decoded", "MB", positive, 256, "size of a body once decompressed"),
     ("--max-voxels", "N", positive, 2**27, "voxels that a request reads or writes at once"),
+    ("--max-memory", "MB", positive, 4096, "memory of all requests together: bodies, masks, arrays, answers"),
     ("--max-requests", "N", positive, 256, "requests that are carried out, or wait for it, at a time"),
     ("--max-connections", "N", positive, 1000, "connections at a time"),
     ("--head-seconds", "S", above_zero, 10, "time for a request's head"),
@@ -48,7 +49,10 @@ def add(commands: Commands) -> None:
                        help="pages of this origin, such as http://localhost:3000, may use it; repeatable")  # fmt: skip
     serve.add_argument("--workers", metavar="N", default=1, type=positive,
                        help="processes that serve, by default 1; limits hold for each of them")  # fmt: skip
-    limits = serve.add_argument_group("limits", "what a client may ask for; beyond, it is refused and told so")
+    limits = serve.add_argument_group(
+        "limits", "what a client may ask for; beyond, it is refused and told so. Memory, requests, connections and "
+        "rates are counted by each of several workers for itself",
+    )  # fmt: skip
     for name, metavar, kind, default, what in LIMITS:
         limits.add_argument(name, metavar=metavar, type=kind, default=default, help=f"{what}; by default {default}")
 
@@ -76,7 +80,7 @@ def run_serve(arguments: argparse.Namespace) -> None:
     settings = Settings(
         tuple(arguments.paths), arguments.author, arguments.tokens, hosts, tuple(arguments.origin),
         max_body=int(arguments.max_body * MB), max_decoded=int(arguments.max_decoded * MB),
-        max_voxels=arguments.max_voxels, max_requests=arguments.max_requests,
+        max_voxels=arguments.max_voxels, max_memory=int(arguments.max_memory * MB), max_requests=arguments.max_requests,
         max_connections=arguments.max_connections, head_seconds=arguments.head_seconds,
         body_seconds=arguments.body_seconds, slowest=1000 * arguments.slowest, rate=arguments.rate,
         workers=arguments.workers,
