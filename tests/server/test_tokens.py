@@ -140,6 +140,12 @@ def test_a_browser_logs_in(guarded):
         assert "httponly" in cookie and "samesite=strict" in cookie
         assert browser.get("/session").json()["name"] == "annotate-er"
         assert browser.post("/api/v1/volumes/cells/edits", json=EDIT).status_code == 200
+        shown = "/precomputed/cells/instance/info"  # as a Neuroglancer at the same origin asks for it
+        assert (
+            browser.get(shown, headers={"Origin": guarded.address, "Sec-Fetch-Site": "same-origin"}).status_code == 200
+        )
+        assert browser.get(shown, headers={"Origin": "https://ng.example"}).status_code == 403
+        assert httpx.get(guarded.address + shown).status_code == 401
         forged = browser.post("/api/v1/volumes/cells/edits", json=EDIT, headers={"Origin": "https://evil.example"})
         assert forged.status_code == 403
         browser.delete("/session")

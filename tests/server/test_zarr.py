@@ -184,7 +184,7 @@ for row in range(int(sys.argv[1]), 32, 2):
 
 
 def test_obstore_writes_with_zarr_python(server):
-    store = obstore.store.S3Store("s3", prefix="cells/instance", endpoint=server.address, region="us-east-1",
+    store = obstore.store.S3Store("cells", prefix="instance", endpoint=f"{server.address}/s3", region="us-east-1",
                                   skip_signature=True, client_options={"allow_http": True})  # fmt: skip
     array = zarr.open_group(ObjectStore(store), mode="r+")["s0"]
     array[3:9, 10:40, 5:60] = 4321

@@ -1,11 +1,11 @@
-"""The same objects as S3 has them, in path style: as one bucket, `s3`, or each volume as a bucket below /s3.
+"""The same objects as S3 has them, in path style: each volume as a bucket below /s3, or all of them in one, `s3`.
 
-    endpoint http://127.0.0.1:8000       bucket s3       key cells/instance/s0/c/0/0/0
     endpoint http://127.0.0.1:8000/s3    bucket cells    key instance/s0/c/0/0/0
+    endpoint http://127.0.0.1:8000       bucket s3       key cells/instance/s0/c/0/0/0
 
-That is the same address; the second is for clients that want the name of a bucket to have three letters or more. What
-S3 clients need to read and write: GET, HEAD, PUT and DELETE of objects with conditions, DeleteObjects, ListObjectsV2,
-HeadBucket, GetBucketLocation. Who sends it, `access` knows from its signature; errors become XML in `s3_errors`.
+That is the same address; some clients want the name of a bucket to have three letters or more. What S3 clients need to
+read and write: GET, HEAD, PUT and DELETE of objects with conditions, DeleteObjects, ListObjectsV2, HeadBucket,
+GetBucketLocation. Who sends it, `access` knows from its signature; errors become XML in `s3_errors`.
 """
 
 from __future__ import annotations
