@@ -18,7 +18,7 @@ tinybrain is given the same voxels as a Fortran array (x, y, z), which it is mad
 labels, labelog the smallest that is not background. "In runs" is what the pyramid of a volume does: from the runs of
 chunks of 16x256x256 that are in memory to the runs of half of them."""
 
-DENSE, RUNS = Target(0.5, 1), Target(1, 2)
+DENSE, RUNS = Target(1, 2), Target(1, 2)
 
 
 def bench_downsample(table: Table, labels: Labels) -> None:

@@ -12,8 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from labelog.arrays import boxes
 from labelog.errors import Invalid
 from labelog.geometry import whole
-from labelog.kernels.downsample import downsample as kernel
-from labelog.kernels.runs import Runs
+from labelog.kernels.downsample import downsample_dense
 
 
 def downsample(
@@ -43,13 +42,12 @@ def downsample(
     out = np.empty([-(-values.shape[axis] // chosen[axis]) for axis in turn.axes], values.dtype)
     out = out.transpose(np.argsort(turn.axes))
     if values.size:
-        box, target = (turn.box(each.view(f"u{each.itemsize}")) for each in (values, out))
+        box, target = turn.box(values), turn.box(out)
         windows = _of_box([chosen[axis] for axis in turn.axes])
 
         def halve(place: slice) -> None:
-            runs = kernel(Runs.from_dense(box[place]), windows)
-            part = target[place.start // windows[0] :][: runs.nz]
-            runs.fill(part, (0, 0, 0), runs.palette.astype(part.dtype))
+            part = target[place.start // windows[0] : -(-place.stop // windows[0])]
+            downsample_dense(box[place], windows, part)
 
         boxes.each(halve, boxes.slabs(box, windows[0]), threads or os.cpu_count() or 1)
     return out.astype(bool) if np.asarray(array).dtype == bool else out

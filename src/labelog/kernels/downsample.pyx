@@ -6,17 +6,26 @@ A window is 1 or 2 voxels along each axis, so it has voxels of up to four rows, 
     row 1    7 7 7 7 7 7 7 7 | 7 9      speaks for all of them
              ---------------   ---
     winner       7       7     0, 7 and 9: a vote of its own
+
+Of a dense array the windows that are not plainly won are marked by loops without branches, and only those vote.
 """
 
-from libc.stdint cimport uint32_t, uint64_t
-from libc.stdlib cimport free
+from libc.stddef cimport size_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memset
 
-from labelog.kernels.labels cimport Buffer, reserve
+from labelog.kernels.changes cimport BEYOND, changes_from, open_changes, trailing_zeros
+from labelog.kernels.labels cimport Buffer, Label, reserve
 from labelog.kernels.runs cimport Runs, make, taken
 
 import numpy as np
 
 from labelog.errors import Invalid
+
+ctypedef fused Vote:         # an index into a palette, or the label itself
+    uint32_t
+    uint64_t
 
 
 def downsample(Runs runs, factors, extent=None):
@@ -35,10 +44,8 @@ def downsample(Runs runs, factors, extent=None):
     Raises Invalid for other factors, an extent beyond the box, or one within it if the palette has no background.
     """
     cdef Py_ssize_t fz, fy, fx, ez, ey, ex
-    fz, fy, fx = factors
+    fz, fy, fx = checked(factors)
     ez, ey, ex = runs.shape if extent is None else extent
-    if not all(f in (1, 2) for f in (fz, fy, fx)):
-        raise Invalid(f"expected factors of 1 or 2 along z, y, x, found {tuple(factors)}")
     if not (0 <= ez <= runs.nz and 0 <= ey <= runs.ny and 0 <= ex <= runs.nx):
         raise Invalid(f"expected an extent within {runs.shape}, found {(ez, ey, ex)}")
     cdef Py_ssize_t nz = windows(runs.nz, fz), ny = windows(runs.ny, fy), nx = windows(runs.nx, fx)
@@ -74,6 +81,12 @@ def downsample(Runs runs, factors, extent=None):
     finally:
         free(stops.at)
         free(picks.at)
+
+
+cdef tuple checked(factors):
+    if len(factors) != 3 or not all(f in (1, 2) for f in factors):
+        raise Invalid(f"expected factors of 1 or 2 along z, y, x, found {tuple(factors)}")
+    return tuple(factors)
 
 
 cdef struct Walk:
@@ -144,31 +157,162 @@ cdef void vote_row(Walk *walk, const uint64_t *labels, const uint32_t *stops, co
                     walk.run[k] += 1
 
 
-cdef inline uint32_t winner(const uint32_t *cast, int n, const uint64_t *labels) noexcept nogil:
-    """The entry of the palette that most of n votes are for."""
-    cdef uint32_t one = cast[0], other = one, best
+cdef inline Vote winner(const Vote *votes, int n, const uint64_t *labels) noexcept nogil:
+    """What most of n votes are for."""
+    cdef Vote one = votes[0], other = one, best
     cdef int i, k, ones = 0, others = 0, count, most = 0
     for i in range(n):
-        if cast[i] != one:
-            other = cast[i]
+        if votes[i] != one:
+            other = votes[i]
     for i in range(n):
-        ones += cast[i] == one
-        others += cast[i] == other
+        ones += votes[i] == one
+        others += votes[i] == other
     if ones == n:
         return one
     if ones + others == n:                      # two labels, as nearly everywhere
-        return one if ones > others or (ones == others and ahead(labels[one], labels[other])) else other
+        return one if ones > others or (ones == others and ahead(one, other, labels)) else other
     best = one
     for i in range(n):
         count = 0
         for k in range(n):
-            count += cast[k] == cast[i]
-        if count > most or (count == most and ahead(labels[cast[i]], labels[best])):
-            best = cast[i]
+            count += votes[k] == votes[i]
+        if count > most or (count == most and ahead(votes[i], best, labels)):
+            best = votes[i]
             most = count
     return best
 
 
-cdef inline bint ahead(uint64_t one, uint64_t other) noexcept nogil:
-    """Which of two labels is taken where votes are equal: the smaller, but background last."""
-    return one != 0 and (other == 0 or one < other)
+cdef inline bint ahead(Vote one, Vote other, const uint64_t *labels) noexcept nogil:
+    """Which of two is taken where votes are equal: the smaller label, but background last."""
+    cdef uint64_t a, b
+    if Vote is uint32_t:
+        a, b = labels[one], labels[other]
+    else:
+        a, b = one, other
+    return a != 0 and (b == 0 or a < b)
+
+
+# Dense
+
+def downsample_dense(const Label[:, :, :] array, factors, Label[:, :, ::1] out):
+    """The same of an array (z, y, x) of any integer dtype and strides.
+
+    Parameters
+    ----------
+    out : of the same dtype, as many voxels along each axis as there are windows, x lying together; is written.
+
+    Of labels below 0 those nearest to it are the largest of all. Raises Invalid for other factors or another `out`.
+    """
+    cdef Py_ssize_t fz, fy, fx, z, y, dz, dy, nx = array.shape[2]
+    fz, fy, fx = checked(factors)
+    wanted = tuple(windows(n, f) for n, f in zip(array.shape, (fz, fy, fx)))
+    if tuple(out.shape)[:3] != wanted:
+        raise Invalid(f"expected an array of shape {wanted} for the result, found {tuple(out.shape)[:3]}")
+    if 0 in wanted:
+        return
+    cdef bint apart = array.strides[2] != sizeof(Label)
+    cdef uint8_t *mixed = NULL
+    cdef Label *together = NULL
+    cdef const Label *rows[4]
+    cdef int n
+    try:
+        with nogil:
+            mixed = open_changes(out.shape[2])
+            if apart:
+                together = <Label *> malloc(4 * nx * sizeof(Label))
+                if together == NULL:
+                    with gil:
+                        raise MemoryError(f"no memory for rows of {nx} voxels")
+            for z in range(out.shape[0]):
+                for y in range(out.shape[1]):
+                    n = 0
+                    for dz in range(min(fz, array.shape[0] - fz * z)):
+                        for dy in range(min(fy, array.shape[1] - fy * y)):
+                            rows[n] = &array[fz * z + dz, fy * y + dy, 0]
+                            if apart:
+                                rows[n] = put_together(rows[n], array.strides[2], nx, together + n * nx)
+                            n += 1
+                    halve_row(rows, n, fx, nx, mixed, &out[z, y, 0])
+    finally:
+        free(mixed)
+        free(together)
+
+
+cdef const Label *put_together(const Label *row, Py_ssize_t step, Py_ssize_t n, Label *out) noexcept nogil:
+    cdef Py_ssize_t x
+    for x in range(n):
+        out[x] = (<const Label *> (<const char *> row + x * step))[0]
+    return out
+
+
+cdef extern from *:
+    """
+    #define LABELOG_MIX_BY(F)                                                                                  \\
+        if (!more) for (ptrdiff_t x = 0; x < n; x++) {                                                         \\
+            out[x] = row[F * x]; mixed[x] = row[F * x + F - 1] != out[x]; }                                    \\
+        else for (ptrdiff_t x = 0; x < n; x++) mixed[x] |= row[F * x + F - 1] != out[x];
+    #define LABELOG_MIX(T)                                                                                     \\
+        LABELOG_WIDER static void labelog_mix_##T(const T *row, ptrdiff_t f, ptrdiff_t n, int more, T *out,    \\
+                                                  uint8_t *mixed) {                                            \\
+            if (f == 1) { LABELOG_MIX_BY(1) } else { LABELOG_MIX_BY(2) }                                       \\
+        }
+    LABELOG_MIX(uint8_t)
+    LABELOG_MIX(uint16_t)
+    LABELOG_MIX(uint32_t)
+    LABELOG_MIX(uint64_t)
+    """
+    void mix_8 "labelog_mix_uint8_t"(const void *, Py_ssize_t, Py_ssize_t, int, void *, uint8_t *) noexcept nogil
+    void mix_16 "labelog_mix_uint16_t"(const void *, Py_ssize_t, Py_ssize_t, int, void *, uint8_t *) noexcept nogil
+    void mix_32 "labelog_mix_uint32_t"(const void *, Py_ssize_t, Py_ssize_t, int, void *, uint8_t *) noexcept nogil
+    void mix_64 "labelog_mix_uint64_t"(const void *, Py_ssize_t, Py_ssize_t, int, void *, uint8_t *) noexcept nogil
+
+
+cdef inline void mark_mixed(const void **rows, int n, Py_ssize_t fx, Py_ssize_t whole, Py_ssize_t item, void *out,
+                            uint8_t *mixed) noexcept nogil:
+    """The first voxel of each window, and whether the last one in any of its rows differs from it.
+
+    If none does, it has won: of n rows of two voxels it is what n + 1 have.
+    """
+    cdef int k
+    for k in range(n):
+        if item == 1:
+            mix_8(rows[k], fx, whole, k, out, mixed)
+        elif item == 2:
+            mix_16(rows[k], fx, whole, k, out, mixed)
+        elif item == 4:
+            mix_32(rows[k], fx, whole, k, out, mixed)
+        else:
+            mix_64(rows[k], fx, whole, k, out, mixed)
+
+
+cdef inline void halve_row(const Label **rows, int n, Py_ssize_t fx, Py_ssize_t nx, uint8_t *mixed,
+                           Label *out) noexcept nogil:
+    cdef Py_ssize_t x, at, whole = nx // fx         # windows; the last one may be half as wide
+    cdef uint64_t bits
+    mark_mixed(<const void **> rows, n, fx, whole, sizeof(Label), out, mixed)
+    memset(mixed + whole, 0, BEYOND)
+    for x in range(0, whole, 64):
+        bits = changes_from(mixed + x)
+        while bits:
+            at = x + trailing_zeros(bits)
+            out[at] = elected(rows, n, at * fx, fx)
+            bits &= bits - 1
+    if whole * fx < nx:
+        out[whole] = elected(rows, n, whole * fx, 1)
+
+
+cdef inline Label elected(const Label **rows, int n, Py_ssize_t x, Py_ssize_t width) noexcept nogil:
+    """What most voxels have that lie in n rows from x on."""
+    cdef uint64_t votes[8]
+    cdef int k, m = 0
+    for k in range(n):
+        votes[m] = <uint64_t> rows[k][x]
+        m += 1
+        if width == 2:
+            votes[m] = <uint64_t> rows[k][x + 1]
+            m += 1
+    if m == 8:                                  # loops of a known length are unrolled
+        return <Label> winner(votes, 8, NULL)
+    if m == 4:
+        return <Label> winner(votes, 4, NULL)
+    return <Label> winner(votes, m, NULL)
