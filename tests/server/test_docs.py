@@ -54,3 +54,22 @@ def test_the_edit_shown_is_one(client):
     answer = client.post("/volumes/cells/edits", json=json.loads(body) | {"operations": operations})
     (shown,) = fenced("json")
     assert answer.status_code == 200 and set(answer.json()) == set(json.loads(shown))
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_the_requests_shown_are_answered(server, client, tmp_path):
+    (_, text, *_) = fenced("sh")
+    smaller = {"100:300,200:400": "10:30,20:40", "[10, 100, 200, 240]": "[10, 10, 20, 40]",
+               "http://127.0.0.1:8000": server.address, "curl -N": "timeout 2 curl -N"}  # fmt: skip
+    for shown, here in smaller.items():
+        assert shown in text
+        text = text.replace(shown, here)
+    program = text.replace("curl ", "curl -sSf ")
+    done = subprocess.run(
+        ["bash", "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert not done.stderr and '"voxels":20' in done.stdout and "event: commit" in done.stdout, done
+    assert (tmp_path / "slice.png").read_bytes().startswith(b"\x89PNG")
+    part = np.load(tmp_path / "part.npy")
+    assert np.array_equal(part, labels()[10:11, 10:30, 20:40])
+    assert client.get("/volumes/cells/history/1").json()["author"] == "ana"

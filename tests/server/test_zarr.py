@@ -16,8 +16,12 @@ import zstandard
 from zarr.storage import ObjectStore
 
 import labelog
+from labelog_server.catalog import Catalog
+from labelog_server.memory import Memory, Share
+from labelog_server.objects import Objects
+from labelog_server.problems import Problem
 
-from .conftest import labels
+from .conftest import labels, make_cells
 
 ARRAY = "cells/instance/s0"
 CHUNK = f"{ARRAY}/c/0/1/1"  # voxels 0:8, 16:32, 32:64
@@ -148,6 +152,39 @@ def test_what_cannot_be_written(web, client, path, content, status):
     assert s3.status_code == (400 if status == 422 else status)
     assert ElementTree.fromstring(s3.content).find("Code").text
     assert client.get("/volumes/cells").json()["revision"] == 0
+
+
+def test_whoever_sent_less_than_there_is_now_is_told_no_tag(tmp_path, monkeypatch):
+    """Or a client that keeps what it sent would take it, under that tag, for what is there."""
+    make_cells(tmp_path)
+    catalog, key = Catalog((tmp_path,), 2**24), "cells/instance/s0/c/0/0/0"
+    change = labelog.Edit.change
+
+    def opened():
+        return Objects(catalog, Share(Memory(None, 2**30)))
+
+    def put(x, if_match=None):
+        values = catalog["cells"][:8, :16, :32]
+        values[0, 0, x] = 977
+        tag = opened().put(key, zstandard.compress(values.tobytes()), "ana", if_match, None)
+        return tag, opened().get(key).tag
+
+    def meanwhile(self, box, values):
+        with labelog.open(tmp_path / "cells.labelog") as volume, volume.edit("bo") as edit:
+            edit[0, 0, 0] = 7 + int(volume[0, 0, 0])
+        change(self, box, values)
+
+    tag, now = put(3)
+    assert tag == now
+    with monkeypatch.context() as patch:
+        patch.setattr(labelog.Edit, "change", meanwhile)
+        assert put(4)[0] is None
+        assert catalog["cells"][0, 0, 4] == 977, "both are there"
+        with pytest.raises(Problem) as raised:
+            put(5, opened().get(key).tag)
+        assert raised.value.status == 412 and catalog["cells"][0, 0, 5] != 977
+    assert put(6)[0] is not None
+    catalog.close()
 
 
 @pytest.mark.parametrize("cache", [0, 10**8])
