@@ -15,6 +15,7 @@ from labelog_server.board import Board
 from labelog_server.bodies import Bodies
 from labelog_server.callers import Callers
 from labelog_server.catalog import Catalog
+from labelog_server.commits import timed
 from labelog_server.guard import Guard
 from labelog_server.jobs import Jobs
 from labelog_server.memory import Memory
@@ -61,6 +62,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.trials = Trials()
     app.state.tokens = None if settings.tokens is None else Tokens(settings.tokens)
     app.state.registry = registry = CollectorRegistry()
+    catalog.timed = timed(registry)
     problems.install(app)
     for topic in TOPICS:
         app.include_router(topic.router)

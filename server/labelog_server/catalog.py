@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ class Catalog:
     def __init__(self, paths: tuple[Path, ...], cache_bytes: int) -> None:
         """Find volumes. Raises NotFound for a path that is no volume and no folder, Invalid for one name twice."""
         self._cache_bytes = cache_bytes
+        self.timed: Callable[[float, float], None] | None = None  # told of each commit, in volumes opened from then on
         self._lock = threading.Lock()
         self._open: dict[str, tuple[labelog.Volume, Any]] = {}  # with what it was when it was opened
         self._folders = [path for path in paths if not _is_volume(path)]
@@ -60,6 +62,7 @@ class Catalog:
                 volume.close()
             made = _identity(path)
             volume = _opened(path, self._cache_bytes)
+            volume.committer.timed = self.timed
             self._open[name] = volume, made
             return volume
 

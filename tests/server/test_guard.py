@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 
 import pytest
 import zstandard
@@ -84,12 +85,18 @@ def test_a_body_in_pieces_is_counted(raw):
 def test_it_says_how_it_is(own):
     with own.client() as client:
         client.get("/volumes/cells/slices/z/1")
+        paint = {"op": "paint", "label": "7", "spans": [[0, 0, 0, 9]]}
+        assert client.post("/volumes/cells/edits", json={"operations": [paint]}).status_code == 200
         health = client.get(own.address + "/healthz")
         metrics = client.get(own.address + "/metrics").text
     assert health.json() == {"status": "ok", "volumes": {"cells": "writable"}}
     route = "/api/v1/volumes/{name}/slices/{axis}/{index}"
     assert f'labelog_requests_total{{method="GET",route="{route}",status="200"}} 1.0' in metrics
-    assert 'labelog_revision{volume="cells"} 0' in metrics
+    for gauge, value in (("revision", 1), ("unfolded_deltas", 1)):
+        assert f'labelog_{gauge}{{volume="cells"}} {value}\n' in metrics
+    assert "labelog_commit_seconds_count 1.0" in metrics and "labelog_commit_wait_seconds_count 1.0" in metrics
+    (took,) = re.findall(r"labelog_commit_seconds_sum (\S+)", metrics)
+    assert 0 < float(took) < 30
     _, lines = own.stop()
     told = [json.loads(line) for line in lines]
     assert {"method": "GET", "path": "/api/v1/volumes/cells/slices/z/1", "status": 200}.items() <= told[0].items()

@@ -17,6 +17,13 @@ from labelog_server.asked import Limits, Shelf
 
 router = APIRouter(tags=["service"])
 
+GAUGES = {
+    "revision": "The newest revision",
+    "log_pages": "Pages in the journal's write-ahead log, after the last commit of the worker that answers",
+    "unfolded_deltas": "Deltas that the worker that answers has committed, and that are not folded into the base yet",
+    "free_bytes": "Free on the disk",
+}
+
 
 @router.get("/", include_in_schema=False)
 def index() -> RedirectResponse:
@@ -48,10 +55,10 @@ def metrics(request: Request, shelf: Shelf, limits: Limits) -> Response:
     if limits.workers > 1:
         MultiProcessCollector(registry := CollectorRegistry())  # type: ignore[no-untyped-call]
     lines = [generate_latest(registry).decode()]
-    for name, help_text in (("log_pages", "Pages in the journal's write-ahead log"), ("free_bytes", "Free on the disk"),
-                            ("revision", "The newest revision")):  # fmt: skip
+    gauges = _gauges(shelf)
+    for name, help_text in GAUGES.items():
         lines.append(f"# HELP labelog_{name} {help_text}\n# TYPE labelog_{name} gauge\n")
-        lines += [f'labelog_{name}{{volume="{volume}"}} {facts[name]}\n' for volume, facts in _gauges(shelf).items()]
+        lines += [f'labelog_{name}{{volume="{volume}"}} {facts[name]}\n' for volume, facts in gauges.items()]
     return Response("".join(lines), media_type=CONTENT_TYPE_LATEST)
 
 
@@ -61,5 +68,6 @@ def _gauges(shelf: Shelf) -> dict[str, dict[str, Any]]:
         with suppress(labelog.LabelogError):  # /healthz tells of those
             volume = shelf[name]
             free = shutil.disk_usage(volume.address).free
-            found[name] = {"log_pages": volume.store.journal.log_pages, "free_bytes": free, "revision": volume.revision}
+            found[name] = {"revision": volume.revision, "log_pages": volume.store.journal.log_pages,
+                           "unfolded_deltas": volume.store.keeper.unfolded, "free_bytes": free}  # fmt: skip
     return found

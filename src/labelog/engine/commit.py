@@ -161,11 +161,13 @@ class Committer:
     ----------
     large : as many chunks, or as much work, as a commit does in its turn; what is larger is made before.
     piece : bytes of such a commit that are handed over at a time.
+    timed : called after each commit with the seconds that it waited for its turn, and those that the turn took.
     """
 
     def __init__(self, store: Store) -> None:
         self.large = LARGE
         self.piece = PIECE
+        self.timed: Callable[[float, float], None] | None = None
         self._store = store
         self._turn = threading.Lock()
         self._waiting: deque[_Ticket] = deque()
@@ -190,8 +192,10 @@ class Committer:
 
     def _commit(self, ticket: _Ticket) -> Outcome:
         self._waiting.append(ticket)
+        begun = time.perf_counter()
         try:
             with self._turn:
+                turn = time.perf_counter()
                 if not ticket.done:
                     self._carry_out(ticket)
         except BaseException:
@@ -201,6 +205,8 @@ class Committer:
         if ticket.error is not None:
             raise ticket.error
         assert ticket.outcome is not None
+        if self.timed is not None:
+            self.timed(turn - begun, time.perf_counter() - turn)
         return ticket.outcome
 
     def _carry_out(self, own: _Ticket) -> None:

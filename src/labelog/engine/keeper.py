@@ -40,6 +40,11 @@ class Keeper:
         self._thread: threading.Thread | None = None
         self._stopped = False
 
+    @property
+    def unfolded(self) -> int:
+        """How many deltas this process has committed of chunks that were not folded since."""
+        return sum(list(self._counts.values()))
+
     def count(self, chunks: Iterable[int]) -> None:
         """A commit has added a delta to each of these chunks."""
         due = []
