@@ -31,8 +31,9 @@ from labelog_server.tokens import Tokens
 from labelog_server.trials import Trials
 
 EXPOSED = ["ETag", "Content-Range", "Location", "Labelog-Revision", "Labelog-Box", "Labelog-Shape", "Labelog-Dtype",
-           "Labelog-Trial"]  # fmt: skip
-TAKEN = ["Authorization", "Content-Type", "If-Match", "If-None-Match", "If-Range", "Range", "Idempotency-Key"]
+           "Labelog-Trial", "Retry-After"]  # fmt: skip
+TAKEN = ["Authorization", "Content-Type", "Content-Encoding", "If-Match", "If-None-Match", "If-Range", "Range",
+         "Idempotency-Key", "Labelog-Author", "Last-Event-ID"]  # fmt: skip
 
 DESCRIPTION = """\
 Label volumes, read and edited by any number of clients at once. Axes are z, y, x. Labels are decimal strings.
