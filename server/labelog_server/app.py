@@ -24,7 +24,7 @@ from labelog_server.news import News
 from labelog_server.places import Places
 from labelog_server.presence import Presence
 from labelog_server.requests import Requests
-from labelog_server.routes import TOPICS
+from labelog_server.routes import TOPICS, voxels
 from labelog_server.s3_errors import S3Errors
 from labelog_server.settings import Settings
 from labelog_server.tokens import Tokens
@@ -65,6 +65,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.registry = registry = CollectorRegistry()
     catalog.timed = timed(registry)
     problems.install(app)
+    voxels.add_quick(app.router)
     for topic in TOPICS:
         app.include_router(topic.router)
     app.add_middleware(Places, settings.max_requests)

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import zlib
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 import zstandard
@@ -20,7 +21,8 @@ from labelog_server.settings import Settings
 
 LEAST = 1024  # bytes of an answer from which it is worth compressing
 PIECE = 2**20
-COMPRESSED = ("image/png", "text/event-stream", "multipart/byteranges")
+FEW = 2**16  # bytes that are compressed in less time than it takes to let another thread do it
+COMPRESSED = (b"image/png", b"text/event-stream", b"multipart/byteranges")
 
 
 class Sent(NamedTuple):
@@ -44,22 +46,27 @@ class Bodies:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        hold = share_of(scope).hold
-        try:
-            whole = await self._whole(scope, receive, hold)
-            scope["sent"] = Sent(scope["method"], whole)
-            body = await self._decoded(scope, whole, hold)
-            kind = Headers(scope=scope).get("content-type", "")
-            if kind.split(";")[0].strip().lower() == parts.TYPE:
-                body, others = parts.split(kind, body)
-                scope = {**scope, "headers": _as_json(scope["headers"], len(body)), "parts": others}
-        except Problem as problem:
-            await response(problem.status, problem.detail, headers=problem.headers)(scope, receive, send)
-            return
+        headers = dict(scope["headers"])
+        body = b""
+        if b"content-length" in headers or b"transfer-encoding" in headers:
+            hold = share_of(scope).hold
+            try:
+                body = await self._whole(scope, receive, hold)
+                scope["sent"] = Sent(scope["method"], body)
+                body = await self._decoded(scope, body, hold)
+                kind = headers.get(b"content-type", b"").decode("latin-1")
+                if kind.split(";")[0].strip().lower() == parts.TYPE:
+                    body, others = parts.split(kind, body)
+                    scope = {**scope, "headers": _as_json(scope["headers"], len(body)), "parts": others}
+            except Problem as problem:
+                await response(problem.status, problem.detail, headers=problem.headers)(scope, receive, send)
+                return
+        else:
+            scope["sent"] = Sent(scope["method"], body)
         head = scope["method"] == "HEAD"
         if head:
             scope = {**scope, "method": "GET"}
-        answer = _Answer(send, Headers(scope=scope), head)
+        answer = _Answer(send, headers, head)
         await self._app(scope, _once(body, receive), answer.send)
 
     async def _whole(self, scope: Scope, receive: Receive, hold: Callable[[int], None]) -> bytes:
@@ -153,8 +160,8 @@ def _once(body: bytes, receive: Receive) -> Receive:
 class _Answer:
     """Passes an answer on. If it comes in one piece, it may be compressed."""
 
-    def __init__(self, send: Send, request: Headers, head: bool) -> None:
-        self._send, self._request, self._head = send, request, head
+    def __init__(self, send: Send, asked: dict[bytes, bytes], head: bool) -> None:
+        self._send, self._asked, self._head = send, asked, head
         self._start: Message | None = None
 
     async def send(self, message: Message) -> None:
@@ -164,28 +171,27 @@ class _Answer:
         start, self._start = self._start, None
         if start is not None:
             if not message.get("more_body", False):
-                message = {**message, "body": self._encoded(start, message.get("body", b""))}
+                message = {**message, "body": await self._encoded(start, message.get("body", b""))}
             await self._send(start)
         if self._head:
             message = {**message, "body": b""}
         await self._send(message)
 
-    def _encoded(self, start: Message, body: bytes) -> bytes:
-        headers = MutableHeaders(raw=start["headers"])
-        start["headers"] = headers.raw
-        headers.add_vary_header("Accept-Encoding")
-        kind = headers.get("content-type", "").split(";")[0]
+    async def _encoded(self, start: Message, body: bytes) -> bytes:
+        told = dict(start["headers"])
+        start["headers"] = [*start["headers"], (b"vary", b"Accept-Encoding")]
         if (
             len(body) < LEAST
             or start["status"] == 206
-            or kind in COMPRESSED
-            or "no-transform" in headers.get("cache-control", "")
+            or told.get(b"content-type", b"").split(b";")[0] in COMPRESSED
+            or b"no-transform" in told.get(b"cache-control", b"")
         ):
             return body
-        name, compress = preferred(self._request.get("accept-encoding", ""))
-        if compress is None or "range" in self._request:
+        name, compress = preferred(self._asked.get(b"accept-encoding", b"").decode("latin-1"))
+        if compress is None or b"range" in self._asked:
             return body
-        body = compress(body)
+        body = compress(body) if len(body) <= FEW else await run_in_threadpool(compress, body)
+        headers = MutableHeaders(raw=start["headers"])
         headers["Content-Encoding"], headers["Content-Length"] = name, str(len(body))
         if "etag" in headers:
             headers["ETag"] = headers["etag"][:-1] + f'+{name}"'
@@ -200,6 +206,7 @@ def _gzip(body: bytes) -> bytes:
     return gzip.compress(body, 1, mtime=0)
 
 
+@lru_cache(256)
 def preferred(accepted: str) -> tuple[str, Callable[[bytes], bytes] | None]:
     """What an Accept-Encoding likes best of what there is: zstd, gzip, or nothing."""
     weights = {}

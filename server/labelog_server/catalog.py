@@ -60,7 +60,7 @@ class Catalog:
                 raise labelog.NotFound(f"there is no volume {name!r} here")
             if volume is not None:
                 volume.close()
-            made = _identity(path)
+            made = _identity(str(path))
             volume = _opened(path, self._cache_bytes)
             volume.committer.timed = self.timed
             self._open[name] = volume, made
@@ -69,7 +69,7 @@ class Catalog:
     def at_hand(self, name: str) -> labelog.Volume | None:
         """The volume of that name if it is open and still there. Waits for nobody."""
         volume, made = self._open.get(name, (None, None))
-        if volume is None or volume.closed or _identity(Path(volume.address)) != made:
+        if volume is None or volume.closed or _identity(volume.address) != made:
             return None
         return volume
 
@@ -114,10 +114,10 @@ def _is_volume(path: Path) -> bool:
     return (path / META).is_file()
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def _identity(path: str) -> tuple[int, int] | None:
     """What tells a volume from another that takes its place; None if there is none."""
     try:
-        found = os.stat(path / META)
+        found = os.stat(os.path.join(path, META))
     except FileNotFoundError:
         return None
     return found.st_ino, found.st_mtime_ns

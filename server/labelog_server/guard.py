@@ -8,16 +8,16 @@ answer could still post, so that a POST needs a Content-Type, or another header,
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import lru_cache
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from labelog_server.problems import response
 
 FORMS = ("application/x-www-form-urlencoded", "text/plain", "multipart/form-data")
 
-HEADERS = ("content-md5",)
+HEADERS = (b"content-md5",)
 """Headers that a page may not send elsewhere either without asking first: some S3 clients send no Content-Type."""
 
 
@@ -35,25 +35,26 @@ class Guard:
         await self._app(scope, receive, send)
 
     def _refused(self, scope: Scope) -> tuple[int, str] | None:
-        headers = Headers(scope=scope)
-        host = headers.get("host", "")
-        if _name(f"//{host}") not in self._hosts:
+        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        host = headers.get(b"host", "")
+        if _name(host) not in self._hosts:
             return 421, f"this server does not answer to the name {host!r}"
-        origin = headers.get("origin")
+        origin = headers.get(b"origin")
         if origin and origin not in self._origins and urlsplit(origin).netloc.lower() != host.lower():
             return 403, f"pages of {origin} may not use this server; `labelog serve --origin` allows one"
         if scope["method"] == "POST":  # the others browsers send elsewhere only after asking
-            kind = headers.get("content-type", "").split(";")[0].strip().lower()
-            empty = headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
-            asked = any(name in HEADERS or name.startswith("x-amz-") for name in headers)
+            kind = headers.get(b"content-type", "").split(";")[0].strip().lower()
+            empty = headers.get(b"content-length", "0") == "0" and b"transfer-encoding" not in headers
+            asked = any(name in HEADERS or name.startswith(b"x-amz-") for name in headers)
             if kind in FORMS or (not kind and not empty and not asked):
                 return 415, f"a POST says what it holds, and not as a form would: Content-Type {kind or 'is missing'}"
         return None
 
 
-def _name(address: str) -> str:
-    """The host of an address, without its port."""
+@lru_cache(256)
+def _name(host: str) -> str:
+    """A Host without its port."""
     try:
-        return (urlsplit(address).hostname or "").lower()
+        return (urlsplit(f"//{host}").hostname or "").lower()
     except ValueError:
         return ""

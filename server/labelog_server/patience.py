@@ -18,12 +18,39 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from labelog_server.problems import MEDIA_TYPE, details
 from labelog_server.settings import Settings
 
+SMALL = 2**17  # bytes of a body that are copied in less time than it takes to send a head by itself
+
+
+class Connection(h11.Connection):
+    """What is sent, in as few pieces as need be: a head goes with a small body, and a large body is not copied."""
+
+    def __init__(self) -> None:
+        super().__init__(h11.SERVER)
+        self._head = b""  # which waits for its body
+
+    def send(self, event: h11.Event) -> Any:
+        pieces = self.send_with_data_passthrough(event)
+        if pieces is None:
+            return None
+        if isinstance(event, h11.Response) and 0 < _length(event) <= SMALL:
+            self._head = b"".join(pieces)
+            return b""
+        if self._head:
+            pieces, self._head = [self._head, *pieces], b""
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _length(response: h11.Response) -> int:
+    """The length of a body, as its head says; 0 if it does not."""
+    return next((int(value) for name, value in response.headers if name == b"content-length"), 0)
+
 
 class Patient(H11Protocol):
     """One connection, and what its client still owes."""
 
     def __init__(self, limits: Settings, **given: Any) -> None:
         super().__init__(**given)
+        self.conn = Connection()
         self._limits = limits
         self._head: asyncio.TimerHandle | None = None  # runs while a head is owed, or the rest of a body nobody wants
         self._answer: asyncio.TimerHandle | None = None  # runs while bytes of an answer wait to be taken

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from labelog_server.problems import response
@@ -30,9 +29,7 @@ class Places:
 
         async def passed(message: Message) -> None:
             nonlocal place
-            if place and Headers(raw=message.get("headers", [])).get("content-type", "").startswith(
-                "text/event-stream"
-            ):
+            if message["type"] == "http.response.start" and _is_stream(message):
                 self._taken -= place
                 place = 0
             await send(message)
@@ -41,3 +38,7 @@ class Places:
             await self._app(scope, receive, passed)
         finally:
             self._taken -= place
+
+
+def _is_stream(start: Message) -> bool:
+    return any(name == b"content-type" and kind.startswith(b"text/event-stream") for name, kind in start["headers"])

@@ -1,18 +1,21 @@
-"""Routes that are asked many times a second: what they are asked is read in one step.
+"""Routes that are asked many times a second: what they are asked is read in one step, and answered in the next.
 
-FastAPI reads each parameter of each dependency by itself, which takes longer than reading a slice. A route of this
-class is declared and described as any other; its parameters are the request, a model of the query, parts of the path.
+FastAPI reads each parameter of each dependency by itself, and opens scopes in which dependencies may end; that takes
+longer than reading a slice. A route of this class is declared and described as any other; its parameters are the
+request, a model of the query, parts of the path.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from typing import Any, get_type_hints
+from urllib.parse import parse_qsl
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError, create_model
+from starlette.types import Receive, Scope, Send
 
 
 class Quick(APIRoute):
@@ -21,28 +24,32 @@ class Quick(APIRoute):
     Its dependencies are coroutines of the request alone, such as `Reads`.
     """
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        hints = get_type_hints(self.endpoint, include_extras=True)
-        query: type[BaseModel] = hints["asked"].__origin__
+    def __init__(self, path: str, endpoint: Callable[..., Coroutine[Any, Any, Response]], **options: Any) -> None:
+        super().__init__(path, endpoint, **options)
+        hints = get_type_hints(endpoint, include_extras=True)
         parts: dict[str, Any] = {name: (hints[name], ...) for name in self.param_convertors}
-        path = create_model("Path", **parts)
-        checks = [depends.dependency for depends in self.dependencies if depends.dependency is not None]
+        self._parts = create_model("Path", **parts)
+        self._query: type[BaseModel] = hints["asked"].__origin__
+        self._checks = [each.dependency for each in self.dependencies if each.dependency is not None]
 
-        async def handle(request: Request) -> Response:
-            for check in checks:
-                await check(request)
-            place = _read(path, "path", request.path_params)
-            asked = _read(query, "query", request.query_params)
-            response: Response = await self.endpoint(request, asked=asked, **vars(place))
-            return response
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] not in (self.methods or ()):
+            await super().handle(scope, receive, send)  # which refuses it
+            return
+        request = Request(scope, receive)
+        for check in self._checks:
+            await check(request)
+        place = _read(self._parts, "path", scope["path_params"])
+        query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        asked = _read(self._query, "query", dict(query))
+        response: Response = await self.endpoint(request, asked=asked, **vars(place))
+        await response(scope, receive, send)
 
-        return handle
 
-
-def _read(model: type[BaseModel], where: str, given: Any) -> BaseModel:
+def _read(model: type[BaseModel], where: str, given: dict[str, Any]) -> BaseModel:
     """Raises RequestValidationError, which says what is wrong and where."""
     try:
-        return model.model_validate(dict(given))
+        return model.model_validate(given)
     except ValidationError as error:
         found = [{**item, "loc": (where, *item["loc"])} for item in error.errors(include_url=False)]
         raise RequestValidationError(found) from None

@@ -1,15 +1,21 @@
-"""What the server says of itself: a line of JSON for each request, and counts for Prometheus."""
+"""What the server says of itself: a line of JSON for each request, and counts for Prometheus.
+
+Both are made at each request, so the line is put together here, and handed on without asking who calls.
+"""
 
 from __future__ import annotations
 
-import json
 import logging
 import time
+from functools import cache
+from json.encoder import encode_basestring_ascii as quoted
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = logging.getLogger("labelog.requests")
+
+METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"}  # that are counted by name
 
 
 class Requests:
@@ -17,9 +23,10 @@ class Requests:
 
     def __init__(self, app: ASGIApp, registry: CollectorRegistry) -> None:
         self._app = app
-        self._count = Counter("labelog_requests", "Requests answered", ["method", "route", "status"], registry=registry)
-        self._seconds = Histogram("labelog_request_seconds", "From a request's head to its answer's end", ["route"],
-                                  registry=registry)  # fmt: skip
+        count = Counter("labelog_requests", "Requests answered", ["method", "route", "status"], registry=registry)
+        seconds = Histogram("labelog_request_seconds", "From a request's head to its answer's end", ["route"],
+                            registry=registry)  # fmt: skip
+        self._count, self._seconds = cache(count.labels), cache(seconds.labels)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -42,10 +49,13 @@ class Requests:
 
     def _tell(self, scope: Scope, status: int, sent: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "none")
-        self._count.labels(scope["method"], route, str(status)).inc()
-        self._seconds.labels(route).observe(seconds)
-        client = scope.get("client") or ("", 0)
-        log.info(json.dumps({
-            "time": round(time.time(), 3), "method": scope["method"], "path": scope["path"], "status": status,
-            "bytes": sent, "ms": round(1000 * seconds, 2), "client": client[0],
-        }))  # fmt: skip
+        method = scope["method"] if scope["method"] in METHODS else "other"
+        self._count(method, route, str(status)).inc()
+        self._seconds(route).observe(seconds)
+        if log.isEnabledFor(logging.INFO):
+            client = scope.get("client") or ("", 0)
+            line = (
+                f'{{"time": {time.time():.3f}, "method": {quoted(scope["method"])}, "path": {quoted(scope["path"])}, '
+                f'"status": {status}, "bytes": {sent}, "ms": {1000 * seconds:.2f}, "client": {quoted(client[0])}}}'
+            )
+            log.handle(log.makeRecord(log.name, logging.INFO, __file__, 0, line, (), None))

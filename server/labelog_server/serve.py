@@ -114,6 +114,7 @@ def _listening(host: str, port: int) -> socket.socket:
 def _log_to_stderr() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # nobody reads them, each line
     for name in ("labelog.requests", "labelog.http"):
         logging.getLogger(name).addHandler(handler)
     logging.getLogger("labelog.requests").setLevel(logging.INFO)

@@ -86,6 +86,7 @@ def test_a_body_in_pieces_is_counted(raw):
 def test_it_says_how_it_is(own):
     with own.client() as client:
         client.get("/volumes/cells/slices/z/1")
+        client.request("BREW", "/volumes/a%22%0a%c3%a9")
         paint = {"op": "paint", "label": "7", "spans": [[0, 0, 0, 9]]}
         assert client.post("/volumes/cells/edits", json={"operations": [paint]}).status_code == 200
         health = client.get(own.address + "/healthz")
@@ -98,9 +99,12 @@ def test_it_says_how_it_is(own):
     assert "labelog_commit_seconds_count 1.0" in metrics and "labelog_commit_wait_seconds_count 1.0" in metrics
     (took,) = re.findall(r"labelog_commit_seconds_sum (\S+)", metrics)
     assert 0 < float(took) < 30
+    assert 'method="other"' in metrics and "BREW" not in metrics
     _, lines = own.stop()
     told = [json.loads(line) for line in lines]
     assert {"method": "GET", "path": "/api/v1/volumes/cells/slices/z/1", "status": 200}.items() <= told[0].items()
+    assert told[0]["bytes"] > 1000 and told[0]["client"] == "127.0.0.1" and told[0]["ms"] > 0
+    assert {"method": "BREW", "path": '/api/v1/volumes/a"\n\u00e9'}.items() <= told[1].items()
 
 
 def test_problems_are_of_one_form(client):

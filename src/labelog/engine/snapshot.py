@@ -50,7 +50,7 @@ class Revision(Voxels):
 
     @property
     def _scale(self) -> Scale:
-        return self.volume.store.scales[self.number]
+        return self.volume.store.scales.all[self.number]
 
     name: str
 
@@ -152,19 +152,22 @@ class Revision(Voxels):
         They may differ where no value does: when other voxels of the same chunks were written.
         """
         bounds = Box((0, 0, 0), self.shape) if box is None else indexing.within(box, self.shape)
-        scales, labels = self.volume.store.scales, self._map
+        scales, number, revision, labels = self.volume.store.scales, self.number, self.revision, self._map
         digest = blake2b(repr((self.__dask_tokenize__()[2:], self.volume.id)).encode(), digest_size=16)
-        for chunk in self._scale.grid.numbers(bounds):
-            digest.update(scales.state(self.number, chunk, self.revision).to_bytes(8, "little"))
+        for chunk in scales.all[number].grid.numbers(bounds):
+            digest.update(scales.state(number, chunk, revision).to_bytes(8, "little"))
             if not labels.same:
                 digest.update(labels.version(self._runs(chunk)))
         return digest.digest()
 
     def at_hand(self, box: Box) -> bool:
         """Whether all that reading a box takes is in memory: it waits for no file, and for nobody."""
-        scales, labels = self.volume.store.scales, self._map
-        found = (scales.at_hand(self.number, chunk, self.revision) for chunk in self.grid.numbers(box))
-        return self._is_mapped and all(runs is not None and labels.at_hand(runs) is not None for runs in found)
+        scales, number, revision, labels = self.volume.store.scales, self.number, self.revision, self._map
+        for chunk in scales.all[number].grid.numbers(box):
+            runs = scales.at_hand(number, chunk, revision)
+            if runs is None or labels.at_hand(runs) is None:
+                return False
+        return self._is_mapped
 
     def remapped(self, since: int | None = None) -> Remapped:
         """The labels as stored whose value in this view is not what it was at revision `since`, with the value now.

@@ -123,18 +123,19 @@ class Volume:
     @property
     def store(self) -> Store:
         """The opened files; opened anew in a process that inherited the volume by fork."""
-        self._reopen_after_fork()
+        if self._open.pid != os.getpid():
+            self._reopen_after_fork()
         return self._open
 
     def _reopen_after_fork(self) -> None:
-        if self._open.pid != os.getpid():
-            self._open = check_fork(self._open)
-            self._committer = Committer(self._open)
+        self._open = check_fork(self._open)
+        self._committer = Committer(self._open)
 
     @property
     def committer(self) -> Committer:
         """What all commits through this handle go through."""
-        self._reopen_after_fork()
+        if self._open.pid != os.getpid():
+            self._reopen_after_fork()
         return self._committer
 
     @property
