@@ -20,13 +20,12 @@ from typing import Any
 import numpy as np
 
 import labelog
+from labelog.engine.cut import cut
 from labelog.engine.shaping import POWERS
 from labelog.engine.snapshot import View
-from labelog.engine.views import seen_runs
 from labelog.geometry import Box, Grid, Lengths, Triple
 from labelog.image import Image
 from labelog.kernels.compressed_segmentation import encode
-from labelog.kernels.join import join
 
 MOST_VOXELS = 2**18
 """Of a chunk, as it is sent."""
@@ -57,15 +56,12 @@ def labels_document(seen: View) -> dict[str, Any]:
 def labels_chunk(seen: View, box: Box) -> bytes:
     """A box of a scale, from the runs of the chunks that it touches: voxels are not written out in between."""
     chunks = seen.grid.numbers(box)
-    first, last = seen.grid.index(chunks[0]), seen.grid.index(chunks[-1])
     if len(chunks) == 1:
         runs, values = seen.valued(chunks[0])
-    else:
-        parts = [seen_runs(*seen.valued(chunk)) for chunk in chunks]
-        runs = join(parts, [b - a + 1 for a, b in zip(first, last, strict=True)])
-        values = runs.palette
-    start = box.relative(seen.grid.origin(chunks[0])).start
-    return encode(runs, start, box.shape, values.astype(np.uint64, copy=False))
+        start = box.relative(seen.grid.origin(chunks[0])).start
+        return encode(runs, start, box.shape, values.astype(np.uint64, copy=False))
+    runs = cut(seen, box)
+    return encode(runs, (0, 0, 0), box.shape, runs.palette)
 
 
 def properties_document(seen: View) -> dict[str, Any]:
