@@ -294,6 +294,7 @@ def test_if_match_guards_against_what_was_not_seen(client, edit):
     edit({"op": "paint", "label": "5", "spans": [[6, 30, 0, 9]]})
     refused = put(got.headers["etag"])
     assert refused.status_code == 412 and refused.headers["content-type"] == "application/problem+json"
+    assert {"box": [[6, 0, 0], [7, 60, 70]], "revision": 1}.items() <= refused.json().items()
     assert client.get("/volumes/cells/history").json()["commits"][0]["revision"] == 1
     done = put(client.get(SLICE).headers["etag"])
     assert done.status_code == 200

@@ -21,7 +21,7 @@ from labelog_server.access import Annotates, Reads, Writer
 from labelog_server.answers import CHANGES, STAYS, answer, etag, matches, not_modified
 from labelog_server.asked import Key, Look, Name, Served, catalog, settings
 from labelog_server.memory import share_of
-from labelog_server.problems import Problem, of_error
+from labelog_server.problems import Problem, of_error, plain
 from labelog_server.quick import Quick
 from labelog_server.wire import FORMATS, NPY, OF_RUNS, PNG, SHORT
 
@@ -203,7 +203,8 @@ def _write(
     snapshot = volume.at()
     if if_match is not None and not _holds(if_match, snapshot, box):
         raise Problem(412, f"the voxels of {box} are no longer what If-Match says; read them again",
-                      headers={"Labelog-Revision": str(snapshot.revision)})  # fmt: skip
+                      headers={"Labelog-Revision": str(snapshot.revision)}, box=plain(box),
+                      revision=snapshot.revision)  # fmt: skip
     seen = None if if_match is None else snapshot.revision
     try:
         with volume.edit(**draft, seen=seen) as edit:
