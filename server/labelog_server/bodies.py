@@ -46,7 +46,7 @@ class Bodies:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = dict(scope["headers"])
+        asked, headers = scope, dict(scope["headers"])
         body = b""
         if b"content-length" in headers or b"transfer-encoding" in headers:
             hold = share_of(scope).hold
@@ -67,7 +67,10 @@ class Bodies:
         if head:
             scope = {**scope, "method": "GET"}
         answer = _Answer(send, headers, head)
-        await self._app(scope, _once(body, receive), answer.send)
+        try:
+            await self._app(scope, _once(body, receive), answer.send)
+        finally:
+            asked["route"] = scope.get("route")  # for the log and the counts, which know the request as it came
 
     async def _whole(self, scope: Scope, receive: Receive, hold: Callable[[int], None]) -> bytes:
         """The body as sent. Raises Problem 400, 408, 503, and 413 as soon as it is known to be too large."""

@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from labelog_server.problems import Problem
 
+SMALL = 2**17  # bytes of an answer that are as good as taken when they are sent
 HELD = "held"  # where a request's scope has its share
 
 
@@ -29,7 +30,7 @@ class Memory:
         scope[HELD] = share = Share(self)
 
         async def taken(message: Message) -> None:
-            if not share.size or message["type"] == "http.response.start" or message.get("more_body", False):
+            if not share.size or message.get("more_body", False) or len(message.get("body", b"")) <= SMALL:
                 await send(message)
                 return
             await send({**message, "more_body": True})

@@ -89,11 +89,13 @@ def test_it_says_how_it_is(own):
         client.request("BREW", "/volumes/a%22%0a%c3%a9")
         paint = {"op": "paint", "label": "7", "spans": [[0, 0, 0, 9]]}
         assert client.post("/volumes/cells/edits", json={"operations": [paint]}).status_code == 200
+        client.head("/volumes/cells/slices/z/1")
         health = client.get(own.address + "/healthz")
         metrics = client.get(own.address + "/metrics").text
     assert health.json() == {"status": "ok", "volumes": {"cells": "writable"}}
     route = "/api/v1/volumes/{name}/slices/{axis}/{index}"
-    assert f'labelog_requests_total{{method="GET",route="{route}",status="200"}} 1.0' in metrics
+    for method in ("GET", "HEAD"):
+        assert f'labelog_requests_total{{method="{method}",route="{route}",status="200"}} 1.0' in metrics
     for gauge, value in (("revision", 1), ("unfolded_deltas", 1)):
         assert f'labelog_{gauge}{{volume="cells"}} {value}\n' in metrics
     assert "labelog_commit_seconds_count 1.0" in metrics and "labelog_commit_wait_seconds_count 1.0" in metrics
