@@ -23,6 +23,7 @@ from labelog_server.mesher import Mesher
 from labelog_server.news import News
 from labelog_server.places import Places
 from labelog_server.presence import Presence
+from labelog_server.quick import Quick
 from labelog_server.requests import Requests
 from labelog_server.routes import TOPICS, voxels
 from labelog_server.s3_errors import S3Errors
@@ -66,6 +67,7 @@ def create_app(settings: Settings) -> FastAPI:
     catalog.timed = timed(registry)
     problems.install(app)
     voxels.add_quick(app.router)
+    app.router.routes.sort(key=lambda route: not isinstance(route, Quick))  # what is asked most is looked at first
     for topic in TOPICS:
         app.include_router(topic.router)
     app.add_middleware(Places, settings.max_requests)
