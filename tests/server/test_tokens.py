@@ -104,6 +104,21 @@ def test_edits_are_by_the_tokens_name(guarded):
     assert [commit["author"] for commit in commits] == ["vendor-b/ana", "vendor-b"]
 
 
+def test_jobs_are_cancelled_by_who_began_them_or_a_reviewer(guarded):
+    jobs = "/volumes/cells/jobs"
+
+    def sent(role, method, path, **more):
+        with guarded.client(headers={"Authorization": f"Bearer {guarded.texts[role]}"}) as client:
+            return client.request(method, path, **more)
+
+    job = f"{jobs}/{sent('admin', 'POST', jobs, json={'do': 'check'}).json()['id']}"
+    refused = sent("annotate", "DELETE", job)
+    assert refused.status_code == 403 and "admin-er" in refused.json()["detail"]
+    assert sent("review", "DELETE", job).status_code == sent("admin", "DELETE", job).status_code == 202
+    own = f"{jobs}/{sent('annotate', 'POST', jobs, json={'do': 'check'}).json()['id']}"
+    assert sent("annotate", "DELETE", own).status_code == 202
+
+
 def test_a_token_for_one_volume(guarded):
     with as_(guarded, "cells only") as client:
         assert [volume["name"] for volume in client.get("/volumes").json()["volumes"]] == ["cells"]
