@@ -11,7 +11,7 @@ A problem is a line of text; no problem, no line.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -22,17 +22,25 @@ from labelog.storage.journal import Commit
 MOST = 20  # problems that are told
 
 
-def problems(calls: Iterable[Call], commits: Iterable[Commit], ground: np.ndarray, final: np.ndarray) -> list[str]:
+Written = Callable[[int], np.ndarray]
+"""Which voxels a revision wrote, as the history has it: flat, ascending."""
+
+
+def problems(
+    calls: Iterable[Call], commits: Iterable[Commit], written: Written, ground: np.ndarray, final: np.ndarray
+) -> list[str]:
     """What is wrong with a run: its calls, all commits that came of it, the voxels before and after."""
     found: list[str] = []
-    for problem in _problems(list(calls), sorted(commits, key=lambda commit: commit.revision), ground, final):
+    for problem in _problems(list(calls), sorted(commits, key=lambda commit: commit.revision), written, ground, final):
         found.append(problem)
         if len(found) == MOST:
             break
     return found
 
 
-def _problems(calls: list[Call], commits: list[Commit], ground: np.ndarray, final: np.ndarray) -> Iterator[str]:
+def _problems(
+    calls: list[Call], commits: list[Commit], written: Written, ground: np.ndarray, final: np.ndarray
+) -> Iterator[str]:
     lowest = bounds(calls)
     yield from order(calls, lowest)
     made = {commit.revision: commit for commit in commits if commit.revision}
@@ -43,7 +51,7 @@ def _problems(calls: list[Call], commits: list[Commit], ground: np.ndarray, fina
     for revision, commit in made.items():
         by_name[name_of(commit)].append(revision)
     yield from taken(calls, by_name)
-    yield from Replay(calls, made, lowest, by_name, ground).problems(final)
+    yield from Replay(calls, made, lowest, by_name, written, ground).problems(final)
 
 
 def name_of(commit: Commit) -> str:
@@ -111,8 +119,8 @@ class Replay:
     """The history, one revision after the other."""
 
     def __init__(self, calls: list[Call], made: dict[int, Commit], lowest: dict[str, int],
-                 by_name: dict[str, list[int]], ground: np.ndarray) -> None:  # fmt: skip
-        self._made, self._lowest = made, lowest
+                 by_name: dict[str, list[int]], written: Written, ground: np.ndarray) -> None:  # fmt: skip
+        self._made, self._lowest, self._written = made, lowest, written
         self._model = Model(ground)
         self._done: dict[int, list[int]] = defaultdict(list)  # client -> its live edits
         self._undone: dict[int, list[int]] = defaultdict(list)
@@ -155,8 +163,9 @@ class Replay:
         candidates = self._stagings(call)
         if candidates is None:
             return "the chunk that it replaced is not what the client had read: an update is lost"
+        there = self._written(commit.revision)  # stagings at several states may have as many voxels, and other ones
         for staged in candidates:
-            if len(staged.written.voxels) == commit.written:
+            if np.array_equal(staged.written.voxels, there):
                 break
         else:
             return f"{commit.written} voxels were written; no revision since {self._lowest[call.name]} explains that"

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,13 @@ def ground() -> np.ndarray:
     labels[(y + x) % 13 < 4] = 0
     labels[-1].flat[: clients.LABELS + 2] = np.arange(clients.LABELS + 2)
     return labels
+
+
+def written(volume: labelog.Volume, revision: int) -> np.ndarray:
+    """The voxels that a revision wrote: flat, ascending."""
+    _, height, width = clients.SHAPE
+    rows = [np.arange(a, b) + (z * height + y) * width for z, y, a, b in volume.written(revision).rows.tolist()]
+    return np.sort(np.concatenate(rows)) if rows else np.zeros(0, np.int64)
 
 
 class Run:
@@ -97,7 +105,7 @@ class Run:
     def checked(self) -> list[str]:
         made = list(calls(self.outs))
         with labelog.open(self.path) as volume:
-            found = problems(made, volume.history(), ground(), volume[:])
+            found = problems(made, volume.history(), partial(written, volume), ground(), volume[:])
             return found + volume.check().problems
 
 
