@@ -51,6 +51,13 @@ $(VENV)/%.installed: $(VENV)/built
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'labelog[$*]'
 	@touch $@
 
+# A program whose demands do not go with those of the others.
+$(VENV)/napari: $(BIN)/python
+	@echo "installing napari"
+	@$(BIN)/python -m venv $@
+	@$@/bin/python -m pip install --quiet --disable-pip-version-check "napari>=0.9,<1" "napari-ome-zarr>=0.10,<1" aiohttp || \
+	  { rm -rf $@; exit 1; }
+
 # What setup.py imports, for builds beside the installed one.
 $(VENV)/build.ready: $(VENV)/test.installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "cython>=3.1,<4" "blosc2>=4.0,<5" "setuptools>=77"
@@ -67,7 +74,7 @@ test-services: $(VENV)/test.installed
 	$(PYTEST) -n $(WORKERS) --dist worksteal -m "services and not clients" -q
 
 # Programs that never heard of labelog read and write a served volume; they take a while to install.
-test-clients: $(VENV)/clients.installed
+test-clients: $(VENV)/clients.installed $(VENV)/napari
 	$(PYTEST) -n $(WORKERS) --dist worksteal -m clients -q
 
 # The tests that mount a small file system.
