@@ -279,6 +279,12 @@ def test_no_store(far):
             getattr(far, name)
 
 
+def test_nothing_is_at_hand(near, far):
+    box = labelog.Box((0, 0, 0), (1, 8, 8))
+    assert near.at()[0:1, 0:8, 0:8].shape == (1, 8, 8)
+    assert near.at().at_hand(box) and not far.at().at_hand(box) and not far.view().at_hand(box)
+
+
 def test_everything_of_a_volume_is_there(far):
     """Nothing public falls back to the files of a volume on disk."""
     for kind in (type(far), type(far.at()), type(far.view())):

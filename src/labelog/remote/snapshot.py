@@ -102,6 +102,10 @@ class RemoteRevision(Revision):
         told = self.volume.connection.told("/version", box=spelled(bounds), **self._query)
         return bytes.fromhex(told["version"])
 
+    def at_hand(self, box: Box) -> bool:
+        """Never: it waits for the server."""
+        return False
+
     def remapped(self, since: int | None = None) -> Remapped:
         told = self.volume.connection.told(self._map_path, since=since, rev=self.revision)
         return Remapped({int(label): int(value) for label, value in told["values"].items()}, told["whole"])
