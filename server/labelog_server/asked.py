@@ -17,6 +17,7 @@ from labelog.engine.snapshot import Revision
 from labelog_server.catalog import Catalog
 from labelog_server.memory import share_of
 from labelog_server.names import Names
+from labelog_server.objects import Objects
 from labelog_server.settings import Settings
 
 Name = Annotated[str, Path(description="the volume's name", examples=["cells"])]
@@ -43,6 +44,13 @@ async def shelf(request: Request) -> Catalog:
 
 Shelf = Annotated[Catalog, Depends(shelf)]
 Limits = Annotated[Settings, Depends(limits)]
+
+
+async def stored(request: Request) -> Objects:
+    return Objects(catalog(request), share_of(request.scope))
+
+
+Stored = Annotated[Objects, Depends(stored)]
 
 
 async def volume(request: Request, name: Name) -> labelog.Volume:

@@ -24,10 +24,9 @@ from starlette.concurrency import run_in_threadpool
 import labelog
 from labelog_server.access import Annotates, Reads, Sent, Writer
 from labelog_server.answers import PACKED, answer, not_modified, refuse_other
-from labelog_server.asked import Shelf
+from labelog_server.asked import Shelf, Stored
 from labelog_server.digests import refuse_damaged
 from labelog_server.listing import Asked, keys
-from labelog_server.memory import share_of
 from labelog_server.objects import Objects
 from labelog_server.ome import Object
 from labelog_server.problems import Problem, status_of
@@ -131,9 +130,8 @@ Listed = Annotated[Listing, Depends(Listing)]
 
 @router.get("", response_class=Response, dependencies=[Reads])
 @router.get("/", response_class=Response, dependencies=[Reads])
-def list_objects(request: Request, shelf: Shelf, token: Sent, listing: Listed) -> Response:
+def list_objects(request: Request, objects: Stored, token: Sent, listing: Listed) -> Response:
     """ListObjectsV2 of all volumes; HeadBucket, GetBucketLocation."""
-    objects = Objects(shelf, share_of(request.scope))
 
     def children(folder: str) -> list[str]:
         found = objects.children(folder)
@@ -152,9 +150,9 @@ def _of_bucket(request: Request) -> Response | None:
 
 
 @router.get("/{key:path}", response_class=Response, dependencies=[Reads])
-def get_object(request: Request, shelf: Shelf, key: str, listing: Listed) -> Response:
+def get_object(request: Request, shelf: Shelf, objects: Stored, key: str, listing: Listed) -> Response:
     """GetObject, HeadObject; of a volume's name alone ListObjectsV2, HeadBucket, GetBucketLocation."""
-    objects, name = Objects(shelf, share_of(request.scope)), key.removesuffix("/")
+    name = key.removesuffix("/")
     if "/" not in name:
         if name not in shelf.names():
             raise Problem(404, f"there is no volume {name!r} here", code="NoSuchBucket")
@@ -168,37 +166,36 @@ def get_object(request: Request, shelf: Shelf, key: str, listing: Listed) -> Res
 
 
 @router.put("/{key:path}", response_class=Response, dependencies=[Annotates])
-async def put_object(request: Request, shelf: Shelf, author: Writer, key: str, if_match: Condition = None,
+async def put_object(request: Request, objects: Stored, author: Writer, key: str, if_match: Condition = None,
                      if_none_match: Condition = None) -> Response:  # fmt: skip
     """PutObject: a chunk of `instance/s0`."""
     body = await request.body()
-    tag = await run_in_threadpool(
-        Objects(shelf, share_of(request.scope)).put, key, body, author, if_match, if_none_match
-    )
+    tag = await run_in_threadpool(objects.put, key, body, author, if_match, if_none_match)
     return Response(status_code=200, headers={"ETag": tag} if tag else None)
 
 
 @router.delete("/{key:path}", response_class=Response, status_code=204, dependencies=[Annotates])
-def delete_object(request: Request, shelf: Shelf, author: Writer, key: str, if_match: Condition = None) -> Response:
+def delete_object(objects: Stored, author: Writer, key: str, if_match: Condition = None) -> Response:
     """DeleteObject: all voxels of a chunk become 0."""
-    Objects(shelf, share_of(request.scope)).delete(key, author, if_match)
+    objects.delete(key, author, if_match)
     return Response(status_code=204)
 
 
 @router.post("", response_class=Response, dependencies=[Annotates])
 @router.post("/", response_class=Response, dependencies=[Annotates])
-async def delete_objects(request: Request, shelf: Shelf, author: Writer, token: Sent) -> Response:
+async def delete_objects(request: Request, objects: Stored, author: Writer, token: Sent) -> Response:
     """DeleteObjects: each key is an edit of its own, and may fail alone."""
-    return await _delete_all(request, shelf, author, token, "")
+    return await _delete_all(request, objects, author, token, "")
 
 
 @router.post("/{key:path}", response_class=Response, dependencies=[Annotates])
-async def delete_of_volume(request: Request, shelf: Shelf, author: Writer, token: Sent, key: str) -> Response:
+async def delete_of_volume(request: Request, objects: Stored, author: Writer, token: Sent, key: str) -> Response:
     """DeleteObjects, of a volume as a bucket."""
-    return await _delete_all(request, shelf, author, token, f"{key.removesuffix('/')}/")
+    return await _delete_all(request, objects, author, token, f"{key.removesuffix('/')}/")
 
 
-async def _delete_all(request: Request, shelf: Shelf, author: str | None, token: Token | None, home: str) -> Response:
+async def _delete_all(request: Request, objects: Objects, author: str | None, token: Token | None,
+                      home: str) -> Response:  # fmt: skip
     if "delete" not in request.query_params:
         raise Problem(501, "of POST requests only DeleteObjects is taken")
     try:
@@ -208,7 +205,7 @@ async def _delete_all(request: Request, shelf: Shelf, author: str | None, token:
     found = [home + (element.text or "") for element in asked.iter() if element.tag.split("}")[-1] == "Key"]
     if not 1 <= len(found) <= MOST_KEYS:
         raise Problem(400, f"DeleteObjects takes 1 to {MOST_KEYS} keys, not {len(found)}")
-    return await run_in_threadpool(_deleted, Objects(shelf, share_of(request.scope)), found, author, token, len(home))
+    return await run_in_threadpool(_deleted, objects, found, author, token, len(home))
 
 
 def _deleted(objects: Objects, found: list[str], author: str | None, token: Token | None, cut: int) -> Response:

@@ -9,9 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from labelog_server.access import Annotates, Reads, Writer
 from labelog_server.answers import PACKED, answer, not_modified, refuse_other
-from labelog_server.asked import Shelf
-from labelog_server.memory import share_of
-from labelog_server.objects import Objects
+from labelog_server.asked import Stored
 
 router = APIRouter(prefix="/zarr", tags=["zarr"])
 
@@ -19,9 +17,9 @@ Condition = Annotated[str | None, Header()]
 
 
 @router.get("/{key:path}", response_class=Response, dependencies=[Reads])
-def get_object(request: Request, shelf: Shelf, key: str) -> Response:
+def get_object(request: Request, objects: Stored, key: str) -> Response:
     """A group's or an array's metadata, or a chunk."""
-    found = Objects(shelf, share_of(request.scope)).get(key)
+    found = objects.get(key)
     refuse_other(request, found.tag)
     headers = {"Cache-Control": PACKED}
     held = not_modified(request, found.tag, headers)
@@ -29,18 +27,16 @@ def get_object(request: Request, shelf: Shelf, key: str) -> Response:
 
 
 @router.put("/{key:path}", response_class=Response, dependencies=[Annotates])
-async def put_object(request: Request, shelf: Shelf, author: Writer, key: str, if_match: Condition = None,
+async def put_object(request: Request, objects: Stored, author: Writer, key: str, if_match: Condition = None,
                      if_none_match: Condition = None) -> Response:  # fmt: skip
     """Write a chunk of `instance/s0`: an edit of the voxels that differ."""
     body = await request.body()
-    tag = await run_in_threadpool(
-        Objects(shelf, share_of(request.scope)).put, key, body, author, if_match, if_none_match
-    )
+    tag = await run_in_threadpool(objects.put, key, body, author, if_match, if_none_match)
     return Response(status_code=204, headers={"ETag": tag} if tag else None)
 
 
 @router.delete("/{key:path}", response_class=Response, status_code=204, dependencies=[Annotates])
-def delete_object(request: Request, shelf: Shelf, author: Writer, key: str, if_match: Condition = None) -> Response:
+def delete_object(objects: Stored, author: Writer, key: str, if_match: Condition = None) -> Response:
     """Make all voxels of a chunk of `instance/s0` 0."""
-    Objects(shelf, share_of(request.scope)).delete(key, author, if_match)
+    objects.delete(key, author, if_match)
     return Response(status_code=204)
