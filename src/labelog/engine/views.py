@@ -11,7 +11,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -24,6 +24,7 @@ from labelog.kernels.runs import Runs
 from labelog.storage.journal import CLASS, Space
 
 Tables = Callable[[], AbstractContextManager[Table]]
+Value = TypeVar("Value")
 
 
 class Known(NamedTuple):
@@ -32,6 +33,22 @@ class Known(NamedTuple):
     values: dict[int, int]
     bodies: dict[int, int]
     asked: set[int]
+
+
+class _OfRuns(Generic[Value]):
+    """What was worked out of runs, for as long as they are there. They are told apart by identity, not by voxels."""
+
+    def __init__(self) -> None:
+        self._kept: dict[int, tuple[weakref.ref[Runs], Value]] = {}
+
+    def get(self, runs: Runs) -> Value | None:
+        kept = self._kept.get(id(runs))
+        return kept[1] if kept is not None and kept[0]() is runs else None
+
+    def keep(self, runs: Runs, value: Value) -> Value:
+        number, kept = id(runs), self._kept
+        kept[number] = weakref.ref(runs, lambda _: kept.pop(number, None)), value
+        return value
 
 
 class LabelMap:
@@ -59,8 +76,8 @@ class LabelMap:
         self._as_stored = self.same and self.dtype == np.uint64
         self._most = int(np.iinfo(self.dtype).max)
         self._known, self._bodies, self._asked = before or Known({0: 0}, {0: 0}, set())
-        self._kept: dict[int, tuple[weakref.ref[Runs], NDArray[Any]]] = {}
-        self._versions: dict[int, tuple[weakref.ref[Runs], bytes]] = {}
+        self._kept: _OfRuns[NDArray[Any]] = _OfRuns()
+        self._versions: _OfRuns[bytes] = _OfRuns()
 
     def still_known(self, changed: set[int]) -> Known | None:
         """What it knows that is so too when these labels and bodies have changed; None if that can't be told."""
@@ -85,31 +102,25 @@ class LabelMap:
             there = runs.counts() > 0
             values = np.zeros(len(there), self.dtype)
             values[there] = self.of(runs.palette[there])
-        number = id(runs)
-        self._kept[number] = weakref.ref(runs, lambda _: self._kept.pop(number, None)), values
-        return values
+        return self._kept.keep(runs, values)
 
     def version(self, runs: Runs) -> bytes:
         """The values of the labels that are there, by label: the same of equal voxels, whatever else a palette has, and
         in whatever order."""
         if self.same:
             return b""
-        kept = self._versions.get(id(runs))
-        if kept is not None and kept[0]() is runs:
-            return kept[1]
+        kept = self._versions.get(runs)
+        if kept is not None:
+            return kept
         there = np.flatnonzero(runs.counts())
         order = there[np.argsort(runs.palette[there])]
-        found = np.ascontiguousarray(self.values(runs)[order]).tobytes()
-        number = id(runs)
-        self._versions[number] = weakref.ref(runs, lambda _: self._versions.pop(number, None)), found
-        return found
+        return self._versions.keep(runs, np.ascontiguousarray(self.values(runs)[order]).tobytes())
 
     def at_hand(self, runs: Runs) -> NDArray[Any] | None:
         """What `values` gives, if it has been worked out."""
         if self._as_stored:
             return runs.palette
-        kept = self._kept.get(id(runs))
-        return kept[1] if kept is not None and kept[0]() is runs else None
+        return self._kept.get(runs)
 
     def of(self, labels: NDArray[np.uint64]) -> NDArray[Any]:
         """The values of some labels, in the view's dtype. Raises Invalid, naming the value, if it does not hold one."""
