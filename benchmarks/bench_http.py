@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import chain
 from pathlib import Path
 
@@ -17,9 +17,10 @@ import numpy as np
 import pytest
 
 import labelog
-from benchmarks import clients, datasets, settings
+from benchmarks import clients, datasets, settings, slow
 from benchmarks.clients import get, latencies, post, rate
 from benchmarks.datasets import Labels
+from benchmarks.slow import Begun, crowded
 from benchmarks.table import Row, Table, Target
 from benchmarks.timing import Sample, number
 
@@ -28,6 +29,12 @@ SHAPE = (64, 512, 512)
 CLIENTS = 16
 WRITERS, READERS, A_SECOND = 8, 16, 10.0
 SLICES = "/api/v1/volumes/labels/slices/z"
+SLOW = 200
+BEGUN = [
+    Begun(b"GET /api/v1/volumes HTTP/1.1\r\nHost: 127.0.0.1\r\nX: "),
+    Begun(b"PUT /api/v1/volumes/labels/voxels HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 90000\r\n\r\n"),
+    Begun(get(f"{SLICES}/8?format=raw"), whole=True),
+]
 
 NOTE = f"""\
 `labelog serve` in a process of its own, one worker, with a log line for each request; the clients are threads of
@@ -37,7 +44,9 @@ answers bytes that it has, labelog reads them from its cache and says of which r
 one request after the other, for slices of 512 x 512, each client for its own; the two servers take turns. Edits:
 {WRITERS} clients paint {A_SECOND:g} discs a second each, and {READERS} read {A_SECOND:g} random slices a second each. A
 request is due at its time, whether or not the one before was answered, and its time is counted from then (an open
-loop). An answered edit is on disk."""
+loop). An answered edit is on disk. Slow connections: {SLOW} that send or take a byte every {slow.BEAT:g} s, a third of
+them of a head that does not end, a third of a body, a third of an answer of 2 MB; when the server hangs up they come
+again. {WRITERS} writers and {READERS} readers as before, in turns with them and without."""
 
 
 @contextmanager
@@ -88,12 +97,8 @@ def bench_slices_over_http(table: Table, served: int, pool: ProcessPoolExecutor,
 
 
 def bench_edits_among_readers(table: Table, served: int, pool: ProcessPoolExecutor) -> None:
-    turns = int(A_SECOND * settings.times(30, 5))
-    strokes, rng = datasets.strokes(SHAPE, seed=3), np.random.default_rng(4)
-    writing = [[paint(next(strokes)) for _ in range(turns)] for _ in range(WRITERS)]
-    reading = [[get(f"{SLICES}/{rng.integers(SHAPE[0])}?format=runs") for _ in range(turns)] for _ in range(READERS)]
-    found = latencies(pool, served, [*writing, *reading], A_SECOND)
-    edits, slices = (Sample(chain(*part)) for part in (found[:WRITERS], found[WRITERS:]))
+    found = mixed(pool, served, settings.times(30, 5), seed=3)
+    edits, slices = map(Sample, found)
     what = f"durable edit, {WRITERS} writers and {READERS} readers"
     for name, share, bar, aim in (("p50", 0.5, 10, None), ("p99", 0.99, 50, 0.5)):
         ours = edits.quantile(share) * 1e3
@@ -101,6 +106,33 @@ def bench_edits_among_readers(table: Table, served: int, pool: ProcessPoolExecut
                       Target(1, aim, ceiling=True)))  # fmt: skip
     beside = ", ".join(f"{number(slices.quantile(share) * 1e3)} ms" for share in (0.5, 0.99))
     table.notes[TOPIC] += f"\n\nBeside the edits, slices took (p50, p99): {beside}."
+
+
+def bench_slow_connections(table: Table, served: int, pool: ProcessPoolExecutor) -> None:
+    mixed(pool, served, settings.times(5, 1), seed=10)
+    times: dict[bool, tuple[list[float], list[float]]] = {False: ([], []), True: ([], [])}
+    for turn in range(settings.times(3, 2)):
+        for beside in (turn % 2 == 0, turn % 2 == 1):
+            with crowded(served, SLOW, BEGUN) if beside else nullcontext():
+                found = mixed(pool, served, settings.times(10, 2), seed=20 + turn)
+            for kept, more in zip(times[beside], found, strict=True):
+                kept += more
+    for number_of, what in enumerate(("durable edit", "slice")):
+        without, among = (Sample(times[beside][number_of]) for beside in (False, True))
+        for name, share, target in (("p50", 0.5, None), ("p99", 0.99, Target(2, 1.2, ceiling=True))):
+            ours, alone = (sample.quantile(share) * 1e3 for sample in (among, without))
+            table.add(Row(TOPIC, f"{what} beside {SLOW} slow connections: {name}", f"{number(ours)} ms", "without them",
+                          f"{number(alone)} ms", ours / alone, target), more=target is None)  # fmt: skip
+
+
+def mixed(pool: ProcessPoolExecutor, port: int, seconds: int, seed: int) -> tuple[list[float], list[float]]:
+    """Seconds of edits and of slices, of writers and readers that ask for so long."""
+    turns = int(A_SECOND * seconds)
+    strokes, rng = datasets.strokes(SHAPE, seed=seed), np.random.default_rng(seed + 1)
+    writing = [[paint(next(strokes)) for _ in range(turns)] for _ in range(WRITERS)]
+    reading = [[get(f"{SLICES}/{rng.integers(SHAPE[0])}?format=runs") for _ in range(turns)] for _ in range(READERS)]
+    found = latencies(pool, port, [*writing, *reading], A_SECOND)
+    return [*chain(*found[:WRITERS])], [*chain(*found[WRITERS:])]
 
 
 def paint(stroke: datasets.Stroke) -> bytes:

@@ -364,6 +364,6 @@ def test_slow_connections_hold_nobody_up(own):
     finally:
         stop.set()
         flood.join()
-    assert during < 10 * before + 0.25, (before, during)  # docs/http.md has the figure; this has to hold on any machine
+    assert during < 10 * before + 0.25, (before, during)  # any machine; `make bench` has the figure
     code, _ = own.stop()
     assert code == 0
