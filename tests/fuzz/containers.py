@@ -21,8 +21,8 @@ from reader import Words, read_numbers, read_rows
 PLAIN = {"codec": blosc2.Codec.ZSTD, "clevel": 2, "typesize": 1, "filters": [blosc2.Filter.NOFILTER], "nthreads": 1}
 
 
-class Over(Exception):
-    """There are no values left, or none that could go on."""
+Step = tuple[int, int, int, int]
+"""What a writer does to its state: odds, those of the symbols before, bits of the whole; and how large it may be."""
 
 
 class Traced(Words):
@@ -49,56 +49,77 @@ class Traced(Words):
         return found
 
 
+class Odds:
+    """The odds of a context as a writer wants them: a byte is a symbol, one that may come, and a step."""
+
+    def __init__(self, odds: list[int]) -> None:
+        self.odds = odds
+        self.symbols: dict[int, tuple[int, Step]] = {}
+
+    def symbol(self, byte: int) -> tuple[int, Step]:
+        if byte not in self.symbols:
+            symbol, odds = byte % len(self.odds), self.odds
+            symbol = symbol if odds[symbol] else odds.index(max(odds))
+            self.symbols[byte] = symbol, (odds[symbol], sum(odds[:symbol]), 7, odds[symbol] << 25)
+        return self.symbols[byte]
+
+
 class Made(Words):
     """Words that follow from such values, in whatever context a reader asks for them."""
 
     def __init__(self, values_of_odds: bytes, values: bytes) -> None:
-        self.values, self.then = bytearray(values_of_odds[::-1]), bytearray(values[::-1])
-        self.steps: list[
-            tuple[int, int, int]
-        ] = []  # 0, a symbol's odds and those before it; or how many bits, and which
-
-    def take(self) -> int:
-        if not self.values:
-            raise Over
-        return self.values.pop()
+        self.values_of_odds, self.take = values_of_odds, iter(values).__next__
+        self.steps: list[Step] = []
 
     def bits(self, n: int) -> int:
-        value = self.take() | (self.take() << 8 if n > 8 else 0)
-        self.steps.append((n, value & (1 << n) - 1, 0))
-        return value & (1 << n) - 1
-
-    def symbol(self, odds: list[int]) -> int:
-        value = self.take() % len(odds)
-        value = value if odds[value] else max(range(len(odds)), key=odds.__getitem__)
-        self.steps.append((0, odds[value], sum(odds[:value])))
+        value = (self.take() | (self.take() << 8 if n > 8 else 0)) & (1 << n) - 1
+        self.steps.append((1, value, n, 1 << 32 - n))
         return value
 
-    def odds(self) -> list[int]:
+    def symbol(self, odds: Odds) -> int:
+        symbol, step = odds.symbol(self.take())
+        self.steps.append(step)
+        return symbol
+
+    def odds(self) -> Odds:
         found: list[int] = super().odds()
         if sum(found) != 128 or len(found) > 68:
-            raise Over
-        return found
+            raise StopIteration
+        return Odds(found)
 
-    def all_odds(self) -> list[list[int]]:
-        found: list[list[int]] = super().all_odds()
-        self.values = self.then
+    def all_odds(self) -> list[Odds]:
+        steps, found = made_odds(self.values_of_odds)
+        self.steps += steps
         return found
 
     def written(self, shape: tuple[int, ...]) -> bytes:
         """As a writer would, as far as a reader without checks can go; values that are left are left over."""
-        with suppress(Over, IndexError, TypeError):
+        with suppress(StopIteration, IndexError, TypeError):
             read_rows(self, shape)
-            while self.values:
+            while True:
                 self.bits(8)
         state, words = 1 << 16, []
-        for bits, odds, below in reversed(self.steps):
-            if state >> 32 - bits if bits else state >> 25 >= odds:
+        for odds, below, shift, limit in reversed(self.steps):
+            if state >= limit:
                 words.append(state & 0xFFFF)
                 state >>= 16
-            state = state << bits | odds if bits else (state // odds << 7) + state % odds + below
+            state = (state // odds << shift) + state % odds + below
         words += [state & 0xFFFF, state >> 16]
         return struct.pack(f"<{len(words)}H", *words[::-1])
+
+
+@lru_cache(100)
+def made_odds(values: bytes) -> tuple[list[Step], list[Odds]]:
+    """The steps of such odds, and the odds, or none of them if they end too early."""
+    made, found = Made(b"", values), []
+    with suppress(StopIteration):
+        found = super(Made, made).all_odds()
+    return made.steps, found
+
+
+@lru_cache(100)
+def words_of(values_of_odds: bytes, values: bytes, shape: tuple[int, ...]) -> bytes:
+    return Made(values_of_odds, values).written(shape)
 
 
 class Body(NamedTuple):
@@ -117,11 +138,14 @@ class Body(NamedTuple):
         read_rows(words, shape)
         return cls(tuple(counts), (palette, words.values_of_odds, bytes(words.values)), shape)
 
-    def bytes(self, is_packed: bool) -> bytes:
-        """The body, with its odds; or with such that every symbol can be written, which a reader has to take too."""
+    def even(self) -> Self:
+        """The same with such odds that every symbol can be written, which a reader has to take too."""
+        return self._replace(parts=(self.parts[0], EVEN, self.parts[2]))
+
+    def bytes(self) -> bytes:
         palette, odds, rows = self.parts
         counts = b"".join(number(n & 0xFFFFFFFF) for n in self.counts)
-        return counts + palette + Made(odds if is_packed else EVEN, rows).written(self.shape)
+        return counts + palette + words_of(odds, rows, self.shape)
 
 
 EVEN = bytes([0, *[4, 0] * 16]) + bytes([0, 6, 29, *[1] * 67]) * 3

@@ -43,7 +43,8 @@ def chunk_of(flat: bytes, shape: tuple[int, ...]) -> bytes:
         parts.append(flat[at + 2 : at + 2 + n])
         at += 2 + n
     counts = COUNTS.unpack(flat[: COUNTS.size].ljust(COUNTS.size, b"\0"))
-    return sealed(HEADS[shape] + Body(counts, tuple(parts), shape).bytes(len(flat) % 2 == 0))
+    body = Body(counts, tuple(parts), shape)
+    return sealed(HEADS[shape] + (body if len(flat) % 2 == 0 else body.even()).bytes())
 
 
 Form = Callable[[bytes, tuple[int, ...]], bytes]

@@ -8,10 +8,12 @@ TELLING = [0, 1, 2, 3, 7, 8, 9, 0x3F, 0x40, 0x7F, 0x80, 0x81, 0xFE, 0xFF]
 
 
 def mutated(data: bytes, random: Random, others: bytes) -> bytes:
-    """The bytes with one to four changes; some are pieces of other bytes of the kind."""
+    """Other bytes, by one to four changes, or more if those are nothing; some are pieces of other bytes of the kind."""
     out = bytearray(data)
-    for _ in range(1 + int(4 * random.random() ** 2)):
+    changes = 1 + int(4 * random.random() ** 2)
+    while changes > 0 or out == data:
         _change(out, random, others)
+        changes -= 1
     return bytes(out)
 
 

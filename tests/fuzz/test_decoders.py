@@ -12,11 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from containers import Body
+from decoders import KINDS, mutant
 
 from conftest import SOAK
 from labelog.errors import Corrupt
 from labelog.kernels import codec
 from labelog.kernels.runs import Runs
+from labelog.storage.layout import CHUNK_HEADER
 
 SCRIPT = Path(__file__).parent / "decoders.py"
 ROUNDS, MUTANTS = (8, 1_250_000) if SOAK else (2, 50_000)  # mutants of chunks; there are as many again / 3 of others
@@ -40,6 +42,23 @@ def test_damaged_bytes(tmp_path, seed):
     assert len([error for error, n in inside.items() if n > 2]) > 10  # at many checks, none of which is the CRC
     assert not [error for error in inside if "CRC" in error]
     assert all(found[f"{name} inside"].total() > MUTANTS / 50 for name in ("array", "delta", "counts"))
+
+
+def test_a_mutant_follows_from_its_number():
+    forth = [mutant(index, "5") for index in range(400)]
+    assert [mutant(index, "5") for index in reversed(range(400))] == forth[::-1]
+
+
+def test_what_is_damaged_inside_is_other_bytes():
+    sound = set()
+    for seed in KINDS["chunk"].seeds:
+        body = Body.of(seed.data[CHUNK_HEADER.size :], seed.shape)
+        sound |= {body.bytes(), body.even().bytes()}
+    found = [mutant(index, "5") for index in range(4000)]
+    inside = [data[CHUNK_HEADER.size :] for kind, depth, data, _ in found if (kind, depth) == ("chunk", "inside")]
+    assert len(sound.intersection(inside)) > 3  # a symbol's value, modulo how many there are, may be what it was
+    assert sum(data in sound for data in inside) < len(inside) / 10
+    assert len(set(inside)) > 0.8 * len(inside)
 
 
 def taken(data, shape):
@@ -74,7 +93,7 @@ SHAPE = (16, 256, 256)
 @pytest.mark.skipif(UNDER_ASAN, reason="the sanitizer takes memory of its own")
 @pytest.mark.parametrize("runs", [2**12, 2**20])
 def test_few_bytes_that_declare_much_take_no_more_than_their_runs(runs):
-    data = Body((1, runs), (bytes(1), b"", bytes(99)), SHAPE).bytes(False)
+    data = Body((1, runs), (bytes(1), b"", bytes(99)), SHAPE).even().bytes()
     assert len(data) < 300
     kind, memory = taken(data, SHAPE)
     assert kind == "Corrupt"
@@ -95,7 +114,7 @@ def test_the_bodies_made_here_are_a_writers():
     labels = np.repeat(np.arange(2 * 9 * 5, dtype=np.uint64), 6).reshape(2, 9, 30)
     data = codec.encode(Runs.from_dense(labels))
     body = Body.of(data, labels.shape)
-    assert body.bytes(True) == data
-    assert codec.decode(body.bytes(False), labels.shape) == Runs.from_dense(labels)
+    assert body.bytes() == data
+    assert codec.decode(body.even().bytes(), labels.shape) == Runs.from_dense(labels)
     with pytest.raises(Corrupt):
-        codec.decode(body._replace(counts=(1, 1)).bytes(True), labels.shape)
+        codec.decode(body._replace(counts=(1, 1)).bytes(), labels.shape)
