@@ -86,7 +86,29 @@ cdef class Spans:
 
     def bounds(self, shape):
         """The smallest box (z0, z1, y0, y1, x0, x1) in a chunk of this shape that holds all spans; None if empty."""
-        return bounds(self.start, self.stop, shape)
+        cdef Py_ssize_t i, n = self.starts.shape[0]
+        cdef uint64_t ny, nx, first, last, y, lowest_y, lowest_x, highest_y = 0, highest_x = 0
+        if not n:
+            return None
+        _, ny, nx = shape
+        if not ny or not nx:
+            raise Invalid(f"there are spans, but no voxels in a chunk of {shape}")
+        lowest_y, lowest_x = ny - 1, nx - 1
+        with nogil:
+            for i in range(n):
+                first, last = self.starts[i] // nx, (self.stops[i] - 1) // nx
+                if first != last:
+                    lowest_x, highest_x = 0, nx - 1
+                else:
+                    lowest_x = min(lowest_x, self.starts[i] - first * nx)
+                    highest_x = max(highest_x, self.stops[i] - 1 - first * nx)
+                if first // ny != last // ny:
+                    lowest_y, highest_y = 0, ny - 1
+                else:
+                    y = first - first // ny * ny
+                    lowest_y, highest_y = min(lowest_y, y), max(highest_y, y + last - first)
+        first, last = self.starts[0] // nx // ny, (self.stops[n - 1] - 1) // nx // ny
+        return first, last + 1, lowest_y, highest_y + 1, lowest_x, highest_x + 1
 
 
 cdef class Delta:
@@ -583,16 +605,3 @@ def check_within(shape, start, size):
         raise Invalid(f"a box of {tuple(size)} at {tuple(start)} is not within {tuple(shape)}")
     if shape[0] * shape[1] * shape[2] > 0xFFFFFFFF:
         raise Invalid(f"a chunk may have at most 2^32 - 1 voxels, not {shape}")
-
-
-def bounds(start, stop, shape):
-    if not len(start):
-        return None
-    _, ny, nx = shape
-    first_row, last_row = start // nx, (stop - 1) // nx
-    ys = np.concatenate([first_row % ny, last_row % ny])
-    crosses_row = first_row != last_row
-    crosses_plane = first_row // ny != last_row // ny
-    x0, x1 = (0, nx) if crosses_row.any() else (int((start % nx).min()), int(((stop - 1) % nx).max()) + 1)
-    y0, y1 = (0, ny) if crosses_plane.any() else (int(ys.min()), int(ys.max()) + 1)
-    return int(first_row[0] // ny), int(last_row[len(last_row) - 1] // ny) + 1, y0, y1, x0, x1

@@ -56,11 +56,10 @@ class Deltas(Facts):
 
     def delta(self, chunk: int, revision: int) -> bytes | None:
         """The bytes of the delta that one commit made in a chunk; None if it made none."""
-        row = self._get(
-            "SELECT t.revision, crc, data FROM deltas t WHERE chunk = ? AND t.revision = ? AND parcel = 0 UNION ALL "
-            "SELECT t.revision, crc, data FROM parcels p JOIN deltas t ON parcel = p.id AND parcel > 0 "
-            "WHERE chunk = ? AND p.revision = ? LIMIT 1", chunk, revision, chunk, revision,
-        )  # fmt: skip
+        columns = "SELECT t.revision, crc, data FROM"
+        row = self._get(f"{columns} deltas t WHERE chunk = ? AND revision = ? AND parcel = 0", chunk, revision)
+        row = row or self._get(f"{columns} parcels p JOIN deltas t ON parcel = p.id AND parcel > 0 "
+                               "WHERE chunk = ? AND p.revision = ?", chunk, revision)  # fmt: skip
         return None if row is None else _verified(chunk, revision, *row)
 
     def written(self, chunk: int) -> Iterator[Written]:
