@@ -6,6 +6,7 @@ import inspect
 import pickle
 import threading
 from contextlib import nullcontext as nothing
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -317,15 +318,16 @@ def test_watch(volume):
     with volume.edit("ana") as edit:
         edit[0] = 1
     assert [commit.revision for commit in volume.watch(since=0, timeout=0)] == [1]
-    seen = []
-    watcher = threading.Thread(target=lambda: seen.extend(volume.watch(timeout=1)))
+    seen, watching = [], volume.watch(timeout=30)  # from now on
+    watcher = threading.Thread(target=lambda: seen.extend(islice(watching, 2)))
     watcher.start()
     with labelog.open(volume.address) as other:
         for label in (2, 3):
             with other.edit("bo") as edit:
                 edit[0] = label
     watcher.join()
-    assert [commit.author for commit in seen[-2:]] == ["bo", "bo"]
+    assert [(commit.revision, commit.author) for commit in seen] == [(2, "bo"), (3, "bo")]
+    assert list(volume.watch(timeout=0.1)) == []
 
 
 def test_a_view_has_room_for_labels_painted_since(volume):

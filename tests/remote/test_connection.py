@@ -10,6 +10,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from itertools import islice
 from types import SimpleNamespace
 
 import dask.array
@@ -300,12 +301,8 @@ def test_dask(far, near):
 
 
 def test_watching(served, far, near):
-    found = []
-
-    def watch():
-        found.extend(far.watch(timeout=3))
-
-    thread = threading.Thread(target=watch)
+    found, watching = [], far.watch(timeout=30)  # from now on
+    thread = threading.Thread(target=lambda: found.extend(islice(watching, 3)))
     thread.start()
     time.sleep(0.5)
     with served.client() as client:  # which the stream tells of too
@@ -319,7 +316,8 @@ def test_watching(served, far, near):
     assert [(commit.author, commit.time) for commit in found] == [
         (near.commit(revision).author, near.commit(revision).time) for revision in (1, 2, 3)
     ]
-    assert [commit.revision for commit in far.watch(1, timeout=0.5)] == [2, 3]
+    assert [commit.revision for commit in islice(far.watch(1, timeout=30), 2)] == [2, 3]
+    assert list(far.watch(timeout=0.5)) == []
     with pytest.raises(labelog.NotFound):
         far.watch(99)
     watching = far.watch(0)
