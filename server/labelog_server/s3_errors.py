@@ -10,9 +10,11 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from labelog_server import problems
+from labelog_server.bodies import decompressed
 
 ROOT = "/s3"
 XML = "application/xml"
+MOST = 2**24  # bytes of a problem: it names the key once or twice
 
 CODES = {
     400: (400, "InvalidRequest"),
@@ -71,10 +73,13 @@ class S3Errors:
 
 def _xml(start: Message, body: bytes, path: str) -> bytes:
     """The body as XML; status and headers of `start` are changed so that they fit. Of HEAD there is none."""
+    headers = MutableHeaders(raw=start["headers"])
+    if "content-encoding" in headers:  # as that of a long key is, which its problem names
+        body = decompressed(body, headers["content-encoding"], MOST) if body else body
+        del headers["content-encoding"]
     problem: dict[str, Any] = json.loads(body) if body else {}
     status, code = CODES.get(start["status"], (start["status"], "InternalError"))
     start["status"] = status
-    headers = MutableHeaders(raw=start["headers"])
     headers["content-type"] = XML
     root = ElementTree.Element("Error")
     for name, value in (

@@ -75,6 +75,17 @@ def test_listing(web):
     assert "alpha%20granule/" in spaced
 
 
+def test_a_long_key_is_none(web):
+    """What is said of it is long enough to be compressed."""
+    for key in ("x" * 2000, "\u00a1" * 400):
+        for encoding in ("gzip", "zstd", "identity"):
+            for method in ("GET", "HEAD", "PUT", "DELETE"):
+                answer = web.request(method, f"/s3/cells/{key}", headers={"Accept-Encoding": encoding} | BINARY)
+                assert answer.status_code == 404 and "content-encoding" not in answer.headers, (key[:3], method)
+                if method != "HEAD":
+                    assert told(answer)[0] == "NoSuchKey" and len(told(answer)[1]) > 400
+
+
 def test_what_is_listed_is_there(web):
     """Sizes and tags are those of GET, and what has become all 0 is not listed."""
     values = np.zeros((8, 16, 32), "<u8")
