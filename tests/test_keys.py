@@ -1,6 +1,10 @@
-"""Idempotency keys: an edit that is sent again is the same edit, whatever labels it makes and whatever came after."""
+"""Idempotency keys: an edit that is sent again is the same edit, whatever labels it makes and whatever came after; and
+what was refused in its turn stays refused."""
 
 from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -240,4 +244,103 @@ def test_keys_of_undo_are_not_keys_of_edits(volume):
     for key in "ur":
         with pytest.raises(Conflict):
             send(volume, two_new, key=key)
+    done = volume.revert(2, by="ana", key="v")
+    assert volume.revert(2, by="ana", key="v") == done
+    asked = {
+        "u": lambda key, **more: volume.undo("ana", key=key, **more),
+        "r": lambda key, **more: volume.redo("ana", key=key, **more),
+        "v": lambda key, revision=2, **more: volume.revert(revision, by="ana", key=key, **more),
+    }
+    for key, other in [(key, other) for key in asked for other in asked if key != other]:
+        with pytest.raises(Conflict, match="another edit"):
+            asked[other](key)
+    for key, ask in asked.items():
+        with pytest.raises(Conflict, match="another edit"):
+            ask(key, strict=True)
+    for revision in (1, 3):
+        with pytest.raises(Conflict, match="another edit"):
+            asked["v"]("v", revision)
+    assert volume.revision == done.revision == 5
     assert volume.check().problems == []
+
+
+REFUSED = {
+    "undo": (lambda volume, key: volume.undo("ana", key=key), labelog.NothingToUndo),
+    "redo": (lambda volume, key: volume.redo("ana", key=key), labelog.NothingToUndo),
+    "revert": (lambda volume, key: volume.revert(5, by="ana", key=key), labelog.NothingToUndo),
+    "strict": (lambda volume, key: volume.undo("cy", strict=True, key=key), Conflict),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_was_refused_stays_refused(volume, name):
+    """An attempt may come late: when another of the same key was refused, and there is something to do by now."""
+    ask, kind = REFUSED[name]
+    with volume.edit("cy") as edit:
+        edit[0, 5] = 7
+    with volume.edit("bo") as edit:
+        edit[0, 5] = 8
+    for _ in range(2):
+        with pytest.raises(kind) as caught:
+            ask(volume, "k")
+        assert not hasattr(caught.value, "key"), "why, and not that it was before"
+    send(volume, two_new, key="l")
+    if name == "redo":
+        volume.undo("ana")
+    send(volume, two_new, key="m", author="dee")
+    volume.undo("bo")
+    before = volume.revision
+    with labelog.open(volume.address) as other, pytest.raises(Conflict, match="refused before") as caught:
+        ask(other, "k")
+    assert caught.value.key == "k" and volume.revision == before
+    assert ask(volume, "another").revision == volume.revision == before + 1
+    assert volume.check().problems == []
+
+
+def test_an_edit_that_was_refused_stays_refused(volume):
+    def put_in(key, meanwhile):
+        with volume.edit("ana", key=key) as edit:
+            edit.assign(3, parent=4)
+            meanwhile()
+        return edit.revision
+
+    def the_other_way_round():
+        with volume.edit("bo") as edit:
+            edit.assign(4, parent=3)
+
+    with pytest.raises(Invalid):
+        put_in("k", the_other_way_round)
+    volume.undo("bo")
+    with pytest.raises(Conflict, match="refused before"):
+        put_in("k", lambda: None)
+    assert volume.labels[3].parent == 0
+    assert put_in("l", lambda: None) == volume.revision == 4
+
+
+def test_what_is_asked_otherwise_after_a_refusal_is_done(volume):
+    """And then it is what the key stands for."""
+    with pytest.raises(labelog.NothingToUndo):
+        volume.undo("ana", key="k")
+    first = send(volume, two_new)
+    assert send(volume, two_new) == first
+    with pytest.raises(Conflict, match="another edit"):
+        volume.undo("ana", key="k")
+    assert volume.check().problems == []
+
+
+def test_a_refusal_of_several_in_one_turn_is_its_own(volume):
+    """Those that share the turn with it are done."""
+    both, turn = [], volume.committer._turn
+    with ThreadPoolExecutor(2) as pool:
+        with turn:
+            both.append(pool.submit(send, volume, lambda edit: edit.__setitem__((0, 0), 5), "j", "bo"))
+            both.append(pool.submit(volume.undo, "ana", key="k"))
+            until = time.monotonic() + 30
+            while len(volume.committer._waiting) < 2 and time.monotonic() < until:
+                time.sleep(0.001)
+        assert both[0].result()[1] == (2, 8, 8)
+        with pytest.raises(labelog.NothingToUndo):
+            both[1].result()
+    send(volume, two_new, key="l")
+    with pytest.raises(Conflict, match="refused before"):
+        volume.undo("ana", key="k")

@@ -101,18 +101,10 @@ def taken(calls: list[Call], by_name: dict[str, list[int]]) -> Iterator[str]:
         elif call.kind in ("edit", "undo", "redo") and call.status == 200:
             if revisions != ([] if call.revision is None else [call.revision]):
                 yield f"{call.name} ({call.kind}) was told revision {call.revision}; the history has {revisions}"
-        elif revisions and not may_be_late(call):
+        elif revisions:
             yield f"{call.name} ({call.kind}) was answered {call.status}, and is revision {revisions}"
         if call.kind == "reuse" and call.status != 409:
             yield f"{call.name} used the key of another edit, and was answered {call.status}"
-
-
-def may_be_late(call: Call) -> bool:
-    """Whether an attempt that nobody waited for any more may be carried out after another was refused.
-
-    It can have lain with a worker that was just beginning. By the time there may be something to take back.
-    """
-    return call.kind in ("undo", "redo") and call.status == 409 and call.sent > 1
 
 
 class Replay:

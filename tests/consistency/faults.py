@@ -69,13 +69,13 @@ def cache() -> None:
 
 def key() -> None:
     """Now and then it is forgotten that a key was used."""
-    add, turns = Turn.add_receipt, itertools.count()
+    add, turns = Turn.set_receipt, itertools.count()
 
     def forgotten(self: Turn, author, key, receipt) -> None:
         if next(turns) % 3:
             add(self, author, key, receipt)
 
-    Turn.add_receipt = forgotten  # type: ignore[method-assign]
+    Turn.set_receipt = forgotten  # type: ignore[method-assign]
 
 
 def lost() -> None:

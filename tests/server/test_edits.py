@@ -208,9 +208,42 @@ def test_a_key_happens_once(client, edit):
     first = edit(*operations, headers={"Idempotency-Key": "k1"})
     again = edit(*operations, headers={"Idempotency-Key": "k1"})
     assert again.json() == first.json() and first.json()["revision"] == 1
-    other = edit({"op": "erase", "label": "5"}, headers={"Idempotency-Key": "k1"})
-    assert other.status_code == 409
+    assert list(first.json()["labels"]) == ["$a"] and first.json()["boxes"] == [[[0, 0, 0], [1, 1, 4]]]
+    for other in ({"op": "erase", "label": "12"},), ():
+        assert edit(*other, headers={"Idempotency-Key": "k1"}).status_code == 409
     assert client.get("/volumes/cells").json()["revision"] == 1
+    bo = edit({"op": "erase", "label": "12"}, headers={"Idempotency-Key": "k1", "Labelog-Author": "bo"})
+    assert bo.json()["revision"] == 2, "each author's keys are their own"
+
+
+def test_a_key_of_taking_back_happens_once(client, edit):
+    def asked(what, key, **body):
+        return client.post(f"/volumes/cells/{what}", json=body, headers={"Idempotency-Key": key})
+
+    edit({"op": "box", "label": "7", "box": [[0, 0, 0], [1, 1, 10]]})
+    for revision, (what, body) in enumerate([("undo", {}), ("redo", {}), ("revert", {"revision": 1})], 2):
+        answers = [asked(what, what, **body) for _ in range(2)]
+        assert [answer.json()["revision"] for answer in answers] == [revision] * 2
+        assert answers[0].json() == answers[1].json()
+    assert asked("undo", "redo").status_code == asked("revert", "revert", revision=2).status_code == 409
+    assert client.get("/volumes/cells").json()["revision"] == 4
+
+
+def test_what_was_refused_does_not_happen_later(client, edit):
+    """As an attempt might that had been given up, and comes late."""
+    keyed = {"headers": {"Idempotency-Key": "k"}}
+    assert client.post("/volumes/cells/undo", json={}, **keyed).json()["title"] == "NothingToUndo"
+    stroke = {"op": "paint", "label": "7", "spans": [[2, 3, 10, 20]]}
+    assert edit(stroke).json()["revision"] == 1
+    late = client.post("/volumes/cells/undo", json={}, **keyed)
+    assert (late.status_code, late.json()["key"]) == (409, "k") and "refused before" in late.json()["detail"]
+    assert client.get("/volumes/cells").json()["revision"] == 1
+    child = {"op": "new", "parent": "999"}
+    assert edit(child, headers={"Idempotency-Key": "l"}).status_code == 404
+    assert edit(headers={"Idempotency-Key": "l"}).json()["revision"] is None, "which closes the key"
+    edit({"op": "paint", "label": "999", "spans": [[2, 3, 10, 20]]})
+    assert edit(child, headers={"Idempotency-Key": "l"}).status_code == 409
+    assert edit(child, headers={"Idempotency-Key": "m"}).json()["revision"] == 3
 
 
 def test_seen_refuses_and_says_where(edit):

@@ -10,8 +10,8 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import reduce
 from hashlib import blake2b
 from typing import NamedTuple
@@ -19,14 +19,17 @@ from typing import NamedTuple
 from labelog.engine.change import Moment, Work, change
 from labelog.engine.parcel import LARGE, PIECE, TRIES, Large, Parcel, add, weight
 from labelog.engine.store import Store, layered
-from labelog.errors import Conflict, Invalid, LabelogError
+from labelog.errors import Conflict, Exists, Invalid, LabelogError, NotFound, NothingToUndo, Unsupported
 from labelog.geometry import Box
 from labelog.kernels import spans
 from labelog.kernels.runs import Runs
 from labelog.storage.commits import Turn
-from labelog.storage.journal import Kind, Receipt, Record
+from labelog.storage.journal import REFUSED, Kind, Receipt, Record
 
 log = logging.getLogger("labelog.commit")
+
+REFUSALS = Invalid, NotFound, Exists, Conflict, NothingToUndo, Unsupported
+"""What says that a commit cannot be, and not that something has failed: under a key it is remembered."""
 
 
 class Draft(NamedTuple):
@@ -59,12 +62,16 @@ def draft(author: str, session: str | None, message: str, key: str | None, *aske
 
 
 class Outcome(NamedTuple):
-    """What a commit did. `revision` is None if there was nothing to write, `record` if a key told it from before."""
+    """What a commit did. `revision` is None if there was nothing to write, `record` if a key told it from before.
+
+    `refused` is why nothing was done, where it is remembered under a key that nothing was.
+    """
 
     revision: int | None
     voxels: int
     written: int
     record: Record | None = None
+    refused: LabelogError | None = None
 
 
 Job = Callable[["Batch"], Outcome]
@@ -104,6 +111,17 @@ class Batch(Moment):
             later = layered([self.store.delta(chunk, number, data).new for number, data in deltas])
             made = self.fresh[chunk] = revision, spans.apply(super().runs(chunk), later)
         return made[1]
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """A part of the turn that may fail alone."""
+        before = dict(self.changed), dict(self.fresh), self.said
+        try:
+            with self.turn.attempt():
+                yield
+        except BaseException:
+            self.changed, self.fresh, self.said = before
+            raise
 
     def now(self) -> int:
         return max(time.time_ns() // 1000, self.turn.time_of_newest)
@@ -178,7 +196,10 @@ class Committer:
         try:
             while True:
                 try:
-                    return self._commit(_Ticket(lambda batch: _once(batch, draft, job), parcel))
+                    outcome = self._commit(_Ticket(lambda batch: _once(batch, draft, job), parcel))
+                    if outcome.refused is not None:
+                        raise outcome.refused
+                    return outcome
                 except Large as large:
                     parcel = parcel or Parcel(self._store, self.large, self.piece)
                     parcel.prepare(large.work)
@@ -253,27 +274,36 @@ def _try(ticket: _Ticket, batch: Batch) -> None:
 
 def _attempt(ticket: _Ticket, batch: Batch) -> None:
     """One job of several: it may fail alone."""
-    before = dict(batch.changed), dict(batch.fresh), batch.said
     try:
-        with batch.turn.attempt():
+        with batch.attempt():
             _try(ticket, batch)
     except Exception as error:
         if not batch.turn.alive:
             raise
-        batch.changed, batch.fresh, batch.said = before
         ticket.error = error
 
 
 def _once(batch: Batch, draft: Draft, job: Job) -> Outcome:
-    """The job, or what it did when the same key was used before."""
+    """The job, or what it did when the same key was used before.
+
+    A refusal is remembered too. Else an attempt that comes late, after its client was told that another one of the same
+    key was refused, could do what nobody expects any more.
+    """
     if draft.key is None:
         return job(batch)
     receipt = batch.turn.receipt(draft.author, draft.key)
-    if receipt is not None:
+    if receipt is not None and not receipt.refused:
         if receipt.digest != draft.digest:
             raise Conflict(f"{draft.author} has used the key {draft.key!r} for another edit", key=draft.key)
-        return Outcome(*receipt[1:])
-    outcome = job(batch)
-    batch.turn.add_receipt(draft.author, draft.key,
+        return Outcome(receipt.revision, receipt.voxels, receipt.written)
+    try:
+        with batch.attempt():
+            outcome = job(batch)
+            if receipt is not None and receipt.digest == draft.digest:
+                raise Conflict(f"this was refused before, under the key {draft.key!r}; ask under another key",
+                               key=draft.key)  # fmt: skip
+    except REFUSALS as error:
+        outcome = Outcome(None, 0, REFUSED, refused=error)
+    batch.turn.set_receipt(draft.author, draft.key,
                            Receipt(draft.digest, outcome.revision, outcome.voxels, outcome.written))  # fmt: skip
     return outcome

@@ -372,7 +372,8 @@ class Volume:
         message : why, for the history.
         session : the window or program, so that undo can be held to it.
         key : an idempotency key. The same author's edit with the same key happens once; sent again it gives the
-            same answer, and `new` the same labels. With other content it is a Conflict.
+            same answer, and `new` the same labels. With other content it is a Conflict. A commit that was refused
+            stays refused under its key.
         seen : the revision that the author was looking at: raise Conflict, naming box and voxels, if any voxel to
             be written got another label since.
         at : the revision as of which methods choose voxels and reading shows them; by default the newest when the edit

@@ -193,8 +193,10 @@ class Turn(Reader, Parcels):
         for revision, live in changes.items():
             self._db.execute("UPDATE edits SET live = ? WHERE revision = ?", (int(live), revision))
 
-    def add_receipt(self, author: str, key: str, receipt: Receipt) -> None:
-        self._db.execute("INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?)", (_author(self._db, author), key, *receipt))
+    def set_receipt(self, author: str, key: str, receipt: Receipt) -> None:
+        """Note what came of a key; there may be a refusal, which this replaces."""
+        query = "INSERT OR REPLACE INTO keys VALUES (?, ?, ?, ?, ?, ?)"
+        self._db.execute(query, (_author(self._db, author), key, *receipt))
 
     def set_manifest(self, entries: Iterable[tuple[int, int, int]]) -> None:
         """Chunk, revision and CRC of chunks now in the base."""

@@ -134,13 +134,21 @@ class Fact(NamedTuple):
     value: Value
 
 
+REFUSED = -1
+"""The voxels written by what was refused."""
+
+
 class Receipt(NamedTuple):
-    """What an idempotency key did when it was first used."""
+    """What came of what was asked under an idempotency key: a revision, nothing to write, or a refusal."""
 
     digest: bytes
     revision: int | None
     voxels: int
     written: int
+
+    @property
+    def refused(self) -> bool:
+        return self.written == REFUSED
 
 
 def digest(data: bytes) -> bytes:
