@@ -136,7 +136,8 @@ def test_a_fill_can_be_given_up(volume):
     [
         ({"seed": (4, 0, 0)}, OutOfBounds), ({"seed": (0, 0)}, Invalid), ({"seed": (0.5, 0, 0)}, Invalid),
         ({"label": -1}, Invalid), ({"connectivity": 8}, Invalid), ({"connectivity": 6, "axis": 0}, Invalid),
-        ({"axis": 3}, Invalid), ({"limit": 0}, Invalid), ({"view": "dog"}, NotFound), ({"over": [5]}, Invalid),
+        ({"axis": 3}, Invalid), ({"axis": 1.0}, Invalid), ({"limit": 0}, Invalid), ({"limit": float("inf")}, Invalid),
+        ({"limit": 1.5}, Invalid), ({"view": "dog"}, NotFound), ({"over": [5]}, Invalid),
         ({"within": ((1, 0, 0), (2, 9, 9))}, OutOfBounds), ({"within": ((0, 0, 0), (2, 99, 9))}, OutOfBounds),
         ({"tolerance": 1}, NotFound), ({"tolerance": -1}, Invalid), ({"tolerance": float("nan")}, Invalid),
         ({"between": (3, 1)}, Invalid), ({"between": (1, 2), "tolerance": 1}, Invalid),

@@ -88,7 +88,7 @@ def test_a_load_that_fails_leaves_nothing(tmp_path, labels, error, what):
     "arguments",
     [{"shape": (0, 1, 1)}, {"shape": (1, 1)}, {"shape": (1, 1, 1.5)}, {"shape": "abc"}, {"shape": (1, 1, 2**31)},
      {"chunks": (0, 1, 1)}, {"chunks": (1024, 1024, 1024)}, {"voxel_size": (1, 0, 1)}, {"voxel_size": (1, 1)},
-     {"voxel_size": (1, 1, float("nan"))}, {"unit": "furlong"}, {"author": ""}],
+     {"voxel_size": (1, 1, float("nan"))}, {"unit": "furlong"}, {"author": ""}, {"threads": 0}],
     ids=str,
 )  # fmt: skip
 def test_no_such_volumes(tmp_path, arguments):

@@ -215,10 +215,19 @@ REACHES = {1: {2: 1}, 2: {4: 1, 8: 2}, 3: {6: 1, 18: 2, 26: 3}}
 def reach(connectivity: object, ndim: int = 3) -> int:
     """Along how many axes neighbours may differ at once. Raises Invalid for a connectivity that there is not."""
     known = REACHES[ndim]
-    if not isinstance(connectivity, int) or connectivity not in known:
+    try:
+        return known[whole(connectivity)]
+    except (KeyError, TypeError):
         names = " or ".join(map(str, known))
-        raise Invalid(f"the connectivity in {ndim} dimensions must be {names}, not {connectivity!r}")
-    return known[connectivity]
+        raise Invalid(f"the connectivity in {ndim} dimensions must be {names}, not {connectivity!r}") from None
+
+
+def checked_axis(axis: object) -> int:
+    """0, 1 or 2 for z, y or x, or Invalid."""
+    try:
+        return (0, 1, 2).index(whole(axis))
+    except (TypeError, ValueError):
+        raise Invalid(f"an axis is 0, 1 or 2 (z, y, x), not {axis!r}") from None
 
 
 def triple(name: str, value: object) -> Triple:

@@ -172,6 +172,12 @@ def test_refusals():
     for ndim, connectivity in [(1, 4), (2, 6), (3, 8), (3, 7), (3, "6"), (3, [6])]:
         with pytest.raises(Invalid, match=f"connectivity in {ndim} dimensions must be"):
             labelog.connected_components(np.ones((2,) * ndim, np.uint8), connectivity)
-    for dtype in (float, bool):
+    for dtype in (float, bool, "labels"):
         with pytest.raises(Invalid, match="must be one of integers"):
             labelog.connected_components(np.ones(3, np.uint8), dtype=dtype)
+    for threads in (0, -1, 1.5, "2", True):
+        with pytest.raises(Invalid, match=f"number of threads is a whole number from 1 on, not {threads!r}"):
+            labelog.connected_components(np.ones(3, np.uint8), threads=threads)
+    with pytest.raises(Invalid, match=r"expected an array of integers or bool: .* inhomogeneous"):
+        labelog.connected_components([[1, 2], [3]])
+    assert labelog.connected_components(np.eye(2, dtype=int), np.int64(8)).max() == 1

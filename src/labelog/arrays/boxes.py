@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from labelog.errors import Invalid
-from labelog.geometry import Triple
+from labelog.geometry import Triple, whole
 
 SLAB = 2**22  # voxels that a thread takes at a time
 
@@ -20,7 +21,10 @@ Result = TypeVar("Result")
 
 def integers(array: ArrayLike, most: int = 3) -> NDArray[Any]:
     """An array of integers or bool in 1 to `most` dimensions, or Invalid; copied if it is not aligned."""
-    values = np.asarray(array)
+    try:
+        values = np.asarray(array)
+    except ValueError as error:
+        raise Invalid(f"expected an array of integers or bool: {error}") from None
     if values.dtype.kind not in "biu" or not 1 <= values.ndim <= most:
         raise Invalid(f"expected integers or bool in 1 to {most} dimensions, found {values.dtype} in {values.ndim}")
     return values if values.flags.aligned else values.copy(order="K")
@@ -38,6 +42,17 @@ def slabs(box: NDArray[Any], multiple: int = 1) -> list[slice]:
     """Where along z to cut a box into slabs of about SLAB voxels, their depth a multiple of some number."""
     depth = max(1, SLAB // (box.shape[1] * box.shape[2] * multiple)) * multiple
     return [slice(z, z + depth) for z in range(0, len(box), depth)]
+
+
+def thread_count(threads: int | None) -> int:
+    """How many threads to use: as many as were asked for, or one for each processor. Invalid for no such number."""
+    try:
+        found = (os.cpu_count() or 1) if threads is None else whole(threads)
+    except TypeError:
+        found = 0
+    if found < 1:
+        raise Invalid(f"the number of threads is a whole number from 1 on, not {threads!r}")
+    return found
 
 
 def each(function: Callable[[Item], Result], items: Sequence[Item], threads: int) -> list[Result]:

@@ -7,8 +7,8 @@ others follow from how many there are before them.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any, Literal, Protocol, overload
 
@@ -72,12 +72,12 @@ def connected_components(array: ArrayLike, connectivity: int | None = None, *, d
     """
     values = boxes.checked(array)
     far = reach(2 * values.ndim if connectivity is None else connectivity, values.ndim)
-    if dtype is not None and np.dtype(dtype).kind not in "iu":
-        raise Invalid(f"the dtype of components must be one of integers, not {np.dtype(dtype)}")
+    if dtype is not None:
+        dtype = _integer(dtype)
     if values.size == 0:
         out, count = np.zeros(values.shape, dtype or np.uint8), 0
         return (out, count) if return_N else out
-    threads = threads or os.cpu_count() or 1
+    threads = boxes.thread_count(threads)
     turn = boxes.Turn.along_memory(values)
     box = turn.box(values)
     labelled, places = (_Voxels, _parts(box, threads)) if _restless(box, far) else (_Runs, boxes.slabs(box))
@@ -89,6 +89,13 @@ def connected_components(array: ArrayLike, connectivity: int | None = None, *, d
     target = turn.box(out)
     boxes.each(lambda k: slabs[k].fill(target[places[k]], numbering.of(k, out.dtype)), range(len(slabs)), threads)
     return (out, numbering.count) if return_N else out
+
+
+def _integer(dtype: DTypeLike) -> np.dtype[Any]:
+    with suppress(TypeError):
+        if np.dtype(dtype).kind in "iu":
+            return np.dtype(dtype)
+    raise Invalid(f"the dtype of components must be one of integers, not {dtype!r}")
 
 
 def _fitting(dtype: DTypeLike | None, count: int) -> np.dtype[Any]:

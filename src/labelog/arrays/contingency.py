@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Iterator
 from functools import reduce
 from typing import Any, NamedTuple
@@ -112,7 +111,7 @@ def contingency(a: ArrayLike, b: ArrayLike, *, threads: int | None = None) -> Co
         a, b, voxels = overlap_dense(*piece)
         return in_order(_turned_sign(a, signs[0]), _turned_sign(b, signs[1]), voxels)
 
-    found = summed(boxes.each(count, pieces, threads or os.cpu_count() or 1))
+    found = summed(boxes.each(count, pieces, boxes.thread_count(threads)))
     labels_a, labels_b = (_turned_sign(*side) for side in zip(found[:2], signs, strict=True))
     return Contingency(_labels(labels_a, left.dtype), _labels(labels_b, right.dtype), found.voxels)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,7 +48,7 @@ def downsample(
             part = target[place.start // windows[0] : -(-place.stop // windows[0])]
             downsample_dense(box[place], windows, part)
 
-        boxes.each(halve, boxes.slabs(box, windows[0]), threads or os.cpu_count() or 1)
+        boxes.each(halve, boxes.slabs(box, windows[0]), boxes.thread_count(threads))
     return out.astype(bool) if np.asarray(array).dtype == bool else out
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -79,7 +78,7 @@ class _Fill:
     def __init__(self, values: NDArray[Any], seed: Seed, connectivity: int | None, threads: int | None) -> None:
         far = reach(2 * values.ndim if connectivity is None else connectivity, values.ndim)
         self.turn = boxes.Turn.along_memory(values)
-        self.threads = threads or os.cpu_count() or 1
+        self.threads = boxes.thread_count(threads)
         first = _inside(seed, values.shape)
         value, box = values[first], self.turn.box(values)
         self.slabs = boxes.slabs(box)

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from labelog.errors import Invalid, OutOfBounds
-from labelog.geometry import Triple
+from labelog.geometry import Triple, checked_axis
 
 UNIT = 256  # to a voxel
 HALF = UNIT // 2
@@ -124,8 +124,7 @@ def _sweep(taken: NDArray[np.bool_], start: NDArray[np.int64], stop: NDArray[np.
 
 
 def _plane(axis: int, index: int, shape: Triple) -> Plane:
-    if axis not in (0, 1, 2) or isinstance(axis, bool):
-        raise Invalid(f"an axis is 0 (z), 1 (y) or 2 (x), not {axis!r}")
+    axis = checked_axis(axis)
     if not 0 <= index < shape[axis]:
         raise OutOfBounds(f"there is no slice {'zyx'[axis]} = {index}; they go from 0 to {shape[axis] - 1}")
     first, second = (n for number, n in enumerate(shape) if number != axis)

@@ -17,7 +17,7 @@ from labelog.engine.change import Patches, measure
 from labelog.engine.values import label_set
 from labelog.engine.views import LabelMap
 from labelog.errors import Invalid, OutOfBounds
-from labelog.geometry import Box, Grid, Triple, reach, whole
+from labelog.geometry import Box, Grid, Triple, checked_axis, reach, whole
 from labelog.image import Image
 from labelog.kernels import spans
 from labelog.kernels.components import label_runs
@@ -59,13 +59,11 @@ class Rule(NamedTuple):
         """A rule for a volume of this shape. Errors are those of `Edit.fill`."""
         first = _voxel(seed, shape)
         far = reach((6 if axis is None else 4) if connectivity is None else connectivity, 3 if axis is None else 2)
-        if limit is not None and _number("limit", limit) < 1:
-            raise Invalid(f"the limit of a fill is a number of voxels from 1 on, not {limit!r}")
         if tolerance is not None and _number("tolerance", tolerance) < 0:
             raise Invalid(f"the tolerance of a fill is a number from 0 on, not {tolerance!r}")
         if tolerance is not None and between is not None:
             raise Invalid("a fill goes by a tolerance, or between two values, not both")
-        return cls(first, _box(first, axis, within, shape), far, None if limit is None else int(limit),
+        return cls(first, _box(first, axis, within, shape), far, None if limit is None else _limit(limit),
                    None if over is None else tuple(sorted(label_set(over))),
                    None if tolerance is None else _number("tolerance", tolerance),
                    None if between is None else _pair(between))  # fmt: skip
@@ -203,14 +201,23 @@ def _box(seed: Triple, axis: int | None, within: Box | tuple[Triple, Triple] | N
     """Where to fill."""
     box = Box((0, 0, 0), shape) if within is None else indexing.within(within, shape)
     if axis is not None:
-        if isinstance(axis, bool) or axis not in (0, 1, 2):
-            raise Invalid(f"the axis across which a slice lies is 0, 1 or 2, for z, y or x, not {axis!r}")
+        axis = checked_axis(axis)
         start, stop = [0, 0, 0], list(shape)
         start[axis], stop[axis] = seed[axis], seed[axis] + 1
         box = box.intersect(Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2])))
     if not all(a <= i < b for a, i, b in zip(box.start, seed, box.stop, strict=True)):
         raise OutOfBounds(f"the seed {seed} is not within {box}, where it shall be filled", box=box)
     return box
+
+
+def _limit(value: Any) -> int:
+    try:
+        limit = whole(value)
+    except TypeError:
+        limit = 0
+    if limit < 1:
+        raise Invalid(f"the limit of a fill is a number of voxels from 1 on, not {value!r}")
+    return limit
 
 
 def _number(name: str, value: Any) -> float:

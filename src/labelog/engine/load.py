@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labelog.arrays.boxes import thread_count
 from labelog.engine.bodies import clustered, edges, merge_key
 from labelog.engine.classes import LabelClass, check_classes, listed_classes, read_classes
 from labelog.engine.commit import draft
@@ -90,7 +91,7 @@ def load(path: str | os.PathLike[str], labels: Any, *, voxel_size: Iterable[floa
     total, slabs = _slabs(labels)
     if chunks is None and total:
         chunks = _grid(labels.shape, None).chunks
-    threads = threads or os.cpu_count() or 1
+    threads = thread_count(threads)
     with under_construction(Path(path)) as folder, ThreadPoolExecutor(threads) as pool:
         with closing(Spool(folder)) as counts:
             loader = _Loader(folder, chunks, pool, counts)

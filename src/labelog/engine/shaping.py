@@ -18,7 +18,7 @@ from labelog.engine.splitting import Extent
 from labelog.engine.store import layered
 from labelog.engine.values import checked_count, checked_object, label_set
 from labelog.errors import Invalid, OutOfBounds
-from labelog.geometry import REACHES, Box, Triple, reach, whole
+from labelog.geometry import REACHES, Box, Triple, checked_axis, reach, whole
 from labelog.kernels import spans
 from labelog.kernels.spans import Spans
 from labelog.storage.meta import UNITS
@@ -246,9 +246,10 @@ class Shaping(Naming):
 
 def _ndim(axis: int | None) -> int:
     """In how many dimensions is looked at; Invalid for an axis that there is not."""
-    if axis is not None and (isinstance(axis, bool) or axis not in (0, 1, 2)):
-        raise Invalid(f"an axis is 0, 1 or 2 (z, y, x), not {axis!r}")
-    return 3 if axis is None else 2
+    if axis is None:
+        return 3
+    checked_axis(axis)
+    return 2
 
 
 def _over(over: Iterable[int] | int | None) -> set[int] | None:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from labelog import indexing
+from labelog.arrays.boxes import thread_count
 from labelog.engine import check, history, keeper
 from labelog.engine import load as loading
 from labelog.engine.changes import Changes, changes
@@ -63,6 +64,7 @@ def create(path: str | os.PathLike[str], shape: Iterable[int], *, voxel_size: It
 
     Raises Exists if something is there, Invalid for numbers that make no volume, OutOfSpace.
     """
+    thread_count(threads)
     loading.create(path, shape, voxel_size, unit, chunks, classes, author)
     return open(path, cache_bytes=cache_bytes, threads=threads)
 
@@ -113,7 +115,7 @@ class Volume:
 
     def __init__(self, folder: Path, mode: Mode, cache_bytes: int, threads: int | None) -> None:
         self._open = Store(folder, writable=mode == "r+", cache_bytes=cache_bytes,
-                           threads=threads or os.cpu_count() or 1)  # fmt: skip
+                           threads=thread_count(threads))  # fmt: skip
         self._committer = Committer(self._open)
         self._arguments = folder, mode, cache_bytes, threads
         self._images: dict[str, Image] = {}

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelog import indexing
+from labelog.arrays.boxes import thread_count
 from labelog.engine.changes import Changes
 from labelog.engine.check import Report
 from labelog.engine.commit import draft
@@ -55,7 +56,7 @@ class RemoteVolume(Volume):
     def __init__(self, address: str, mode: Mode, token: str | None, timeout: float, threads: int | None) -> None:
         self.connection = Connection(address, token, timeout)
         self._mode = mode
-        self._threads = threads or os.cpu_count() or 1
+        self._threads = thread_count(threads)
         self._pool: ThreadPoolExecutor | None = None
         self._pool_pid = 0
         told = self.connection.told("")
