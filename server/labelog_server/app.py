@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
@@ -21,6 +22,7 @@ from labelog_server.jobs import Jobs
 from labelog_server.memory import Memory
 from labelog_server.mesher import Mesher
 from labelog_server.news import News
+from labelog_server.patience import END_STREAMS
 from labelog_server.places import Places
 from labelog_server.presence import Presence
 from labelog_server.quick import Quick
@@ -49,9 +51,9 @@ def create_app(settings: Settings) -> FastAPI:
     news = News(catalog, present := Presence(board))
 
     @asynccontextmanager
-    async def life(_: FastAPI) -> AsyncIterator[None]:
+    async def life(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         async with news:
-            yield
+            yield {END_STREAMS: news.end}
         app.state.jobs.close()
         app.state.mesher.close()
         catalog.close()

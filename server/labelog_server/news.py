@@ -35,9 +35,13 @@ class News:
         self._task = asyncio.create_task(self._look_out())
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    def end(self) -> None:
+        """End all streams, as soon as they have told what they are at."""
         self.closing.set()
         self._tell()
+
+    async def __aexit__(self, *_: object) -> None:
+        self.end()
         assert self._task is not None
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):

@@ -18,6 +18,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from labelog_server.problems import MEDIA_TYPE, details
 from labelog_server.settings import Settings
 
+END_STREAMS = "end_streams"
+"""What the application's lifespan gives to connections: a function that ends answers which have no end."""
+
 SMALL = 2**17  # bytes of a body that are copied in less time than it takes to send a head by itself
 
 
@@ -72,6 +75,11 @@ class Patient(H11Protocol):
         super().connection_lost(exc)
         self._head = _stop(self._head)
         self._answer = _stop(self._answer)
+
+    def shutdown(self) -> None:
+        """The server ends. What has begun is answered first; a stream would go on for as long as its client wants."""
+        super().shutdown()
+        self.app_state[END_STREAMS]()
 
     def pause_writing(self) -> None:
         super().pause_writing()
