@@ -140,7 +140,8 @@ class Shaping(Naming):
         else to the background.
 
         What lies in the object keeps its voxels. Beyond the volume's faces is no outside: an object that is cut off
-        there keeps its cut. So `dilate` and then `erode` by the same distance takes nothing away.
+        there keeps its cut. So `dilate` and then `erode` by the same distance takes nothing away, unless the object
+        could not grow because another was in its way: there it shrinks all the same.
 
         Parameters are those of `dilate`; `within`: take voxels away only in this box.
         """
