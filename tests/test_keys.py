@@ -328,19 +328,32 @@ def test_what_is_asked_otherwise_after_a_refusal_is_done(volume):
     assert volume.check().problems == []
 
 
+def in_one_turn(volume, *jobs):
+    """What comes of jobs of several threads that share a turn, in this order."""
+    committer, done = volume.committer, []
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        with committer._turn:
+            for number, job in enumerate(jobs, 1):
+                done.append(pool.submit(job))
+                until = time.monotonic() + 30
+                while len(committer._waiting) < number and time.monotonic() < until:
+                    time.sleep(0.001)
+        return [each.exception() or each.result() for each in done]
+
+
 def test_a_refusal_of_several_in_one_turn_is_its_own(volume):
-    """Those that share the turn with it are done."""
-    both, turn = [], volume.committer._turn
-    with ThreadPoolExecutor(2) as pool:
-        with turn:
-            both.append(pool.submit(send, volume, lambda edit: edit.__setitem__((0, 0), 5), "j", "bo"))
-            both.append(pool.submit(volume.undo, "ana", key="k"))
-            until = time.monotonic() + 30
-            while len(volume.committer._waiting) < 2 and time.monotonic() < until:
-                time.sleep(0.001)
-        assert both[0].result()[1] == (2, 8, 8)
-        with pytest.raises(labelog.NothingToUndo):
-            both[1].result()
-    send(volume, two_new, key="l")
-    with pytest.raises(Conflict, match="refused before"):
-        volume.undo("ana", key="k")
+    """Those that share the turn with it are done, on what is there without it."""
+
+    def undo():
+        return volume.undo("ana", key="k")
+
+    def paint(author, label):
+        return lambda: send(volume, lambda edit: edit.__setitem__((0, 0), int(label)), label, author)[1]
+
+    refused, done = in_one_turn(volume, undo, paint("bo", "5"))
+    assert isinstance(refused, labelog.NothingToUndo) and done == (2, 8, 8)
+    assert paint("ana", "6")() == (3, 8, 8)
+    refused, done = in_one_turn(volume, undo, paint("cy", "6"))
+    assert isinstance(refused, Conflict) and "refused before" in str(refused)
+    assert done == (4, 0, 8), "it is 6 already, as nothing was undone"
+    assert (volume[0, 0] == 6).all() and volume.check().problems == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import threading
 import time
 from itertools import chain
@@ -225,6 +226,23 @@ def test_one_failure_in_a_group_of_commits_fails_alone(path: str) -> None:
         assert groups == [6], "they were not one group"
         assert volume[0, :6, 0].tolist() == [10, 11, 12, 1, 14, 15]
         assert volume.check().ok
+
+
+def test_a_forked_process_is_told_how_long_its_commits_take(path: str) -> None:
+    with labelog.open(path) as volume:
+        told: list[tuple[float, float]] = []
+        volume.committer.timed = lambda *seconds: told.append(seconds)
+        volume.committer.large = 7
+
+        def commit_there() -> None:
+            with volume.edit("ana") as edit:
+                edit[0, 1] = 5
+            assert len(told) == 1 and volume.committer.large == 7
+
+        child = multiprocessing.get_context("fork").Process(target=commit_there)
+        child.start()
+        child.join()
+        assert child.exitcode == 0 and volume.revision == 1 and told == []
 
 
 def _stroke(volume: labelog.Volume, row: int, results: dict[int, object]) -> None:

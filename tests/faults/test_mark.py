@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import time
 from pathlib import Path
 
 import apsw
@@ -90,6 +92,40 @@ def test_without_a_mark_the_journal_is_asked(path: Path, length: int | None) -> 
         commit_elsewhere(path, 2)
         assert volume.revision == 2
     assert len((path / "lock").read_bytes()) == mark.SIZE
+
+
+def test_a_volume_at_rest_without_the_file_is_asked_once(path: Path, questions: list[str]) -> None:
+    """As on a medium that is read only, to which it was not copied."""
+
+    def put_down() -> None:
+        (path / "lock").unlink()
+        an_hour_ago = time.time() - 3600
+        os.utime(path / "journal.sqlite", (an_hour_ago, an_hour_ago))
+        questions.clear()
+
+    with labelog.open(path, "r") as volume:
+        put_down()
+    with labelog.open(path, "r") as volume:
+        assert [volume.revision for _ in range(5)] == [1] * 5
+        assert len(questions) == 1
+        commit_elsewhere(path, 2)
+        assert volume.revision == 2
+    put_down()
+    with labelog.open(path, "r") as volume, labelog.open(path) as writer:
+        assert volume.revision == 2
+        strokes.commit(writer, 3)
+        (path / "lock").unlink()  # its commit lies in the log
+        assert [volume.revision for _ in range(3)] == [3] * 3
+
+
+def test_what_has_changed_a_moment_ago_may_change_again(path: Path, questions: list[str]) -> None:
+    """The time of a file's last change is too coarse to tell two changes apart that follow at once."""
+    (path / "lock").unlink()
+    os.utime(path / "journal.sqlite")
+    with labelog.open(path, "r") as volume:
+        questions.clear()
+        assert [volume.revision for _ in range(5)] == [1] * 5
+        assert len(questions) == 5
 
 
 def test_a_commit_that_fails_leaves_a_new_mark(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

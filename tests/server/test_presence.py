@@ -14,7 +14,7 @@ from labelog_server.presence import Presence
 from labelog_server.tokens import Tokens
 
 from .conftest import make_cells, serving
-from .test_events import events
+from .test_events import SOON, events
 
 
 class Clock:
@@ -140,6 +140,14 @@ def test_who_is_there_is_told_and_forgotten(client, edit):
         assert say("left", **bad).status_code == 422, bad
     assert say("", seconds=1).status_code == 422
     assert client.put("/volumes/none/presence", json={"session": "left"}).status_code == 404
+
+
+def test_who_comes_to_listen_is_told_who_is_there(client):
+    client.put("/volumes/cells/presence", json={"session": "left"}).raise_for_status()
+    with client.stream("GET", "/volumes/cells/events", timeout=SOON) as first:
+        assert any("left" in line for line in first.iter_lines())
+        (told,) = events(client, "/volumes/cells/events", 1)
+    assert [each["session"] for each in json.loads(told["data"])["present"]] == ["left"]
 
 
 def test_who_may_see_and_say_it(tmp_path):

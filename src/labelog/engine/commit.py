@@ -190,6 +190,12 @@ class Committer:
         self._turn = threading.Lock()
         self._waiting: deque[_Ticket] = deque()
 
+    def anew(self, store: Store) -> Committer:
+        """One that is told the same, for files that a forked process has opened anew."""
+        made = Committer(store)
+        made.large, made.piece, made.timed = self.large, self.piece, self.timed
+        return made
+
     def commit(self, draft: Draft, job: Job) -> Outcome:
         """Carry out a job, durably, or raise what it raised and leave nothing of it."""
         parcel: Parcel | None = None

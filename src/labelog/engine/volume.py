@@ -131,7 +131,7 @@ class Volume:
 
     def _reopen_after_fork(self) -> None:
         self._open = check_fork(self._open)
-        self._committer = Committer(self._open)
+        self._committer = self._committer.anew(self._open)
 
     @property
     def committer(self) -> Committer:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,6 +23,7 @@ from labelog.storage.forks import working
 
 OLDEST = (3, 51, 3)  # SQLite before 3.51.3 may corrupt a database when the write-ahead log is reset
 LOG_HEADER = 32  # bytes of a log without commits
+STILL = 10**9  # nanoseconds without a change after which the next one has a time of its own
 CHECKED = 8  # bytes at the end of each page, for its checksum
 STATEMENTS = 1000  # that a connection keeps prepared: each use takes one's place, so many more than there are
 
@@ -111,14 +113,22 @@ def _prepare() -> None:
         apsw.sqlite_extra.load(apsw.Connection(":memory:"), "cksumvfs")
 
 
+class Rest(NamedTuple):
+    """What tells a database at rest from what it is after the next commit."""
+
+    inode: int
+    size: int
+    changed: int  # nanoseconds since 1970
+
+
 class How(NamedTuple):
     """How a database can be read now; a connection opened so is of use while this stays the same.
 
-    `rest` is None if there may be commits in the log. Otherwise the database can be read as it is, and this is what it
-    is: inode, size, time of the last change. `shared` says that the index may be mapped for writing.
+    `rest` is None if there may be commits in the log; otherwise the database can be read as it is. `shared` says that
+    the index may be mapped for writing.
     """
 
-    rest: tuple[int, int, int] | None
+    rest: Rest | None
     shared: bool
 
 
@@ -127,6 +137,7 @@ class Connections:
 
     def __init__(self, path: Path, *, writable: bool) -> None:
         self.path = path
+        self._database, self._log, self._index = str(path), f"{path}-wal", f"{path}-shm"  # asked for at each read
         self.writable = writable
         self.closed = False
         self._idle: list[tuple[How, apsw.Connection]] = []
@@ -174,6 +185,13 @@ class Connections:
                 return found
         with self.reading() as connection:
             return connection.execute(query).get
+
+    def at_rest(self) -> Rest | None:
+        """What the database is, if there is no commit in the log; None if there may be, or was a moment ago."""
+        if self._log_bytes() > LOG_HEADER:
+            return None
+        rest = self._rest()
+        return rest if time.time_ns() - rest.changed > STILL else None
 
     def refuse_closed(self) -> None:
         if self.closed:
@@ -237,22 +255,29 @@ class Connections:
         """
         if self.writable:
             return How(None, True)
-        try:
-            log_bytes = Path(f"{self.path}-wal").stat().st_size
-        except FileNotFoundError:
-            log_bytes = -1
-        index = Path(f"{self.path}-shm").exists()  # looked for after the log: it is there before commits are
+        log_bytes = self._log_bytes()
+        index = os.path.exists(self._index)  # looked for after the log: it is there before commits are
         if index and log_bytes not in (-1, LOG_HEADER):
             return How(None, self._has_writer())
         if log_bytes > LOG_HEADER:
             raise ReadOnly(
-                f"{self.path}-wal holds commits but {self.path}-shm, without which it cannot be read, is missing; "
+                f"{self._log} holds commits but {self._index}, without which it cannot be read, is missing; "
                 f'open the volume once with mode="r+"',
                 path=str(self.path),
             )
+        return How(self._rest(), False)
+
+    def _log_bytes(self) -> int:
+        """The log's size; -1 if there is none."""
+        try:
+            return os.stat(self._log).st_size
+        except FileNotFoundError:
+            return -1
+
+    def _rest(self) -> Rest:
         with files_explained(self.path):
-            found = self.path.stat()
-        return How((found.st_ino, found.st_size, found.st_mtime_ns), False)
+            found = os.stat(self._database)
+        return Rest(found.st_ino, found.st_size, found.st_mtime_ns)
 
     def _has_writer(self) -> bool:
         """Whether this process has a handle that may write."""

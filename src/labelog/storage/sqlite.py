@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import apsw
@@ -19,7 +19,7 @@ import apsw
 from labelog.errors import Corrupt, LabelogError, NotFound, ReadOnly, Unsupported
 from labelog.storage import commits, connections, deltas, facts, mark, parcels
 from labelog.storage.commits import HEAD_QUERY, Reader, Turn, insert
-from labelog.storage.connections import Connections, checksummed, explained, extended, keep_log
+from labelog.storage.connections import Connections, Rest, checksummed, explained, extended, keep_log
 from labelog.storage.disk import explained as files_explained
 from labelog.storage.forks import working
 from labelog.storage.head import Head, Slot, read_slots
@@ -54,7 +54,7 @@ class SqliteJournal:
         self._lock = threading.RLock()  # held by the thread whose turn it is to write
         self._head: Head | None = None
         self._mark: mark.Mark | None = None
-        self._newest: tuple[bytes, int] | None = None  # as long as the mark is this, the newest revision is that
+        self._newest: tuple[bytes | Rest, int] | None = None  # as long as `_seen` is this, the newest revision is that
         if not self.path.exists():
             raise Corrupt(f"{self.path} is missing", path=str(self.path))
         slots = self.head_slots()  # before the journal, which may go on meanwhile
@@ -153,14 +153,16 @@ class SqliteJournal:
             self._newest = seen, head
         return head
 
-    def _seen(self) -> bytes | None:
-        """The mark, if there is one."""
+    def _seen(self) -> bytes | Rest | None:
+        """What is the same for as long as nothing is committed; None if nothing tells."""
         self._connections.refuse_closed()
         now = self._mark
         if now is None:
-            with suppress(OSError):  # somebody has left it behind, or it may not be read
+            try:
                 self._mark = now = mark.Mark(self._lock_file)
-        return None if now is None else now.read()
+            except OSError:  # somebody has left it behind, or it may not be read
+                return self._connections.at_rest()
+        return now.read()
 
     # Writing
 
