@@ -14,7 +14,7 @@ from labelog_server.presence import Presence
 from labelog_server.tokens import Tokens
 
 from .conftest import make_cells, serving
-from .test_events import SOON, events
+from .test_events import SOON, events, status
 
 
 class Clock:
@@ -173,7 +173,7 @@ def test_who_may_see_and_say_it(tmp_path):
         assert [each["author"] for each in there] == ["ana", "ana/phone"]
         assert asked("bo", "GET", "dogs").json()["present"] == []
         with server.client(headers={"Authorization": f"Bearer {texts['bo']}"}) as client:
-            assert client.get("/volumes/cells/events").status_code == 403
+            assert status(client, "/volumes/cells/events") == 403
             assert client.put("/volumes/dogs/presence", json={"session": "right"}).status_code == 204
             (told,) = events(client, "/events", 1)  # of all that this token may read
             assert json.loads(told["data"])["volume"] == "dogs" and "ana" not in told["data"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request
@@ -53,8 +54,14 @@ def _stream(request: Request, shelf: Shelf, since: dict[str, int | None], last: 
 
 
 async def _events(state: State, shelf: Shelf, known: dict[str, int]) -> AsyncIterator[str]:
-    news: News = state.news
     yield f"retry: 1000\nid: {_place(known)}\n: since {_place(known)}\n\n"
+    with suppress(labelog.NotFound):  # a volume was deleted; what is left is asked for anew
+        async for text in _told(state, shelf, known):
+            yield text
+
+
+async def _told(state: State, shelf: Shelf, known: dict[str, int]) -> AsyncIterator[str]:
+    news: News = state.news
     told = dict(known)
     async for item in news.all(known, HEARTBEAT):
         if item is None:
@@ -66,10 +73,7 @@ async def _events(state: State, shelf: Shelf, known: dict[str, int]) -> AsyncIte
             yield f"event: presence\ndata: {json.dumps(present)}\n\n"
             continue
         told[name] = revision
-        try:
-            facts = await run_in_threadpool(_event, shelf, name, revision)
-        except labelog.NotFound:  # deleted meanwhile
-            return
+        facts = await run_in_threadpool(_event, shelf, name, revision)
         yield f"id: {_place(told)}\nevent: commit\ndata: {json.dumps(facts)}\n\n"
 
 
