@@ -168,6 +168,22 @@ def test_a_browser_logs_in(guarded):
         assert browser.get("/session").status_code == 401
 
 
+def test_a_browser_logs_in_through_a_proxy(guarded):
+    """One that does TLS, and passes the name on: docs/neuroglancer.md. Under another one its page is a stranger's."""
+    passed = {"Host": "lab.example", "X-Forwarded-Proto": "https"}
+    page = {"Origin": "https://lab.example", "Sec-Fetch-Site": "same-origin"}
+    login = {"token": guarded.texts["read"]}
+    with httpx.Client(base_url=guarded.address) as proxy:
+        answer = proxy.post("/session", json=login, headers=passed | page)
+        cookie, *facts = answer.headers["set-cookie"].split("; ")
+        assert answer.status_code == 200 and {"Secure", "HttpOnly", "SameSite=strict"} <= set(facts)
+        for path in ("instance/info", "instance/segment_properties/info", "instance/s0/0-32_0-16_0-8"):
+            asked = {"Cookie": cookie, "Sec-Fetch-Site": "same-origin"} | passed
+            assert proxy.get(f"/precomputed/cells/{path}", headers=asked).status_code == 200, path
+        assert proxy.post("/session", json=login, headers=page).status_code == 403
+        assert proxy.post("/session", json=login, headers={"Host": "other.example"} | page).status_code == 421
+
+
 def test_only_hashes_are_kept(guarded):
     path = guarded.tokens.path
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
