@@ -15,6 +15,8 @@ Triple = tuple[int, int, int]
 Corners = tuple[Triple, Triple]
 Run = tuple[int, int, int, int, Text]
 
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+
 
 class ScaleFacts(TypedDict):
     shape: Triple
@@ -99,6 +101,14 @@ class WholeCommitFacts(CommitFacts):
     said: bool
 
 
+class WrittenFacts(TypedDict):
+    """What writing a box did."""
+
+    revision: int | None
+    voxels: int
+    written: int
+
+
 class HistoryFacts(TypedDict):
     """A page of commits, newest first: `next` is the `until` of the page after it."""
 
@@ -121,6 +131,11 @@ class EditFacts(TypedDict):
     refused: NotRequired[list[Run] | None]
     at: NotRequired[int]
     trial: NotRequired[str | None]
+
+
+def takes(*kinds: str) -> dict[str, Any]:
+    """What OpenAPI is told of a route that reads the bytes of a body itself."""
+    return {"requestBody": {"required": True, "content": dict.fromkeys(kinds, BINARY)}}
 
 
 def answers(facts: Any, status: int = 200) -> dict[int | str, dict[str, Any]]:

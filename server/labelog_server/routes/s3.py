@@ -26,6 +26,7 @@ from labelog_server.access import Annotates, Reads, Sent, Writer
 from labelog_server.answers import PACKED, answer, not_modified, refuse_other
 from labelog_server.asked import Shelf, Stored
 from labelog_server.digests import refuse_damaged
+from labelog_server.facts import takes
 from labelog_server.listing import Asked, keys
 from labelog_server.objects import Objects
 from labelog_server.ome import Object
@@ -33,6 +34,7 @@ from labelog_server.problems import Problem, status_of
 from labelog_server.routes.zarr import Condition
 from labelog_server.s3_errors import CODES, ROOT, XML, xml
 from labelog_server.tokens import Token
+from labelog_server.wire import RAW
 
 ERROR = {"description": "what is wrong", "content": {XML: {"schema": {"type": "string"}}}}
 MOST_KEYS = 1000
@@ -165,7 +167,7 @@ def get_object(request: Request, shelf: Shelf, objects: Stored, key: str, listin
     return held or answer(request, found.body, found.media_type, found.tag, headers)
 
 
-@router.put("/{key:path}", response_class=Response, dependencies=[Annotates])
+@router.put("/{key:path}", response_class=Response, dependencies=[Annotates], openapi_extra=takes(RAW))
 async def put_object(request: Request, objects: Stored, author: Writer, key: str, if_match: Condition = None,
                      if_none_match: Condition = None) -> Response:  # fmt: skip
     """PutObject: a chunk of `instance/s0`."""

@@ -20,6 +20,7 @@ from labelog_server import wire
 from labelog_server.access import Annotates, Reads, Writer
 from labelog_server.answers import CHANGES, STAYS, answer, etag, matches, not_modified
 from labelog_server.asked import Key, Look, Name, Served, catalog, settings
+from labelog_server.facts import BINARY, WrittenFacts, answers, takes
 from labelog_server.memory import share_of
 from labelog_server.problems import Problem, of_error, plain
 from labelog_server.quick import Quick
@@ -35,11 +36,13 @@ Part = Annotated[str | None, Query(description="half-open, an end left out is th
 WORTH_CUTTING = 2**14  # voxels that a box has of each chunk, on average
 FEW = 2**18  # voxels that are read in less time than it takes to let another thread do it
 
-BINARY = {"schema": {"type": "string", "format": "binary"}}
 BODIES: dict[int | str, dict[str, Any]] = {
     200: {"description": "voxels (z, y, x)", "content": dict.fromkeys(FORMATS, BINARY)},
     304: {"description": "as it was"},
 }
+
+WRITES: dict[str, Any] = {"dependencies": [Annotates], "responses": answers(WrittenFacts),
+                          "openapi_extra": takes(*(kind for kind in FORMATS if kind != PNG))}  # fmt: skip
 
 
 class BoxLook(Look):
@@ -75,7 +78,7 @@ def add_quick(router: APIRouter) -> None:
                              route_class_override=Quick)  # fmt: skip
 
 
-@router.put("/volumes/{name}/slices/{axis}/{index}", dependencies=[Annotates])
+@router.put("/volumes/{name}/slices/{axis}/{index}", **WRITES)
 async def put_slice(request: Request, volume: Served, author: Writer, axis: Axis, index: int,
                     box: Part = None, key: Key = None, message: str = "", session: str | None = None,
                     dtype: str = "uint64", if_match: Annotated[str | None, Header()] = None) -> Response:  # fmt: skip
@@ -85,7 +88,7 @@ async def put_slice(request: Request, volume: Served, author: Writer, axis: Axis
                       {"author": author, "message": message, "session": session, "key": key})  # fmt: skip
 
 
-@router.put("/volumes/{name}/voxels", dependencies=[Annotates])
+@router.put("/volumes/{name}/voxels", **WRITES)
 async def put_box(request: Request, volume: Served, author: Writer, box: Part = None, key: Key = None,
                   message: str = "", session: str | None = None, dtype: str = "uint64",
                   if_match: Annotated[str | None, Header()] = None) -> Response:  # fmt: skip

@@ -10,6 +10,8 @@ from starlette.concurrency import run_in_threadpool
 from labelog_server.access import Annotates, Reads, Writer
 from labelog_server.answers import PACKED, answer, not_modified, refuse_other
 from labelog_server.asked import Stored
+from labelog_server.facts import takes
+from labelog_server.wire import RAW
 
 router = APIRouter(prefix="/zarr", tags=["zarr"])
 
@@ -26,7 +28,7 @@ def get_object(request: Request, objects: Stored, key: str) -> Response:
     return held or answer(request, found.body, found.media_type, found.tag, headers)
 
 
-@router.put("/{key:path}", response_class=Response, dependencies=[Annotates])
+@router.put("/{key:path}", response_class=Response, dependencies=[Annotates], openapi_extra=takes(RAW))
 async def put_object(request: Request, objects: Stored, author: Writer, key: str, if_match: Condition = None,
                      if_none_match: Condition = None) -> Response:  # fmt: skip
     """Write a chunk of `instance/s0`: an edit of the voxels that differ."""
