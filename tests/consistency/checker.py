@@ -15,15 +15,15 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from consistency.model import Model, Staged, State
+from consistency.model import Edit, Model, Staged, State
 from consistency.record import Call, digest
 from labelog.storage.journal import Commit
 
 MOST = 20  # problems that are told
 
 
-Written = Callable[[int], np.ndarray]
-"""Which voxels a revision wrote, as the history has it: flat, ascending."""
+Written = Callable[[int], Edit]
+"""What a revision wrote, as the history has it."""
 
 
 def problems(
@@ -155,9 +155,9 @@ class Replay:
         candidates = self._stagings(call)
         if candidates is None:
             return "the chunk that it replaced is not what the client had read: an update is lost"
-        there = self._written(commit.revision)  # stagings at several states may have as many voxels, and other ones
+        there = self._written(commit.revision)  # stagings at several states may be of as many voxels, or of the same
         for staged in candidates:
-            if np.array_equal(staged.written.voxels, there):
+            if self._is(staged.written, there):
                 break
         else:
             return f"{commit.written} voxels were written; no revision since {self._lowest[call.name]} explains that"
@@ -172,6 +172,13 @@ class Replay:
         if changed != commit.voxels or (call.kind == "edit" and call.told != [commit.voxels, commit.written]):
             return f"{changed} voxels change, not {commit.voxels}; it was told {call.told}"
         return None
+
+    def _is(self, staged: Edit, there: Edit) -> bool:
+        """Whether that was written; a voxel whose body stays the same keeps the label that it has."""
+        if not np.array_equal(staged.voxels, there.voxels):
+            return False
+        kept = self._model.labels[there.voxels] == there.labels
+        return bool((kept | (staged.labels == there.labels)).all())
 
     def _stagings(self, call: Call) -> Iterator[Staged] | None:
         """What the call can have staged, the newest state first; None if it replaced what it had not seen."""

@@ -19,6 +19,7 @@ import labelog
 from conftest import SOAK
 from consistency import clients, faults
 from consistency.checker import problems
+from consistency.model import Edit
 from consistency.record import calls
 from serving import COMMAND, Server
 
@@ -40,11 +41,16 @@ def ground() -> np.ndarray:
     return labels
 
 
-def written(volume: labelog.Volume, revision: int) -> np.ndarray:
-    """The voxels that a revision wrote: flat, ascending."""
+def written(volume: labelog.Volume, revision: int) -> Edit:
+    """What a revision wrote."""
     _, height, width = clients.SHAPE
-    rows = [np.arange(a, b) + (z * height + y) * width for z, y, a, b in volume.written(revision).rows.tolist()]
-    return np.sort(np.concatenate(rows)) if rows else np.zeros(0, np.int64)
+    rows, labels = volume.written(revision)
+    z, y, start, stop = rows.T
+    first = (z * height + y) * width
+    voxels = [np.arange(a, b) for a, b in zip(first + start, first + stop, strict=True)]
+    flat = np.concatenate(voxels) if voxels else np.zeros(0, np.int64)
+    order = np.argsort(flat)
+    return Edit(flat[order], np.repeat(labels, stop - start)[order])
 
 
 class Run:
