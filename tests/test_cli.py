@@ -157,6 +157,7 @@ def test_version():
     ("erode", "a", "7", "1", "--unit", "mile"), ("gaps", "a", "7", "--axis", "w"),
     ("check", "a", "--objects", "--connectivity", "7"),
     ("export", "a", "b", "--box", ":,:,:", "--region", "c"), ("export", "a", "b", "--dtype", "float32"),
+    ("serve", "a", "--port", "99999"),
 ])  # fmt: skip
 def test_wrong_usage_is_2(arguments, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -901,7 +902,7 @@ def test_shapes_refuse(cells):
     assert "there is no label 9" in refused("holes", cells, 9)
     assert "label 5 has no voxels" in refused("dilate", cells, 5, 1)
     assert "must be 4 or 8, not 6" in refused("islands", cells, 1, "--below", 2, "--axis", "z", "--connectivity", 6)
-    assert "a distance is a number, 0 or more, not -1.0" in refused("erode", cells, 1, "--", -1)
+    assert "a distance is a number from 0 to 1e+09, not -1.0" in refused("erode", cells, 1, "--", -1)
     assert "--over takes labels, or 'any' alone" in refused("dilate", cells, 1, 1, "--over", "any", 3)
     assert "label 1 has no voxels in slice 2" in refused("gaps", cells, 1, "--axis", "x", "--slices", 2, 25)
     assert "no slice lies between the slices [3]" in refused("gaps", cells, 1, "--slices", 3, 3)

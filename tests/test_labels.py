@@ -444,6 +444,7 @@ def test_labels_may_come_as_numpy_gives_them(volume):
         ({"name": 5}, "a text, not 5"),
         ({"weight": {1, 2}}, "attribute weight is something that JSON can say"),
         ({"weight": float("nan")}, "attribute weight is something that JSON can say"),
+        ({"weight": ["\ud800"]}, "attribute weight is something that JSON can say"),
         ({"name": "\ud800"}, "a text, not"),
     ],
 )

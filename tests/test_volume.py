@@ -85,10 +85,38 @@ def test_a_load_that_fails_leaves_nothing(tmp_path, labels, error, what):
 
 
 @pytest.mark.parametrize(
+    "colours", [{"a": "#ffffff"}, {1: 5}, {1: None}, {1.5: "#ffffff"}, {1: "red"}, {1: "#fff"}, {-1: "#ffffff"},
+                {2**64: "#ffffff"}, "abc", 5, {1: "#ffffff\n"}], ids=str)  # fmt: skip
+def test_a_load_with_other_colours_leaves_nothing(tmp_path, colours):
+    with pytest.raises(Invalid, match=r"colour|label"):
+        labelog.load(tmp_path / "v", np.ones((2, 3, 4), np.uint8), colours=colours)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_colours_that_come_with_the_slabs_are_checked_too(tmp_path):
+    colours = {1: "#ff8000"}
+
+    def slabs():
+        yield np.ones((2, 3, 4), np.uint8)
+        colours[2] = "red"
+
+    with pytest.raises(Invalid, match="the colour of label 2 is a text #rrggbb or #rrggbbaa, not 'red'"):
+        labelog.load(tmp_path / "v", slabs(), colours=colours)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("cache_bytes", ["x", -1, 1.5, None])
+def test_a_cache_of_no_size(volume, cache_bytes):
+    with pytest.raises(Invalid, match="cache_bytes is a number of bytes, 0 or more, not"):
+        labelog.open(volume.address, cache_bytes=cache_bytes)
+
+
+@pytest.mark.parametrize(
     "arguments",
     [{"shape": (0, 1, 1)}, {"shape": (1, 1)}, {"shape": (1, 1, 1.5)}, {"shape": "abc"}, {"shape": (1, 1, 2**31)},
      {"chunks": (0, 1, 1)}, {"chunks": (1024, 1024, 1024)}, {"voxel_size": (1, 0, 1)}, {"voxel_size": (1, 1)},
-     {"voxel_size": (1, 1, float("nan"))}, {"unit": "furlong"}, {"author": ""}, {"threads": 0}],
+     {"voxel_size": (1, 1, float("nan"))}, {"unit": "furlong"}, {"author": ""}, {"threads": 0},
+     {"cache_bytes": -1}],
     ids=str,
 )  # fmt: skip
 def test_no_such_volumes(tmp_path, arguments):

@@ -92,7 +92,7 @@ def _ranges(header: str, size: int) -> list[tuple[int, int]] | None:
     """The parts of `size` bytes that a Range asks for, as far as they are there; None if it is no such header."""
     unit, _, rest = header.partition("=")
     items = [item.strip() for item in rest.split(",")]
-    found = [re.fullmatch(r"(\d*)-(\d*)", item) for item in items]
+    found = [re.fullmatch(r"(\d{0,20})-(\d{0,20})", item) for item in items]
     if unit.strip().lower() != "bytes" or not all(m and (m[1] or m[2]) for m in found) or len(items) > MOST_RANGES:
         return None
     ranges = []

@@ -40,7 +40,7 @@ class Guard:
         if _name(host) not in self._hosts:
             return 421, f"this server does not answer to the name {host!r}"
         origin = headers.get(b"origin")
-        if origin and origin not in self._origins and urlsplit(origin).netloc.lower() != host.lower():
+        if origin and origin not in self._origins and _place(origin) != host.lower():
             return 403, f"pages of {origin} may not use this server; `labelog serve --origin` allows one"
         if scope["method"] == "POST":  # the others browsers send elsewhere only after asking
             kind = headers.get(b"content-type", "").split(";")[0].strip().lower()
@@ -49,6 +49,14 @@ class Guard:
             if kind in FORMS or (not kind and not empty and not asked):
                 return 415, f"a POST says what it holds, and not as a form would: Content-Type {kind or 'is missing'}"
         return None
+
+
+def _place(origin: str) -> str:
+    """The host and port of an Origin; nothing if it is none."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
 
 
 @lru_cache(256)

@@ -57,7 +57,10 @@ class Drawn(Operation):
             return drawn.rows(edit.shape), None
         if isinstance(self.spans, Sent):
             return self.spans.array(names), None
-        return np.array(self.spans, np.int64).reshape(-1, 4), None
+        try:
+            return np.array(self.spans, np.int64).reshape(-1, 4), None
+        except OverflowError:
+            raise labelog.OutOfBounds(f"spans reach beyond 2^63, and the volume is of {edit.shape} voxels") from None
 
 
 class Paint(Drawn):

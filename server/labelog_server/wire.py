@@ -56,7 +56,7 @@ def box_of(text: str | None, shape: Triple, axes: str = "zyx", fixed: Mapping[in
     `fixed` has the bounds along the other axes, by number. Raises OutOfBounds or Invalid.
     """
     parts = text.split(",") if text else [":"] * len(axes)
-    found = [re.fullmatch(r"(\d*):(\d*)", part.strip()) for part in parts]
+    found = [re.fullmatch(r"(\d{0,20}):(\d{0,20})", part.strip()) for part in parts]
     if len(parts) != len(axes) or not all(found):
         raise labelog.Invalid(f"a box is {','.join(f'{a}0:{a}1' for a in axes)}, half-open; found {text!r}")
     bounds = dict(fixed)

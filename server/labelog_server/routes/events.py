@@ -44,7 +44,7 @@ def all_events(request: Request, shelf: Shelf, token: Sent, last: Last = None,
 
 
 def _stream(request: Request, shelf: Shelf, since: dict[str, int | None], last: str | None) -> StreamingResponse:
-    received = dict(re.findall(r"([^,=]+)=(\d+)", last or ""))
+    received = dict(re.findall(r"([^,=]+)=(\d{1,18})", last or ""))
     known = {}
     for name, revision in since.items():
         wanted = received.get(name, revision)

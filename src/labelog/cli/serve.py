@@ -40,7 +40,7 @@ def add(commands: Commands) -> None:
     serve.add_argument("paths", metavar="PATH", nargs="+", type=Path, help="a volume, or a folder of volumes")
     serve.add_argument("--host", metavar="ADDRESS", default="127.0.0.1", type=address,
                        help="where to listen: 127.0.0.1, or with --tokens any address of this machine")  # fmt: skip
-    serve.add_argument("--port", metavar="N", default=8000, type=natural, help="by default 8000; 0 is any that is free")
+    serve.add_argument("--port", metavar="N", default=8000, type=port, help="by default 8000; 0 is any that is free")
     serve.add_argument("--author", metavar="NAME", help="who edits are by that are sent without a name")
     serve.add_argument("--tokens", metavar="FILE", type=Path, help="ask every request for a token of this file")
     serve.add_argument("--host-name", metavar="NAME", action="append", default=[],
@@ -63,6 +63,13 @@ def address(text: str) -> str:
         return str(ipaddress.ip_address("127.0.0.1" if text == "localhost" else text))
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no address such as 127.0.0.1") from None
+
+
+def port(text: str) -> int:
+    """A number of a port."""
+    if natural(text) > 65535:
+        raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535; found {text!r}")
+    return int(text)
 
 
 def run_serve(arguments: argparse.Namespace) -> None:

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from labelog.engine.change import Moment, Work, change
 from labelog.engine.parcel import LARGE, PIECE, TRIES, Large, Parcel, add, weight
 from labelog.engine.store import Store, layered
+from labelog.engine.values import is_text
 from labelog.errors import Conflict, Exists, Invalid, LabelogError, NotFound, NothingToUndo, Unsupported
 from labelog.geometry import Box
 from labelog.kernels import spans
@@ -50,12 +51,12 @@ class Draft(NamedTuple):
 
 def draft(author: str, session: str | None, message: str, key: str | None, *asked: object) -> Draft:
     """A checked draft. Raises Invalid for an author that is no path of names, or texts that are no texts."""
-    if not isinstance(author, str) or not author or not all(author.split("/")) or "\0" in author:
+    if not is_text(author) or not author or not all(author.split("/")) or "\0" in author:
         raise Invalid(f"author must be a name or a path of names such as 'vendor-b/ana', not {author!r}")
     for name, text in (("session", session), ("key", key)):
-        if text is not None and (not isinstance(text, str) or not text or "\0" in text):
+        if text is not None and (not is_text(text) or not text or "\0" in text):
             raise Invalid(f"{name} must be a text or None, not {text!r}")
-    if not isinstance(message, str):
+    if not is_text(message):
         raise Invalid(f"message must be a text, not {message!r}")
     told = b"" if key is None else blake2b(repr(asked).encode(), digest_size=16).digest()
     return Draft(author, session, message, key, told)

@@ -27,7 +27,7 @@ from labelog.engine.commit import draft
 from labelog.engine.naming import MADE
 from labelog.engine.spool import Spool
 from labelog.engine.table import class_facts, label_facts
-from labelog.engine.values import checked_labels, checked_object, checked_pairs
+from labelog.engine.values import checked_colours, checked_labels, checked_object, checked_pairs
 from labelog.errors import Invalid
 from labelog.geometry import Box, Grid
 from labelog.kernels.extents import Extents, counted, decode
@@ -88,6 +88,7 @@ def load(path: str | os.PathLike[str], labels: Any, *, voxel_size: Iterable[floa
     size = checked_size(voxel_size, unit)
     who = draft(user(author), None, message, None)
     known = checked_classes(classes)
+    checked_colours(colours or {})
     total, slabs = _slabs(labels)
     if chunks is None and total:
         chunks = _grid(labels.shape, None).chunks
@@ -100,7 +101,8 @@ def load(path: str | os.PathLike[str], labels: Any, *, voxel_size: Iterable[floa
                 if progress:
                     progress(loader.depth, total)
             grid = loader.finish()
-            meta = Meta(loader.key.hex, grid.shape, grid.chunks, size, unit, dict(colours or {}))
+            meta = Meta(loader.key.hex, grid.shape, grid.chunks, size, unit,
+                        checked_colours(colours or {}))  # fmt: skip
             facts = table_facts(known, table, merges)
             _complete(folder, meta, who.author, message or "loaded", loader.manifest, facts, counts)
 

@@ -25,6 +25,7 @@ from labelog.storage.meta import UNITS
 
 BoxLike = Box | tuple[Triple, Triple]
 
+FARTHEST = 1e9  # units of a distance
 POWERS = {"m": 0, "mm": -3, "um": -6, "nm": -9, "angstrom": -10}
 """Units of length as powers of ten of a metre."""
 
@@ -262,8 +263,8 @@ def _distance(value: float) -> float:
         distance = math.nan if isinstance(value, (bool, str)) else float(value)
     except (TypeError, ValueError):
         distance = math.nan
-    if not 0 <= distance < math.inf:
-        raise Invalid(f"a distance is a number, 0 or more, not {value!r}")
+    if not 0 <= distance <= FARTHEST:
+        raise Invalid(f"a distance is a number from 0 to {FARTHEST:g}, not {value!r}")
     return distance
 
 

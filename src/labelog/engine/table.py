@@ -12,7 +12,7 @@ from typing import Any
 from labelog.engine.bodies import Bodies, edges
 from labelog.engine.classes import LabelClass, check_classes
 from labelog.engine.moved import Moved
-from labelog.engine.values import checked_label
+from labelog.engine.values import checked_label, is_text
 from labelog.errors import Conflict, Invalid, LabelogError, NotFound
 from labelog.geometry import whole
 from labelog.storage.facts import Facts
@@ -302,17 +302,22 @@ def label_facts(fields: Mapping[str, Any], ids: Mapping[str, int]) -> dict[str, 
         elif name == "parent":
             said[PARENT] = checked_label(value or 0) or None
         elif name == "name":
-            if not (value is None or _is_text(value)):
+            if not (value is None or is_text(value)):
                 raise Invalid(f"the name of a label is a text, not {value!r}")
             said[NAME] = value
         else:
-            if not _is_text(name):
+            if not is_text(name):
                 raise Invalid(f"the name of an attribute is a text, not {name!r}")
-            try:
-                said[ATTRIBUTE + name] = None if value is None else json.dumps(value, sort_keys=True, allow_nan=False)
-            except (TypeError, ValueError):
-                raise Invalid(f"attribute {name} is something that JSON can say, not {value!r}") from None
+            said[ATTRIBUTE + name] = None if value is None else _as_json(name, value)
     return said
+
+
+def _as_json(name: str, value: Any) -> str:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()  # what is half of a surrogate pair could not be sent on
+        return json.dumps(value, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError):
+        raise Invalid(f"attribute {name} is something that JSON can say, not {value!r}") from None
 
 
 def _class_number(cls: Any, ids: Mapping[str, int]) -> int:
@@ -324,11 +329,3 @@ def _class_number(cls: Any, ids: Mapping[str, int]) -> int:
     if number is None or number not in ids.values():
         raise NotFound(f"there is no class {cls!r}; there are: {', '.join(ids) or 'none'}")
     return number
-
-
-def _is_text(value: Any) -> bool:
-    """Whether it is a text that has bytes: half of a surrogate pair has none."""
-    try:
-        return isinstance(value, str) and value.encode() is not None
-    except UnicodeEncodeError:
-        return False

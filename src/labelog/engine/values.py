@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,14 @@ from labelog.errors import Invalid, NotFound
 from labelog.geometry import Box, whole
 
 MAX_LABEL = 2**64 - 1
+
+
+def is_text(value: Any) -> bool:
+    """Whether it is a text that has bytes: half of a surrogate pair has none."""
+    try:
+        return isinstance(value, str) and value.encode() is not None
+    except UnicodeEncodeError:
+        return False
 
 
 def checked_label(value: Any) -> int:
@@ -33,14 +42,24 @@ def checked_object(value: Any) -> int:
     return label
 
 
-def checked_count(name: str, value: Any) -> int:
-    """A number of voxels, 0 or more, or Invalid, which calls it `name`."""
+def checked_colours(colours: Any) -> dict[int, str]:
+    """Label -> "#rrggbb" or "#rrggbbaa", or Invalid."""
+    if not isinstance(colours, Mapping):
+        raise Invalid(f"colours are a dict of labels and texts such as '#ff8000', not {colours!r}")
+    for label, colour in colours.items():
+        if not isinstance(colour, str) or not re.fullmatch("#([0-9a-fA-F]{2}){3,4}", colour):
+            raise Invalid(f"the colour of label {label!r} is a text #rrggbb or #rrggbbaa, not {colour!r}")
+    return {checked_label(label): colour for label, colour in colours.items()}
+
+
+def checked_count(name: str, value: Any, of: str = "voxels") -> int:
+    """A number of voxels, or of something else, 0 or more, or Invalid, which calls it `name`."""
     try:
         number = whole(value)
     except TypeError:
         number = -1
     if number < 0:
-        raise Invalid(f"{name} is a number of voxels, 0 or more, not {value!r}")
+        raise Invalid(f"{name} is a number of {of}, 0 or more, not {value!r}")
     return number
 
 

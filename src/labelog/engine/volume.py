@@ -33,7 +33,7 @@ from labelog.engine.preview import written
 from labelog.engine.regions import Region
 from labelog.engine.snapshot import Snapshot, View
 from labelog.engine.store import Store, check_fork
-from labelog.engine.values import checked_label, checked_object, existing
+from labelog.engine.values import checked_count, checked_label, checked_object, existing
 from labelog.errors import Invalid, NotFound
 from labelog.geometry import Box, Triple, whole
 from labelog.image import Image, import_image, open_image
@@ -64,7 +64,7 @@ def create(path: str | os.PathLike[str], shape: Iterable[int], *, voxel_size: It
 
     Raises Exists if something is there, Invalid for numbers that make no volume, OutOfSpace.
     """
-    thread_count(threads)
+    _checked_resources(cache_bytes, threads)
     loading.create(path, shape, voxel_size, unit, chunks, classes, author)
     return open(path, cache_bytes=cache_bytes, threads=threads)
 
@@ -75,6 +75,7 @@ def load(path: str | os.PathLike[str], labels: Any, *, voxel_size: Iterable[floa
          message: str = "", cache_bytes: int = CACHE_BYTES, threads: int | None = None,
          progress: Progress | None = None) -> Volume:  # fmt: skip
     """Make a new volume of an array or of slabs, and open it for editing."""
+    _checked_resources(cache_bytes, threads)
     loading.load(path, labels, voxel_size=voxel_size, unit=unit, chunks=chunks, classes=classes, table=table,
                  merges=merges, colours=colours, author=author, message=message, threads=threads,
                  progress=progress)  # fmt: skip
@@ -82,6 +83,11 @@ def load(path: str | os.PathLike[str], labels: Any, *, voxel_size: Iterable[floa
 
 
 load.__doc__ = loading.load.__doc__
+
+
+def _checked_resources(cache_bytes: int, threads: int | None) -> tuple[int, int]:
+    """Bytes of the cache and a number of threads, or Invalid: before a volume is made that could not be opened so."""
+    return checked_count("cache_bytes", cache_bytes, of="bytes"), thread_count(threads)
 
 
 def open(path: str | os.PathLike[str], mode: Mode = "r+", *, cache_bytes: int = CACHE_BYTES,
@@ -114,8 +120,8 @@ class Volume:
     ndim = 3
 
     def __init__(self, folder: Path, mode: Mode, cache_bytes: int, threads: int | None) -> None:
-        self._open = Store(folder, writable=mode == "r+", cache_bytes=cache_bytes,
-                           threads=thread_count(threads))  # fmt: skip
+        cache, count = _checked_resources(cache_bytes, threads)
+        self._open = Store(folder, writable=mode == "r+", cache_bytes=cache, threads=count)
         self._committer = Committer(self._open)
         self._arguments = folder, mode, cache_bytes, threads
         self._images: dict[str, Image] = {}
