@@ -221,7 +221,7 @@ def test_what_is_staged_counts(volume):
         ("remove_islands", (), {"below": 1.5}, "below is a number of voxels"),
         ("remove_islands", (), {"below": 5, "axis": "z"}, "an axis is 0, 1 or 2"),
         ("remove_islands", (), {"below": 5, "connectivity": 8}, "in 3 dimensions"),
-        ("dilate", (-1,), {}, "a distance is a number from 0 to 1e+09, not -1"),
+        ("dilate", (-1,), {}, r"a distance is a number from 0 to 1e\+09, not -1"),
         ("dilate", (float("nan"),), {}, "a distance is a number"),
         ("dilate", (float("inf"),), {}, "a distance is a number"),
         ("dilate", ("3",), {}, "a distance is a number"),
