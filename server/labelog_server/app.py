@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from prometheus_client import CollectorRegistry
 from starlette.middleware.cors import CORSMiddleware
 
@@ -25,6 +25,7 @@ from labelog_server.news import News
 from labelog_server.patience import END_STREAMS
 from labelog_server.places import Places
 from labelog_server.presence import Presence
+from labelog_server.queries import only_declared
 from labelog_server.quick import Quick
 from labelog_server.requests import Requests
 from labelog_server.routes import TOPICS, voxels
@@ -71,7 +72,8 @@ def create_app(settings: Settings) -> FastAPI:
     voxels.add_quick(app.router)
     app.router.routes.sort(key=lambda route: not isinstance(route, Quick))  # what is asked most is looked at first
     for topic in TOPICS:
-        app.include_router(topic.router)
+        native = topic.router.prefix == "/api/v1"  # clients of others' protocols may add what these allow
+        app.include_router(topic.router, dependencies=[Depends(only_declared)] if native else [])
     app.add_middleware(Places, settings.max_requests)
     app.add_middleware(Bodies, settings)
     app.add_middleware(Memory, settings.max_memory)

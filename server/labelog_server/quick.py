@@ -17,6 +17,8 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError, create_model
 from starlette.types import Receive, Scope, Send
 
+from labelog_server.queries import declared, refuse_unknown
+
 
 class Quick(APIRoute):
     """A route whose endpoint is `async def endpoint(request, asked, ...)`: a model, and parts of the path.
@@ -30,6 +32,7 @@ class Quick(APIRoute):
         parts: dict[str, Any] = {name: (hints[name], ...) for name in self.param_convertors}
         self._parts = create_model("Path", **parts)
         self._query: type[BaseModel] = hints["asked"].__origin__
+        self._declared = declared(self)
         self._checks = [each.dependency for each in self.dependencies if each.dependency is not None]
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -40,8 +43,9 @@ class Quick(APIRoute):
         for check in self._checks:
             await check(request)
         place = _read(self._parts, "path", scope["path_params"])
-        query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        asked = _read(self._query, "query", dict(query))
+        query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+        refuse_unknown(query, self._declared)
+        asked = _read(self._query, "query", query)
         response: Response = await self.endpoint(request, asked=asked, **vars(place))
         await response(scope, receive, send)
 
