@@ -80,3 +80,21 @@ def test_pictures(pictured):
 )
 def test_what_cannot_be_shown(pictured, query, status):
     assert pictured[0].get(f"/volumes/cells/image/slices/z/3?{query}").status_code == status
+
+
+@pytest.mark.parametrize("path", [
+    "/api/v1/volumes/cells/voxels?box=0:2,:,:", "/api/v1/volumes/cells/slices/z/3?format=png",
+    "/api/v1/volumes/cells/image/slices/z/3", "/api/v1/volumes/cells/views/instance/map",
+    "/precomputed/cells/image/info", "/precomputed/cells/instance/s0/0-32_0-16_0-8",
+])  # fmt: skip
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_what_is_read_is_what_if_match_says(pictured, server, path, method):
+    client, _ = pictured
+    address = server.address + path
+    client.headers["Accept-Encoding"] = "identity"
+    got = client.get(address)
+    assert got.status_code == 200
+    other = client.request(method, address, headers={"If-Match": '"other"', "If-None-Match": got.headers["etag"]})
+    assert (other.status_code, other.headers["etag"]) == (412, got.headers["etag"])
+    for held in (got.headers["etag"], "*"):
+        assert client.request(method, address, headers={"If-Match": held}).status_code == 200

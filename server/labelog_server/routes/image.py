@@ -14,7 +14,7 @@ from labelog.geometry import Box
 from labelog.image import Image
 from labelog_server import wire
 from labelog_server.access import Reads
-from labelog_server.answers import CHANGES, answer, not_modified, of_bytes
+from labelog_server.answers import CHANGES, answer, not_modified, of_bytes, refuse_other
 from labelog_server.asked import Served
 from labelog_server.problems import Problem
 from labelog_server.routes.voxels import Around, Axis, Format, Part, accepted, pictured, refuse_many, slice_box
@@ -74,6 +74,7 @@ def pixels(request: Request, image: Image, box: Box, window: str | None, short: 
     values = image.read(box) if bounds is None else windowed(image.read(box), *bounds)
     body = _png(pictured(values, box)) if kind == PNG else wire.encode(values, kind, {})
     tag = of_bytes(body)  # whoever owns the image may change it where it lies
+    refuse_other(request, tag)
     return not_modified(request, tag, headers) or answer(request, body, kind, tag, headers)
 
 

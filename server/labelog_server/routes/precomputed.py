@@ -16,7 +16,7 @@ from labelog.extras import extra
 from labelog.image import Image
 from labelog_server import precomputed
 from labelog_server.access import Reads
-from labelog_server.answers import CHANGES, answer, etag, not_modified, of_bytes
+from labelog_server.answers import CHANGES, answer, etag, not_modified, of_bytes, refuse_other
 from labelog_server.asked import Served
 from labelog_server.mesher import Mesher
 from labelog_server.wire import RAW
@@ -113,6 +113,7 @@ def _whole(request: Request, media_type: str, body: bytes) -> Response:
 def _sent(request: Request, tag: str, media_type: str, make: Callable[[], bytes]) -> Response:
     """What is made only if the client has not got it."""
     headers = {"Cache-Control": CHANGES}
+    refuse_other(request, tag)
     return not_modified(request, tag, headers) or answer(request, make(), media_type, tag, headers)
 
 

@@ -12,7 +12,7 @@ import labelog
 from labelog.engine.snapshot import View
 from labelog_server import wire
 from labelog_server.access import Reads
-from labelog_server.answers import CHANGES, STAYS, etag, not_modified
+from labelog_server.answers import CHANGES, STAYS, etag, not_modified, refuse_other
 from labelog_server.asked import Seen, Served
 from labelog_server.problems import Problem
 
@@ -61,6 +61,7 @@ def get_map(
     seen = volume.at(rev).view(view, dtype=np.uint64)
     tag = etag(f"{volume.id[:8]} {volume.store.said(seen.revision)}".encode())  # of all revisions with one label table
     headers = {"Cache-Control": CHANGES if rev is None else STAYS, "Labelog-Revision": str(seen.revision)}
+    refuse_other(request, tag)
     held = not_modified(request, tag, headers)
     return held or JSONResponse(_told(seen, since, labels), headers=headers | {"ETag": tag})
 

@@ -18,7 +18,7 @@ from labelog.engine.snapshot import Revision
 from labelog.geometry import Box, Triple
 from labelog_server import wire
 from labelog_server.access import Annotates, Reads, Writer
-from labelog_server.answers import CHANGES, STAYS, answer, etag, matches, not_modified
+from labelog_server.answers import CHANGES, STAYS, answer, etag, matches, not_modified, refuse_other
 from labelog_server.asked import Key, Look, Name, Served, catalog, settings
 from labelog_server.facts import BINARY, WrittenFacts, answers, takes
 from labelog_server.memory import share_of
@@ -133,6 +133,7 @@ def voxels(request: Request, asked: Look, seen: Revision, box: Box, kind: str) -
         "Labelog-Revision": str(seen.revision), "Labelog-Box": wire.spelled(box),
         "Labelog-Shape": ",".join(map(str, box.shape)), "Labelog-Dtype": seen.dtype.name,
     }  # fmt: skip
+    refuse_other(request, tag)
     held = not_modified(request, tag, headers)
     if held:
         return held
