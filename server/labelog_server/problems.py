@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 import labelog
 from labelog.geometry import Box
@@ -31,6 +32,8 @@ STATUSES: dict[type[labelog.LabelogError], int] = {
     labelog.OutOfSpace: 507,
 }
 """The status of each kind of error; of a kind that is also another one, the first in this order."""
+
+METHODS = ("GET", "PUT", "POST", "DELETE", "PATCH")
 
 FACTS = ("box", "voxels", "revision", "label", "key", "chunk", "limit")
 """Attributes of errors that an answer repeats. Paths are not among them: they are the server's own affair."""
@@ -92,6 +95,15 @@ def of_error(error: labelog.LabelogError) -> Response:
     return response(status_of(error), str(error), type(error).__name__, **facts)
 
 
+def methods_of(request: Request) -> list[str]:
+    """What can be asked at a path. The error knows only the first of the routes that are there."""
+    asked = {"type": "http", "path": request.scope["path"], "root_path": request.scope.get("root_path", "")}
+    scopes = ({**asked, "method": method, "path_params": {}, "headers": []} for method in METHODS)
+    found = [scope["method"] for scope in scopes
+             if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)]  # fmt: skip
+    return [*found, "HEAD"] if "GET" in found else found
+
+
 def install(app: FastAPI) -> None:
     """Let whatever is raised end as a problem, and the description say what that is."""
     described = app.openapi
@@ -121,10 +133,13 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def routing(request: Request, error: HTTPException) -> Response:
-        detail = str(error.detail)
+        detail, headers = str(error.detail), dict(error.headers or {})
         if error.status_code == 404:
             detail = f"there is nothing at {request.url.path}; /docs has all routes"
-        return response(error.status_code, detail, headers=dict(error.headers or {}))
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(methods_of(request))
+            detail = f"{request.url.path} takes {headers['Allow']}"
+        return response(error.status_code, detail, headers=headers)
 
     @app.exception_handler(Exception)
     async def bug(request: Request, error: Exception) -> Response:
