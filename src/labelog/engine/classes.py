@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
@@ -20,6 +19,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from labelog.engine.values import is_colour
 from labelog.errors import Invalid, NotFound
 
 
@@ -129,7 +129,7 @@ def _check_fields(entry: LabelClass, at: str) -> None:
     if not isinstance(entry.name, str) or not entry.name.strip() or not entry.name.isprintable():
         raise Invalid(f"{at}: name is a line of text; found {entry.name!r}")
     if entry.colour is not None:
-        if not isinstance(entry.colour, str) or not re.fullmatch(r"#([0-9a-fA-F]{2}){3,4}", entry.colour):
+        if not is_colour(entry.colour):
             raise Invalid(f'{at}: colour is "#rrggbb" or "#rrggbbaa"; found {entry.colour!r}')
         if entry.id and len(entry.colour) == 9 and entry.colour.endswith("00"):
             raise Invalid(f"{at}: colour {entry.colour} is transparent, which is background, id 0")

@@ -42,12 +42,17 @@ def checked_object(value: Any) -> int:
     return label
 
 
+def is_colour(value: Any) -> bool:
+    """Whether it is a text "#rrggbb" or "#rrggbbaa"."""
+    return isinstance(value, str) and re.fullmatch(r"#([0-9a-fA-F]{2}){3,4}", value) is not None
+
+
 def checked_colours(colours: Any) -> dict[int, str]:
     """Label -> "#rrggbb" or "#rrggbbaa", or Invalid."""
     if not isinstance(colours, Mapping):
         raise Invalid(f"colours are a dict of labels and texts such as '#ff8000', not {colours!r}")
     for label, colour in colours.items():
-        if not isinstance(colour, str) or not re.fullmatch("#([0-9a-fA-F]{2}){3,4}", colour):
+        if not is_colour(colour):
             raise Invalid(f"the colour of label {label!r} is a text #rrggbb or #rrggbbaa, not {colour!r}")
     return {checked_label(label): colour for label, colour in colours.items()}
 
