@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import shutil
 import stat
+import time
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -186,3 +187,47 @@ def test_readers_see_what_others_commit(path: Path, left_out: tuple[str, ...]) -
         assert reader.revision == 39
         assert np.array_equal(pinned[:], strokes.expected(20))
         assert reader.check().problems == []
+
+
+@pytest.mark.parametrize("ends_with", ["mended", "left torn"])
+def test_an_index_that_is_half_written(path: Path, ends_with: str) -> None:
+    """What a reader sees in the moment in which a commit of another process writes the index's header."""
+    mine, its = multiprocessing.Pipe()
+    child = multiprocessing.get_context("fork").Process(target=_tear, args=(path, its))
+    child.start()
+    assert mine.recv() == "committed"
+    try:
+        with labelog.open(path, "r") as reader:
+            assert np.array_equal(reader[:], strokes.expected(21))
+            mine.send("tear")
+            assert mine.recv() == "torn"
+            if ends_with == "mended":
+                mine.send("mend in a while")
+                assert len(list(reader.history())) == 22
+                assert mine.recv() == "mended", "the reader did not wait for it"
+            else:
+                with pytest.raises(labelog.ReadOnly, match=r'shm.* half written.* mode="r\+"'):
+                    list(reader.history())
+                mine.send("mend in a while")
+                assert mine.recv() == "mended"
+                assert len(list(reader.history())) == 22
+    finally:
+        mine.send("end")
+        child.join()
+
+
+def _tear(path: Path, pipe: Connection) -> None:
+    """Commit, then make the two copies of the index's header differ, as between a writer's two writes, and mend it."""
+    with labelog.open(path) as volume:
+        strokes.commit(volume, 21)
+        pipe.send("committed")
+        if pipe.recv() == "tear":
+            with open(path / "journal.sqlite-shm", "r+b", buffering=0) as index:
+                header = os.pread(index.fileno(), 48, 0)
+                os.pwrite(index.fileno(), header[:8] + bytes(byte ^ 1 for byte in header[8:12]) + header[12:], 48)
+                pipe.send("torn")
+                pipe.recv()
+                time.sleep(0.1)
+                os.pwrite(index.fileno(), header, 48)
+                pipe.send("mended")
+            pipe.recv()

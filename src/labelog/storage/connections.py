@@ -25,6 +25,8 @@ OLDEST = (3, 51, 3)  # SQLite before 3.51.3 may corrupt a database when the writ
 LOG_HEADER = 32  # bytes of a log without commits
 STILL = 10**9  # nanoseconds without a change after which the next one has a time of its own
 CHECKED = 8  # bytes at the end of each page, for its checksum
+TORN = {apsw.SQLITE_READONLY_RECOVERY, apsw.SQLITE_READONLY_CANTINIT}  # the log's index is, or was at that moment
+PATIENCE = 1.0  # seconds that a reader waits for whoever is writing the index
 STATEMENTS = 1000  # that a connection keeps prepared: each use takes one's place, so many more than there are
 
 PRAGMAS = {
@@ -46,6 +48,12 @@ def explained(path: Path) -> Iterator[None]:
     except (apsw.CorruptError, apsw.NotADBError) as error:
         raise Corrupt(f"{path} is damaged: {error}", path=str(path)) from error
     except (apsw.ReadOnlyError, apsw.AuthError, apsw.PermissionsError) as error:
+        if extended(error) in TORN:
+            raise ReadOnly(
+                f"{path}-shm, the index of the log, was left half written, and this handle may not write it anew; "
+                f'open the volume once with mode="r+"',
+                path=str(path),
+            ) from error
         raise ReadOnly(f"{path} may not be written: {error}", path=str(path)) from error
     except apsw.CantOpenError as error:
         if not path.exists():
@@ -111,6 +119,26 @@ def _prepare() -> None:
         raise Unsupported(f"SQLite {apsw.sqlite_lib_version()} is too old: 3.51.3 or newer is needed")
     if "cksmvfs" not in apsw.vfs_names():
         apsw.sqlite_extra.load(apsw.Connection(":memory:"), "cksumvfs")
+
+
+class OnlyReading(apsw.Connection):
+    """One that may not write the log's index, and looks again where that seems half written.
+
+    A writer writes the index's header twice, and what readers go by after it. Who reads in between, and asks only
+    then whether somebody is writing, may hear no; SQLite then takes the index for one left by a writer that died,
+    which it would mend if it might. The next look shows which of the two it was.
+    """
+
+    def execute(self, *arguments: Any, **options: Any) -> apsw.Cursor:
+        until = 0.0
+        while True:
+            try:
+                return super().execute(*arguments, **options)
+            except apsw.ReadOnlyError as error:
+                until = until or time.monotonic() + PATIENCE
+                if extended(error) not in TORN or time.monotonic() > until:
+                    raise
+                time.sleep(0.001)
 
 
 class Rest(NamedTuple):
@@ -224,7 +252,7 @@ class Connections:
             option = "&immutable=1" if how.rest else "" if how.shared else "&readonly_shm=1"
             flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
             name = str(self.path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-            connection = apsw.Connection(f"file:{name}?mode=ro{option}", flags, "cksmvfs", STATEMENTS)
+            connection = OnlyReading(f"file:{name}?mode=ro{option}", flags, "cksmvfs", STATEMENTS)
             connection.set_busy_timeout(10_000)
             return connection
 

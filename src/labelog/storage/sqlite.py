@@ -97,7 +97,7 @@ class SqliteJournal:
 
     def _inspect(self, connection: apsw.Connection) -> None:
         """Refuse what is not this volume's journal of this format."""
-        found = connection.pragma("application_id"), connection.pragma("user_version")
+        found = tuple(connection.execute(f"PRAGMA {name}").get for name in ("application_id", "user_version"))
         if found[0] != APPLICATION_ID:
             raise Corrupt(f"{self.path} is not a labelog journal", path=str(self.path))
         if found[1] != FORMAT:
