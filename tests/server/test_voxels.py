@@ -291,15 +291,46 @@ def test_if_match_guards_against_what_was_not_seen(client, edit):
     def put(tag):
         return client.put(SLICE, content=data, headers={"Content-Type": kind, "If-Match": tag})
 
-    edit({"op": "paint", "label": "5", "spans": [[6, 30, 0, 9]]})
+    edit({"op": "paint", "label": "5", "spans": [[6, 30, 0, 9], [6, 33, 60, 70], [7, 0, 0, 9]]})
     refused = put(got.headers["etag"])
     assert refused.status_code == 412 and refused.headers["content-type"] == "application/problem+json"
-    assert {"box": [[6, 0, 0], [7, 60, 70]], "revision": 1}.items() <= refused.json().items()
+    boxes = [[[6, 30, 0], [7, 31, 9]], [[6, 33, 60], [7, 34, 64]], [[6, 33, 64], [7, 34, 70]]]
+    assert {"boxes": boxes, "since": 0, "revision": 1}.items() <= refused.json().items()
     assert client.get("/volumes/cells/history").json()["commits"][0]["revision"] == 1
     done = put(client.get(SLICE).headers["etag"])
     assert done.status_code == 200
     assert client.get(SLICE, headers={"If-None-Match": done.headers["etag"]}).status_code == 304
     assert put("*").status_code == 200
+
+
+def test_what_collides_is_named_as_far_as_a_tag_says(client, edit):
+    edit({"op": "paint", "label": "5", "spans": [[6, 0, 0, 9]]})
+    kinds = ("npy", "png", "runs")
+    first = [client.get(SLICE, params={"format": kind}).headers["etag"] for kind in kinds]
+    of_others = client.get("/volumes/cells/slices/z/7").headers["etag"]
+    edit({"op": "merge", "label": "1", "others": ["11"]})
+    merged = client.get(SLICE).headers["etag"]
+    edit({"op": "paint", "label": "6", "spans": [[6, 3, 20, 24]]})
+    data, kind = body(labels()[6:7], "raw")
+
+    def refused(tag):
+        answer = client.put(SLICE, content=data, headers={"Content-Type": kind, "If-Match": tag})
+        assert answer.status_code == 412 and answer.json()["revision"] == 3
+        return answer.json()["since"], answer.json()["boxes"]
+
+    differs = labels()[6] == 11  # merged since then; and painted
+    differs[3, 20:24] = True
+    for tag in (*first, f'"other", {first[0]}'):
+        since, boxes = refused(tag)
+        assert since == 1
+        covered = np.zeros_like(differs)
+        for (_, y0, x0), (_, y1, x1) in boxes:
+            assert differs[y0:y1, x0:x1].any()
+            covered[y0:y1, x0:x1] = True
+        assert covered[differs].all() and not covered.all()
+    whole = [[[6, 0, 0], [7, 60, 70]]]
+    for tag in (merged, of_others, '"other"', f'"{"f" * 48}-npy"', f'"{0:048x}-npy"'):
+        assert refused(tag) == (None, whole)
 
 
 def floats():

@@ -32,7 +32,7 @@ def get_view(seen: Seen) -> dict[str, Any]:
 
 @router.get("/volumes/{name}/version", dependencies=[Reads])
 def get_version(seen: Seen, box: Part = None) -> dict[str, Any]:
-    """32 hex digits that are the same at two revisions only if all values of a box are."""
+    """48 hex digits that are the same at two revisions only if all values of a box are."""
     return {"revision": seen.revision, "version": seen.version(wire.box_of(box, seen.shape)).hex()}
 
 

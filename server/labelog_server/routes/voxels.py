@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from typing import Annotated, Any, Literal
@@ -13,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
 import labelog
+from labelog.engine.changes import differing
 from labelog.engine.cut import cut
 from labelog.engine.snapshot import Revision
 from labelog.geometry import Box, Triple
@@ -22,7 +24,7 @@ from labelog_server.answers import CHANGES, STAYS, answer, etag, matches, not_mo
 from labelog_server.asked import Key, Look, Name, Served, catalog, settings
 from labelog_server.facts import BINARY, WrittenFacts, answers, takes
 from labelog_server.memory import share_of
-from labelog_server.problems import Problem, of_error, plain
+from labelog_server.problems import Problem, plain
 from labelog_server.quick import Quick
 from labelog_server.wire import FORMATS, NPY, OF_RUNS, PNG, SHORT
 
@@ -145,7 +147,7 @@ def tagged(seen: Revision, version: bytes, kind: str) -> str:
     name = next(name for name, known in SHORT.items() if known == kind)
     if kind == PNG:
         shown = repr(sorted(seen.colours.items())).encode()
-        version = blake2b(version + shown, digest_size=16).digest()
+        version = version[:8] + blake2b(version + shown, digest_size=16).digest()
     return etag(version, name)
 
 
@@ -206,22 +208,34 @@ def _write(
     """An edit of a box; only of what was seen, if the client says what that is."""
     snapshot = volume.at()
     if if_match is not None and not _holds(if_match, snapshot, box):
-        raise Problem(412, f"the voxels of {box} are no longer what If-Match says; read them again",
-                      headers={"Labelog-Revision": str(snapshot.revision)}, box=plain(box),
-                      revision=snapshot.revision)  # fmt: skip
+        raise _changed(_seen(if_match, snapshot, box), snapshot, box)
     seen = None if if_match is None else snapshot.revision
     try:
         with volume.edit(**draft, seen=seen) as edit:
             edit[box.slices()] = array
     except labelog.Conflict as error:
-        if if_match is None or not hasattr(error, "box"):
+        if seen is None or not hasattr(error, "box"):
             raise
-        answer = of_error(error)
-        answer.status_code = 412
-        return answer
+        raise _changed(snapshot, volume.at(), box) from None
     revision = volume.revision if edit.revision is None else edit.revision
     headers = {"ETag": etag(volume.at(revision).version(box), "npy"), "Labelog-Revision": str(revision)}
     return JSONResponse({"revision": edit.revision, "voxels": edit.voxels, "written": edit.written}, headers=headers)
+
+
+def _changed(before: labelog.Snapshot | None, now: labelog.Snapshot, box: Box) -> Problem:
+    """412: where a box is not what it was before; all of it, if that is not known."""
+    boxes = () if before is None else differing(before, now, box)
+    return Problem(412, f"the voxels of {box} are no longer what If-Match says; `boxes` has what to read again",
+                   headers={"Labelog-Revision": str(now.revision)}, boxes=[plain(each) for each in boxes or (box,)],
+                   since=None if before is None else before.revision, revision=now.revision)  # fmt: skip
+
+
+def _seen(if_match: str, now: labelog.Snapshot, box: Box) -> labelog.Snapshot | None:
+    """A revision at which a box was what a tag says: the one that last wrote there, which the tag begins with. None if
+    it was not so then, as after a merge."""
+    written = (int(digits, 16) for digits in re.findall(r'"([0-9a-f]{16})[0-9a-f]{32}-', if_match))
+    snapshots = (now.volume.at(revision) for revision in written if revision < now.revision)
+    return next((each for each in snapshots if _holds(if_match, each, box)), None)
 
 
 def _holds(if_match: str, snapshot: labelog.Snapshot, box: Box) -> bool:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 
+import numpy as np
+
+from labelog.engine.snapshot import Revision
 from labelog.engine.store import Store
 from labelog.geometry import Box
 from labelog.storage.journal import LISTED, MERGE, PARENT, Fact, Space
@@ -36,10 +40,7 @@ def changes(store: Store, revision: int) -> Changes:
         facts = [] if revision == 0 else journal.facts_by(revision)
         chunks = sorted(journal.changed_chunks(revision - 1, revision))
         if len(chunks) > MOST:
-            whole = store.grid.box(chunks[0])
-            for chunk in chunks[1:]:
-                whole = whole.union(store.grid.box(chunk))
-            return Changes((whole,), None, bool(facts))
+            return Changes((reduce(Box.union, map(store.grid.box, chunks)),), None, bool(facts))
         labels = {label for fact in facts for label in _named(fact)}
         boxes = []
         for chunk in chunks:
@@ -52,6 +53,19 @@ def changes(store: Store, revision: int) -> Changes:
                 differs = delta.old.value != delta.new.value
                 labels.update(delta.old.value[differs].tolist(), changed.value.tolist())
     return Changes(tuple(boxes), tuple(sorted(labels - {0})), bool(facts))
+
+
+def differing(one: Revision, other: Revision, box: Box) -> tuple[Box, ...]:
+    """Where two revisions of a volume have other values in a box: the bounds in each chunk, ascending; if that is in
+    more than 256 chunks, one box that holds all of those."""
+    boxes = []
+    for _, part in one.grid.touching(box):
+        if one.version(part) != other.version(part):
+            where = np.argwhere(one.read(part) != other.read(part))
+            if len(where):
+                start, stop = where.min(axis=0).tolist(), (where.max(axis=0) + 1).tolist()
+                boxes.append(Box(tuple(start), tuple(stop)).shift(part.start))
+    return tuple(boxes) if len(boxes) <= MOST else (reduce(Box.union, boxes),)
 
 
 def _named(fact: Fact) -> list[int]:

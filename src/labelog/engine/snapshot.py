@@ -147,18 +147,22 @@ class Revision(Voxels):
         return self.volume.colours
 
     def version(self, box: Box | tuple[Triple, Triple] | None = None) -> bytes:
-        """16 bytes that are the same at two revisions only if all values in a box are (the whole volume if None).
+        """24 bytes that are the same at two revisions only if all values in a box are (the whole volume if None).
 
-        They may differ where no value does: when other voxels of the same chunks were written.
+        They may differ where no value does: when other voxels of the same chunks were written. The first 8 are the
+        newest revision that wrote in those chunks, big-endian.
         """
         bounds = Box((0, 0, 0), self.shape) if box is None else indexing.within(box, self.shape)
         scales, number, revision, labels = self.volume.store.scales, self.number, self.revision, self._map
-        digest = blake2b(repr((self.__dask_tokenize__()[2:], self.volume.id)).encode(), digest_size=16)
+        digest = blake2b(repr((self.__dask_tokenize__()[2:], self.volume.id, *bounds)).encode(), digest_size=16)
+        newest = 0
         for chunk in scales.all[number].grid.numbers(bounds):
-            digest.update(scales.state(number, chunk, revision).to_bytes(8, "little"))
+            state = scales.state(number, chunk, revision)
+            newest = max(newest, state)
+            digest.update(state.to_bytes(8, "little"))
             if not labels.same:
                 digest.update(labels.version(self._runs(chunk)))
-        return digest.digest()
+        return newest.to_bytes(8, "big") + digest.digest()
 
     def at_hand(self, box: Box) -> bool:
         """Whether all that reading a box takes is in memory: it waits for no file, and for nobody."""
@@ -392,10 +396,11 @@ class View(Revision):
 
     def version(self, box: Box | tuple[Triple, Triple] | None = None) -> bytes:
         """As of a snapshot; with `unannotated`, of the regions too."""
+        found = super().version(box)
         if self._cover is None:
-            return super().version(box)
+            return found
         regions = repr([each.to_json() for each in self.snapshot.regions.values()]).encode()
-        return blake2b(super().version(box) + regions, digest_size=16).digest()
+        return found[:8] + blake2b(found + regions, digest_size=16).digest()
 
     def scale(self, number: int) -> View:
         return View(self.snapshot, self.name, self.dtype, self.unannotated, number)

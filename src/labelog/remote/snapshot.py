@@ -98,7 +98,7 @@ class RemoteRevision(Revision):
     def version(self, box: Box | tuple[Triple, Triple] | None = None) -> bytes:
         bounds = Box((0, 0, 0), self.shape) if box is None else indexing.within(box, self.shape)
         if not bounds.voxels:
-            return bytes(16)
+            return bytes(24)
         told = self.volume.connection.told("/version", box=spelled(bounds), **self._query)
         return bytes.fromhex(told["version"])
 
