@@ -61,7 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
         board.close()
 
     app = FastAPI(title="labelog", version=labelog.__version__, description=DESCRIPTION, lifespan=life,
-                  responses=problems.ANSWERS)  # fmt: skip
+                  responses=problems.ANSWERS, docs_url=None, redoc_url=None)  # fmt: skip
     app.state.settings, app.state.catalog, app.state.news = settings, catalog, news
     app.state.presence, app.state.jobs, app.state.mesher = present, Jobs(board), Mesher()
     app.state.trials = Trials()

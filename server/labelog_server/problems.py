@@ -15,6 +15,7 @@ from starlette.routing import Match
 
 import labelog
 from labelog.geometry import Box
+from labelog_server import pages
 
 log = logging.getLogger("labelog.http")
 
@@ -122,7 +123,9 @@ def install(app: FastAPI) -> None:
         return of_error(error)
 
     @app.exception_handler(Problem)
-    async def ours(_: Request, error: Problem) -> Response:
+    async def ours(request: Request, error: Problem) -> Response:
+        if error.status == 401 and pages.wanted(request):
+            return pages.login(error.detail.partition(";")[0])
         return response(error.status, error.detail, headers=error.headers, **error.facts)
 
     @app.exception_handler(RequestValidationError)

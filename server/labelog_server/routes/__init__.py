@@ -7,6 +7,7 @@ from labelog_server.routes import (
     image,
     jobs,
     labels,
+    pages,
     precomputed,
     presence,
     regions,
@@ -21,6 +22,6 @@ from labelog_server.routes import (
 
 TOPICS = (
     volumes, voxels, image, edits, history, labels, regions, views, jobs, events, presence, zarr, s3, precomputed,
-    session, service
+    session, service, pages
 )  # fmt: skip
 """In the order in which they are described."""

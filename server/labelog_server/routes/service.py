@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
-from starlette.responses import JSONResponse, RedirectResponse
+from starlette.responses import JSONResponse
 
 import labelog
 from labelog_server.access import Reads
@@ -23,11 +23,6 @@ GAUGES = {
     "unfolded_deltas": "Deltas that the worker that answers has committed, and that are not folded into the base yet",
     "free_bytes": "Free on the disk",
 }
-
-
-@router.get("/", include_in_schema=False)
-def index() -> RedirectResponse:
-    return RedirectResponse("/docs")
 
 
 @router.get("/healthz")

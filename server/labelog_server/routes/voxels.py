@@ -19,6 +19,7 @@ from labelog.engine.cut import cut
 from labelog.engine.snapshot import Revision
 from labelog.geometry import Box, Triple
 from labelog_server import wire
+from labelog_server.accept import liked
 from labelog_server.access import Annotates, Reads, Writer
 from labelog_server.answers import CHANGES, STAYS, answer, etag, matches, not_modified, refuse_other
 from labelog_server.asked import Key, Look, Name, Served, catalog, settings
@@ -26,7 +27,7 @@ from labelog_server.facts import BINARY, WrittenFacts, answers, takes
 from labelog_server.memory import share_of
 from labelog_server.problems import Problem, plain
 from labelog_server.quick import Quick
-from labelog_server.wire import FORMATS, NPY, OF_RUNS, PNG, SHORT
+from labelog_server.wire import FORMATS, OF_RUNS, PNG, SHORT
 
 router = APIRouter(prefix="/api/v1", tags=["voxels"])
 
@@ -179,19 +180,10 @@ def refuse_many(request: Request, box: Box, dtype: DTypeLike = np.uint64) -> Non
 
 def accepted(header: str, formats: Iterable[str]) -> str:
     """The media type, of some, that an Accept likes best. Raises Problem 406."""
-    weights: list[tuple[float, int, str]] = []
-    for item in header.split(","):
-        kind, *parameters = (part.strip().lower() for part in item.split(";"))
-        quality = next((part[2:] for part in parameters if part.startswith("q=")), "1")
-        fits = [known for known in formats if kind in (known, "*/*", known.split("/")[0] + "/*")]
-        try:
-            weights += [(float(quality), -place, known) for place, known in enumerate(fits[:1])]
-        except ValueError:
-            continue
-    best = max(weights, default=(0.0, 0, NPY))
-    if best[0] <= 0:
+    best = liked(header, formats)
+    if best is None:
         raise Problem(406, f"voxels are sent as {', '.join(formats)}; none of these is accepted by {header!r}")
-    return best[2]
+    return best
 
 
 async def _put(request: Request, volume: labelog.Volume, box: Box, dtype: str, if_match: str | None,

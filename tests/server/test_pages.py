@@ -1,0 +1,140 @@
+"""What a browser shows: pages that need no script and nothing from elsewhere, and a login where tokens are asked."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from base64 import b64encode
+from hashlib import sha256
+from html import unescape
+
+import httpx
+import pytest
+
+import labelog
+from labelog_server.tokens import Tokens
+
+from .conftest import make_cells, serving
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"}
+STRANGE = 'a<script>&"b c'
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory):
+    """A server with volumes of usual and unusual names, one of them damaged."""
+    folder = tmp_path_factory.mktemp("shown")
+    make_cells(folder)
+    labelog.create(folder / f"{STRANGE}.labelog", (4, 1100, 1000), voxel_size=(2, 0.5, 1), unit="um").close()
+    labelog.create(folder / "broken.labelog", (1, 1, 1)).close()
+    (folder / "broken.labelog" / "journal.sqlite").write_bytes(b"no database")
+    with serving(folder) as server:
+        yield server
+
+
+def test_all_volumes_are_listed(shown):
+    answer = httpx.get(shown.address, headers=BROWSER)
+    assert answer.status_code == 200 and answer.headers["content-type"].startswith("text/html")
+    paths = re.findall(r'href="(/volumes/[^"]*)"', answer.text)
+    assert len(paths) == 3 and "/volumes/cells" in paths
+    assert "20 × 60 × 70 voxels, revision 0" in answer.text and "cannot be opened" in answer.text
+    assert "<script" not in answer.text and str(shown.folder) not in answer.text
+
+
+def test_the_address_in_the_browser_is_the_one_that_programs_open(shown):
+    for name in ("cells", STRANGE):
+        listed = httpx.get(shown.address, headers=BROWSER).text
+        path = unescape(
+            re.search(rf'href="(/volumes/[^"]*{"cells" if name == "cells" else "script"}[^"]*)"', listed)[1]
+        )
+        page = httpx.get(shown.address + path, headers=BROWSER)
+        assert page.status_code == 200 and "<script" not in page.text
+        address = re.search(r'labelog\.open\("(.*?)"\)', unescape(page.text))[1]
+        assert address == shown.address + path
+        with labelog.open(address) as volume, labelog.open(shown.folder / f"{name}.labelog", "r") as own:
+            assert volume.id == own.id
+        picture = httpx.get(shown.address + unescape(re.search(r'<img src="(.*?)"', page.text)[1]))
+        assert picture.status_code == 200 and picture.headers["content-type"] == "image/png"
+        for link in re.findall(r'href="(/[^"]*)"', page.text):
+            assert httpx.get(shown.address + unescape(link), headers=BROWSER).status_code == 200, link
+        for source in re.findall(r"precomputed://(.*?)<", page.text):
+            assert httpx.get(f"{source}/info").status_code == 200
+        for group in re.findall(r"<code>([^<]*/zarr/[^<]*)<", page.text):
+            assert httpx.get(f"{group}/zarr.json").status_code == 200
+    assert "2 × 0.5 × 1 um" in page.text and "scale=1" in page.text
+
+
+def test_programs_get_json_there(shown):
+    with shown.client() as client:
+        told = client.get("/volumes/cells").json()
+    for accept in ({}, {"Accept": "application/json"}, {"Accept": "text/html;q=0.5, application/json"}):
+        assert httpx.get(f"{shown.address}/volumes/cells", headers=accept).json() == told
+    answer = httpx.get(f"{shown.address}/volumes/cells")
+    assert "Accept" in answer.headers["vary"]
+    assert httpx.get(f"{shown.address}/volumes/none", headers=BROWSER).status_code == 404
+
+
+def test_pages_load_nothing_from_elsewhere(shown):
+    for path in ("/", "/volumes/cells", "/docs"):
+        answer = httpx.get(shown.address + path, headers=BROWSER)
+        assert not re.search(r'(src|href)="(?!/|#)', answer.text), path
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert "script-src 'none'" in answer.headers["content-security-policy"]
+    assert httpx.get(f"{shown.address}/redoc").status_code == 404
+
+
+def test_all_routes_and_objects_are_on_a_page(shown):
+    text = unescape(httpx.get(f"{shown.address}/docs", headers=BROWSER).text)
+    described = httpx.get(f"{shown.address}/openapi.json").json()
+    for path, methods in described["paths"].items():
+        for method in methods:
+            assert f"<code>{method.upper()} {path}</code>" in text
+    anchors = set(re.findall(r'id="(.*?)"', text))
+    assert set(re.findall(r'href="#(.*?)"', text)) <= anchors == set(described["components"]["schemas"])
+    assert "rows of z, y, x0, x1 (half-open)" in text
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory):
+    """A server that asks for tokens, and one for one of its volumes."""
+    folder = tmp_path_factory.mktemp("guarded")
+    make_cells(folder)
+    labelog.create(folder / "other.labelog", (1, 1, 1)).close()
+    path = tmp_path_factory.mktemp("secrets") / "tokens.json"
+    text = Tokens(path).add("ana<b>", "read", ["cells"])
+    with serving(folder, "--tokens", str(path)) as server:
+        server.text = text
+        yield server
+
+
+def test_a_person_is_asked_for_a_token(guarded):
+    for path in ("/", "/volumes/cells", "/api/v1/volumes/cells", "/volumes/none"):
+        page = httpx.get(guarded.address + path, headers=BROWSER)
+        assert page.status_code == 401 and page.headers["www-authenticate"] == "Bearer"
+        (script,) = re.findall(r"<script>(.*?)</script>", page.text, re.DOTALL)
+        digest = b64encode(sha256(script.encode()).digest()).decode()
+        assert f"script-src 'sha256-{digest}'" in page.headers["content-security-policy"]
+        other = httpx.get(guarded.address + path)
+        assert other.status_code == 401 and other.headers["content-type"] == "application/problem+json"
+    with httpx.Client(base_url=guarded.address, headers=BROWSER) as browser:
+        browser.post("/session", json={"token": guarded.text})
+        listed = browser.get("/").text
+        assert "/volumes/cells" in listed and "other" not in listed and "ana&lt;b&gt;" in listed
+        assert browser.get("/volumes/cells").status_code == 200
+        assert browser.get("/volumes/other").status_code == 403
+        browser.delete("/session")
+        assert browser.get("/").status_code == 401
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="Chromium is not installed (Debian's package chromium)")
+def test_a_real_browser_draws_the_slice(shown, tmp_path):
+    """The policy of the page lets through what it needs: its style and its picture."""
+    command = ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile",
+               "--window-size=800,1200", f"--screenshot={tmp_path}/page.png"]  # fmt: skip
+    subprocess.run([*command, f"{shown.address}/volumes/cells"], capture_output=True, timeout=60, check=True)
+    from PIL import Image
+
+    with Image.open(tmp_path / "page.png") as found:
+        pixels = found.convert("RGB").getcolors(2**20)
+    assert sum(count for count, (r, g, b) in pixels if max(r, g, b) - min(r, g, b) > 100) > 100_000
