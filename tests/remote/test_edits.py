@@ -114,6 +114,9 @@ def test_edits_do_the_same(far, near, twin, work):
 
 
 WRONG = [
+    lambda edit: edit.relabel("a"),
+    lambda edit: edit.merge(5, "7"),
+    lambda edit: edit.cleave(None),
     lambda e: e.paint(-1, MASK, at=(0, 0, 0)),
     lambda e: e.paint(1, MASK, at=(19, 0, 0)),
     lambda e: e.paint(1, [[0, 0, 0, 71]]),

@@ -172,6 +172,14 @@ def test_history(near, far, cell):
     for wrong in (lambda: far.commit(9), lambda: far.changes(-1), lambda: far.history(since=9)):
         with pytest.raises(labelog.NotFound):
             wrong()
+    for name, given in (("history", {"limit": -1}), ("history", {"limit": "x"}), ("history", {"author": 7}),
+                        ("watch", {"timeout": "x"}), ("edit", {"labels": None})):  # fmt: skip
+        told = []
+        for volume in (near, far):
+            with pytest.raises(labelog.Invalid) as raised:
+                getattr(volume, name)(**given)
+            told.append(str(raised.value))
+        assert told[0] == told[1], (name, given)
 
 
 def test_long_histories_come_in_pages(near, far, monkeypatch):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import reduce
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from labelog.engine.change import Moment, Work, change
 from labelog.engine.parcel import LARGE, PIECE, TRIES, Large, Parcel, add, weight
@@ -51,15 +51,27 @@ class Draft(NamedTuple):
 
 def draft(author: str, session: str | None, message: str, key: str | None, *asked: object) -> Draft:
     """A checked draft. Raises Invalid for an author that is no path of names, or texts that are no texts."""
-    if not is_text(author) or not author or not all(author.split("/")) or "\0" in author:
-        raise Invalid(f"author must be a name or a path of names such as 'vendor-b/ana', not {author!r}")
-    for name, text in (("session", session), ("key", key)):
-        if text is not None and (not is_text(text) or not text or "\0" in text):
-            raise Invalid(f"{name} must be a text or None, not {text!r}")
+    checked_author(author)
+    checked_name("session", session)
+    checked_name("key", key)
     if not is_text(message):
         raise Invalid(f"message must be a text, not {message!r}")
     told = b"" if key is None else blake2b(repr(asked).encode(), digest_size=16).digest()
     return Draft(author, session, message, key, told)
+
+
+def checked_author(author: Any, *, below: bool = False) -> str:
+    """A name or a path of names, or Invalid; `below`: of those below it too, and then it may end in a slash."""
+    name = author.rstrip("/") if below and isinstance(author, str) else author
+    if not is_text(name) or not name or not all(name.split("/")) or "\0" in name:
+        raise Invalid(f"author must be a name or a path of names such as 'vendor-b/ana', not {author!r}")
+    return str(name)
+
+
+def checked_name(what: str, text: Any) -> None:
+    """Raise Invalid for a session or key that is no text, or an empty one."""
+    if text is not None and (not is_text(text) or not text or "\0" in text):
+        raise Invalid(f"{what} must be a text or None, not {text!r}")
 
 
 class Outcome(NamedTuple):

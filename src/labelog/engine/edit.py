@@ -24,7 +24,7 @@ from labelog.engine.shaping import Shaping
 from labelog.engine.splitting import Extent, Parts, Split, by_seeds, checked_seeds
 from labelog.engine.store import Store, layered
 from labelog.engine.table import Staged, Table
-from labelog.engine.values import checked_label, checked_labels, checked_object, fitted, label_set
+from labelog.engine.values import checked_label, checked_labels, checked_mapping, checked_object, fitted, label_set
 from labelog.engine.views import LabelMap
 from labelog.errors import Conflict, Invalid
 from labelog.geometry import Box, Triple
@@ -175,9 +175,11 @@ class Edit(Shaping, Filling, Separating):
         ----------
         labels : old label -> new label.
         within : only in this box; in the whole volume if None.
+
+        Raises Invalid or OutOfBounds, and changes nothing.
         """
         self._mine()
-        mapping = {checked_label(old): checked_label(new) for old, new in dict(labels).items()}
+        mapping = checked_mapping(labels)
         box = Box((0, 0, 0), self.shape) if within is None else indexing.within(within, self.shape)
         self._asked(
             "relabel", tuple(box), sorted((self._called(old), self._called(new)) for old, new in mapping.items())

@@ -167,12 +167,13 @@ def table_facts(classes: list[LabelClass], table: TableRows,
     try:
         rows = dict(table)
     except (TypeError, ValueError):
-        raise Invalid("a table is label -> what is known of it: a mapping or pairs") from None
+        raise Invalid(f"a table is label -> what is known of it: a mapping or pairs, not {table!r}") from None
     for label, fields in rows.items():
         if not isinstance(fields, Mapping):
             raise Invalid(f"label {label}: expected what is known of it by name, not {fields!r}")
+        subject = checked_object(label)
         for name, value in label_facts(fields, ids).items():
-            said[Key(Space.LABEL, checked_object(label), name)] = value
+            said[Key(Space.LABEL, subject, name)] = value
     named = {int(str(value)) for key, value in said.items() if key.field == PARENT and value is not None}
     named -= {key.subject for key in said if key.space is Space.LABEL}
     for first, second in checked_pairs(merges):

@@ -15,7 +15,7 @@ from labelog.engine.bodies import merge_key
 from labelog.engine.classes import KEYS, LabelClass, check_classes, listed_classes
 from labelog.engine.regions import region
 from labelog.engine.table import Staged, Table, class_facts, label_facts
-from labelog.engine.values import checked_object, checked_pairs
+from labelog.engine.values import checked_object, checked_pairs, several
 from labelog.errors import Invalid, NotFound
 from labelog.geometry import Box, Triple
 from labelog.storage.facts import OWN_IDS
@@ -175,7 +175,7 @@ class Naming:
         """
         self._mine()
         first = checked_object(label)
-        named = [checked_object(other) for other in (others if isinstance(others, Iterable) else [others])]
+        named = [checked_object(other) for other in several(others)]
         if first in named:
             raise Invalid(f"label {first} can't be merged with itself")
         self._asked("merge", self._called(first), [self._called(other) for other in named])
@@ -197,7 +197,7 @@ class Naming:
         The others stay together, also where these held them together.
         """
         self._mine()
-        chosen = {checked_object(label) for label in (labels if isinstance(labels, Iterable) else [labels])}
+        chosen = {checked_object(label) for label in several(labels)}
         self._asked("cleave", sorted(map(self._called, chosen)))
         with self._table() as table:
             bodies = sorted({table.body(label) for label in chosen})

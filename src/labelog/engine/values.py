@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -91,7 +92,7 @@ def fitted(labels: ArrayLike, shape: tuple[int, ...], box: Box) -> NDArray[Any]:
 def checked_pairs(pairs: Iterable[Any]) -> list[tuple[int, int]]:
     """Pairs of different labels of objects, or Invalid."""
     found: list[tuple[int, int]] = []
-    for pair in pairs if isinstance(pairs, Iterable) else [pairs]:
+    for pair in several(pairs):
         try:
             first, second = pair
         except (TypeError, ValueError):
@@ -102,9 +103,38 @@ def checked_pairs(pairs: Iterable[Any]) -> list[tuple[int, int]]:
     return found
 
 
+def several(given: Any) -> list[Any]:
+    """What is given as one thing or as several of them; a text is one, and so is an array without axes."""
+    one = isinstance(given, (str, bytes)) or not isinstance(given, Iterable)
+    one = one or (isinstance(given, np.ndarray) and not given.ndim)
+    return [given] if one else list(given)
+
+
 def label_set(labels: Iterable[int] | int) -> set[int]:
     """One label, or several."""
-    return {checked_label(label) for label in (labels if isinstance(labels, Iterable) else [labels])}
+    return {checked_label(label) for label in several(labels)}
+
+
+def checked_mapping(labels: Any) -> dict[int, int]:
+    """Old label -> new label, or Invalid."""
+    try:
+        pairs = dict(labels)
+    except (TypeError, ValueError):
+        raise Invalid(f"expected old labels and their new ones, such as {{5: 7}}, found {labels!r}") from None
+    return {checked_label(old): checked_label(new) for old, new in pairs.items()}
+
+
+def checked_wait(value: Any) -> float | None:
+    """Seconds to wait, 0 or more; None is without end. Or Invalid."""
+    if value is None:
+        return None
+    try:
+        seconds = math.nan if isinstance(value, (bool, str)) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        seconds = math.nan
+    if not seconds >= 0:
+        raise Invalid(f"timeout is a number of seconds, 0 or more, or None, not {value!r}")
+    return seconds
 
 
 def checked_labels(values: ArrayLike) -> NDArray[Any]:

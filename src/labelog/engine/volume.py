@@ -21,7 +21,7 @@ from labelog.engine import check, history, keeper
 from labelog.engine import load as loading
 from labelog.engine.changes import Changes, changes
 from labelog.engine.classes import LabelClass
-from labelog.engine.commit import Committer, Draft, Job, draft
+from labelog.engine.commit import Committer, Draft, Job, checked_author, checked_name, draft
 from labelog.engine.components import Components
 from labelog.engine.drawing import LabelRows
 from labelog.engine.edit import Edit
@@ -33,7 +33,7 @@ from labelog.engine.preview import written
 from labelog.engine.regions import Region
 from labelog.engine.snapshot import Snapshot, View
 from labelog.engine.store import Store, check_fork
-from labelog.engine.values import checked_count, checked_label, checked_object, existing
+from labelog.engine.values import checked_count, checked_label, checked_object, checked_wait, existing, several
 from labelog.errors import Invalid, NotFound
 from labelog.geometry import Box, Triple, whole
 from labelog.image import Image, import_image, open_image
@@ -393,7 +393,7 @@ class Volume:
         if seen is not None:
             seen = self.at(seen).revision
         begin = None if at is None else self.at(at).revision
-        made = [checked_object(label) for label in labels]
+        made = [checked_object(label) for label in several(labels)]
         return Edit(self, draft(user(author), session, message, key, "edit", seen), seen, begin, made)
 
     def undo(self, author: str | None = None, *, session: str | None = None, strict: bool = False, message: str = "",
@@ -442,7 +442,7 @@ class Volume:
             raise Invalid("revert takes a revision or an author")
         who = draft(user(by), session, message, key, "revert", revision, author, strict)
         if author is not None:
-            name = draft(author.rstrip("/") if isinstance(author, str) else author, None, "", None).author
+            name = checked_author(author, below=True)
             return self._commit(who, lambda batch: history.revert_author(batch, who, name, strict))
         try:
             number = whole(revision)
@@ -477,16 +477,21 @@ class Volume:
         box : only commits that wrote within it.
         since, until : a revision or a datetime: only commits after the one, up to and including the other.
         limit : at most this many.
+
+        Raises Invalid, NotFound for a revision that is not there, OutOfBounds.
         """
         store = self.store
+        limit = None if limit is None else checked_count("limit", limit, of="commits")
+        checked_name("session", session)
         label = None if label is None else checked_label(label)
         bounds = None if box is None else indexing.within(box, self.shape)
         newest = self._bound(until)
         after = -1 if since is None else self._bound(since)
         where, values = "revision > ? AND revision <= ?", (after,)
         if author is not None:
+            name = checked_author(author, below=True)
             with store.journal.reading() as journal:
-                where += f" AND author IN ({', '.join(map(str, journal.authors(author)))})"
+                where += f" AND author IN ({', '.join(map(str, journal.authors(name)))})"
         if session is not None:
             where, values = f"session = ? AND {where}", (session, *values)  # type: ignore[assignment]
         return self._pages(store, where, values, newest, label, bounds, limit)
@@ -542,8 +547,10 @@ class Volume:
         ----------
         since : the last revision already known; by default the newest now.
         timeout : stop after so many seconds without a commit; by default never.
+
+        Raises Invalid, NotFound for a revision that is not there.
         """
-        return self._watch(self.at(since).revision, timeout)
+        return self._watch(self.at(since).revision, checked_wait(timeout))
 
     def _watch(self, known: int, timeout: float | None) -> Iterator[Commit]:
         quiet_since = time.monotonic()

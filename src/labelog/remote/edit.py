@@ -32,7 +32,16 @@ from labelog.engine.regions import region
 from labelog.engine.shaping import BoxLike, Shaped
 from labelog.engine.splitting import Split, checked_seeds
 from labelog.engine.table import label_facts
-from labelog.engine.values import checked_label, checked_labels, checked_object, checked_pairs, fitted, label_set
+from labelog.engine.values import (
+    checked_label,
+    checked_labels,
+    checked_mapping,
+    checked_object,
+    checked_pairs,
+    fitted,
+    label_set,
+    several,
+)
 from labelog.errors import Invalid, LabelogError, Unsupported
 from labelog.geometry import Box, Triple
 from labelog.kernels.runs import Runs
@@ -194,7 +203,7 @@ class RemoteEdit(Edit):
 
     def relabel(self, labels: Mapping[int, int], *, within: Box | tuple[Triple, Triple] | None = None) -> None:
         self._mine()
-        mapping = {str(checked_label(old)): str(checked_label(new)) for old, new in dict(labels).items()}
+        mapping = {str(old): str(new) for old, new in checked_mapping(labels).items()}
         box = self._within(within)
         if mapping:
             self._stage_one("relabel", labels=mapping, within=box)
@@ -310,7 +319,7 @@ class RemoteEdit(Edit):
     def merge(self, label: int, others: Iterable[int] | int) -> None:
         self._mine()
         first = checked_object(label)
-        named = [checked_object(other) for other in (others if isinstance(others, Iterable) else [others])]
+        named = [checked_object(other) for other in several(others)]
         if first in named:
             raise Invalid(f"label {first} can't be merged with itself")
         if named:
@@ -323,7 +332,7 @@ class RemoteEdit(Edit):
 
     def cleave(self, labels: Iterable[int] | int) -> None:
         self._mine()
-        chosen = [checked_object(label) for label in (labels if isinstance(labels, Iterable) else [labels])]
+        chosen = [checked_object(label) for label in several(labels)]
         self._try("cleave", labels=list(map(str, chosen)))
 
     def new_class(self, name: str, *, id: int | None = None, colour: str | None = None, kind_of: str | None = None,

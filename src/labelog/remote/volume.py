@@ -21,14 +21,14 @@ from labelog import indexing
 from labelog.arrays.boxes import thread_count
 from labelog.engine.changes import Changes
 from labelog.engine.check import Report
-from labelog.engine.commit import draft
+from labelog.engine.commit import checked_author, checked_name, draft
 from labelog.engine.drawing import LabelRows
 from labelog.engine.edit import Edit
 from labelog.engine.fills import Filled, Limits
 from labelog.engine.load import Progress, user
 from labelog.engine.regions import Region
 from labelog.engine.snapshot import Snapshot
-from labelog.engine.values import checked_label, checked_object, existing
+from labelog.engine.values import checked_count, checked_label, checked_object, existing, several
 from labelog.engine.volume import Mode, Volume
 from labelog.errors import Invalid, NotFound, ReadOnly, Unsupported
 from labelog.geometry import Box, Grid, Triple, scales, whole
@@ -202,7 +202,7 @@ class RemoteVolume(Volume):
         if seen is not None:
             seen = self.at(seen).revision
         begin = None if at is None else self.at(at).revision
-        made = [checked_object(label) for label in labels]
+        made = [checked_object(label) for label in several(labels)]
         return RemoteEdit(self, author, draft(user(author), session, message, key), seen, begin, made)
 
     def undo(self, author: str | None = None, *, session: str | None = None, strict: bool = False, message: str = "",
@@ -219,7 +219,7 @@ class RemoteVolume(Volume):
         if (revision is None) == (author is None):
             raise Invalid("revert takes a revision or an author")
         if author is not None:
-            draft(author.rstrip("/") if isinstance(author, str) else author, None, "", None)
+            checked_author(author, below=True)
             return self._take_back("/revert", by, session, strict, message, key, author=author)
         try:
             number = whole(revision)
@@ -256,6 +256,9 @@ class RemoteVolume(Volume):
                 box: Box | tuple[Triple, Triple] | None = None, since: int | datetime | None = None,
                 until: int | datetime | None = None, limit: int | None = None) -> Iterator[Commit]:  # fmt: skip
         bounds = None if box is None else indexing.within(box, self.shape)
+        limit = None if limit is None else checked_count("limit", limit, of="commits")
+        author = None if author is None else checked_author(author, below=True)
+        checked_name("session", session)
         query = {"author": author, "session": session, "label": None if label is None else str(checked_label(label)),
                  "box": None if bounds is None else spelled(bounds)}  # fmt: skip
         newest = self._bound(until)

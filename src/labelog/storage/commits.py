@@ -82,7 +82,6 @@ class Reader(Deltas):
 
     def authors(self, path: str) -> list[int]:
         """The numbers of an author and of all below: `vendor-b` finds `vendor-b/ana`."""
-        path = path.rstrip("/")
         query = "SELECT id FROM authors WHERE name = ? OR substr(name, 1, ?) = ?"
         return [number for (number,) in self.rows(query, path, len(path) + 1, path + "/")]
 
