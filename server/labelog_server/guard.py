@@ -47,7 +47,8 @@ class Guard:
             empty = headers.get(b"content-length", "0") == "0" and b"transfer-encoding" not in headers
             asked = any(name in HEADERS or name.startswith(b"x-amz-") for name in headers)
             if kind in FORMS or (not kind and not empty and not asked):
-                return 415, f"a POST says what it holds, and not as a form would: Content-Type {kind or 'is missing'}"
+                found = f"found {kind}, which plain forms of any page can send" if kind else "none was sent"
+                return 415, f"a POST says what it holds: Content-Type: application/json, or XML below /s3; {found}"
         return None
 
 

@@ -15,7 +15,6 @@ import labelog
 from labelog.engine.fills import Filled
 from labelog.engine.shaping import Shaped
 from labelog.engine.splitting import Split as Parted
-from labelog.geometry import Box
 from labelog.indexing import within
 from labelog_server.drawings import MOST_VALUES, Brush, Mask, Polygon, Sent, Span
 from labelog_server.names import Made, Names, Ref, Voxel
@@ -83,7 +82,7 @@ class Block(Operation):
     box: Corners
 
     def apply(self, edit: labelog.Edit, names: Names) -> None:
-        edit[Box(*self.box).slices()] = names(self.label)
+        edit[within(self.box, edit.shape).slices()] = names(self.label)
 
 
 class Write(Operation):

@@ -96,6 +96,28 @@ def of_error(error: labelog.LabelogError) -> Response:
     return response(status_of(error), str(error), type(error).__name__, **facts)
 
 
+def unread_field(item: dict[str, Any]) -> dict[str, str]:
+    """Where in a request something cannot be read, what was expected there, and what is there."""
+    at, kind, what, value = item["loc"], item.get("type"), item["msg"], item.get("input")
+    if kind == "json_invalid":
+        return {"at": str(at[0]), "what": f"it is no JSON: {item['ctx']['error']} at character {at[1]}"}
+    if kind == "extra_forbidden":
+        what = "there is no such field here"
+    elif kind not in (None, "missing", "union_tag_invalid", "union_tag_not_found"):
+        what = f"{what[0].lower()}{what[1:]}; found {briefly(value)}"
+    return {"at": ".".join(str(part) for part in at if "[" not in str(part)), "what": what}
+
+
+def briefly(value: Any) -> str:
+    """A value of JSON in a few words."""
+    if isinstance(value, dict):
+        return f"an object of {len(value)} fields"
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    text = json.dumps(value, default=repr)
+    return text if len(text) <= 80 else f"{text[:80]}..."
+
+
 def methods_of(request: Request) -> list[str]:
     """What can be asked at a path. The error knows only the first of the routes that are there."""
     asked = {"type": "http", "path": request.scope["path"], "root_path": request.scope.get("root_path", "")}
@@ -130,7 +152,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def unread(_: Request, error: RequestValidationError) -> Response:
-        found = [{"at": ".".join(map(str, item["loc"])), "what": item["msg"]} for item in error.errors()]
+        found = list(map(unread_field, error.errors()))
         first = found[0] if found else {"at": "request", "what": "it cannot be read"}
         return response(422, f"{first['at']}: {first['what']}", "Invalid", errors=found)
 

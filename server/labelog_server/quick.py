@@ -43,9 +43,9 @@ class Quick(APIRoute):
         for check in self._checks:
             await check(request)
         place = _read(self._parts, "path", scope["path_params"])
-        query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
-        refuse_unknown(query, self._declared)
-        asked = _read(self._query, "query", query)
+        query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        refuse_unknown((name for name, _ in query), self._declared)
+        asked = _read(self._query, "query", dict(query))
         response: Response = await self.endpoint(request, asked=asked, **vars(place))
         await response(scope, receive, send)
 

@@ -69,6 +69,8 @@ def test_operations_are_the_engines(server, edit, tmp_path):
     [({"op": "paint", "label": "7"}, 422, "spans or a mask"), ({"op": "paint", "label": 7, "spans": []}, 422, "label"),
      ({"op": "paint", "label": "18446744073709551616", "spans": [[0, 0, 0, 1]]}, 422, "2^64"),
      ({"op": "paint", "label": "7", "spans": [[0, 0, 60, 71]]}, 422, "operation 1 (paint)"),
+     ({"op": "box", "label": "7", "box": [[0, 0, 60], [1, 9, 71]]}, 422, "does not lie within"),
+     ({"op": "box", "label": "7", "box": [[0, -1, 0], [1, 9, 9]]}, 422, "does not lie within"),
      ({"op": "dance"}, 422, "op"), ({"op": "erase", "label": "7", "whole": True}, 422, "whole"),
      ({"op": "new", "cls": "dog"}, 404, "dog"), ({"op": "erase", "label": "$x"}, 422, "$x"),
      ({"op": "paint", "label": "7", "mask": {"at": [0, 0, 0], "shape": [9, 9, 9], "bits": "AAAA"}}, 422, "92 bytes"),

@@ -40,7 +40,8 @@ def test_pages_from_elsewhere_may_not_write(raw):
     assert raw("POST", "/volumes/cells/edits", headers | {"Origin": "https://evil.example"}, WRITE)[0] == 403
     assert raw("POST", "/volumes/cells/edits", headers | {"Origin": "null"}, WRITE)[0] == 403
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"):
-        assert raw("POST", "/volumes/cells/edits", {"Content-Type": kind}, WRITE)[0] == 415
+        status, body, _ = raw("POST", "/volumes/cells/edits", {"Content-Type": kind}, WRITE)
+        assert status == 415 and "Content-Type: application/json" in json.loads(body)["detail"]
     assert json.loads(raw("GET", "/volumes/cells", {})[1])["revision"] == 0
     assert raw("POST", "/volumes/cells/edits", headers, WRITE)[0] == 200
 

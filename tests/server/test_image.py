@@ -76,10 +76,15 @@ def test_pictures(pictured):
 
 @pytest.mark.parametrize(
     ("query", "status"),
-    [("window=5", 422), ("window=9,3", 422), ("window=nan,1", 422), ("format=runs", 406), ("scale=-1", 422)],
+    [("window=5", 422), ("window=nan,1", 422), ("format=runs", 406), ("scale=-1", 422)],
 )
 def test_what_cannot_be_shown(pictured, query, status):
     assert pictured[0].get(f"/volumes/cells/image/slices/z/3?{query}").status_code == status
+
+
+def test_a_window_opens_upwards(pictured):
+    answer = pictured[0].get("/volumes/cells/image/slices/z/3?window=9,3")
+    assert answer.status_code == 422 and "the first below the second" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("path", [

@@ -12,6 +12,9 @@ from labelog_server import Settings, create_app
 from labelog_server.queries import declared
 from labelog_server.quick import Quick
 from labelog_server.routes import TOPICS
+from labelog_server.tokens import Tokens
+
+from .conftest import make_cells, serving
 
 EDIT = {"operations": [{"op": "paint", "label": "7", "spans": [[10, 10, 20, 30]]}]}
 RAW = {"headers": {"Content-Type": "application/octet-stream"}, "content": np.full(8, 9, np.uint64).tobytes()}
@@ -38,6 +41,46 @@ def test_what_a_route_does_not_declare_is_refused(client, method, address, sent,
         assert [each["at"] for each in problem["errors"]] == [f"query.{name}" for name in unknown]
         assert unknown[0] in problem["detail"] and there_is in problem["detail"]
     assert client.get("/volumes/cells/revision").json()["revision"] == 0
+
+
+@pytest.mark.parametrize("address", [
+    "/volumes/cells/slices/z/1?scale=0&scale=1",
+    "/volumes/cells/voxels?box=0:1,:,:&format=npy&format=npy",
+    "/volumes/cells/history?limit=1&limit=2",
+])  # fmt: skip
+def test_what_is_said_twice_is_refused(client, address):
+    answer = client.get(address)
+    assert answer.status_code == 422 and "2 times" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(("kind", "body"), [
+    ("text/xml", b"<edit/>"), ("application/octet-stream", b"{}"), ("application/jsonp", b"{}"), (None, b"{}"),
+])  # fmt: skip
+@pytest.mark.parametrize(("method", "path"), [
+    ("PUT", "/api/v1/volumes/cells/presence"), ("POST", "/api/v1/volumes/cells/edits"), ("POST", "/session"),
+])  # fmt: skip
+def test_what_is_no_json_is_another_type(client, server, method, path, kind, body):
+    headers = {} if kind is None else {"Content-Type": kind}
+    answer = client.request(method, server.address + path, content=body, headers=headers)
+    assert answer.status_code == 415 and "application/json" in answer.json()["detail"]
+
+
+def test_who_may_not_ask_is_told_that_first(tmp_path):
+    """And not what could be asked, or how."""
+    make_cells(tmp_path)
+    (tmp_path / "secrets").mkdir()
+    tokens = Tokens(tmp_path / "secrets" / "tokens.json")
+    texts = {401: "labelog_no", 403: tokens.add("vendor", "read", ["other"]), 422: tokens.add("ana", "admin")}
+    with serving(tmp_path, "--tokens", str(tokens.path)) as server, server.client() as client:
+        for status, text in texts.items():
+            for method, path in (("GET", "/volumes/cells/history?x=1"), ("GET", "/volumes/cells/slices/z/1?x=1"),
+                                 ("POST", "/volumes/cells/undo?x=1"), ("GET", "/volumes/cells/labels?limit=a"),
+                                 ("GET", "/volumes/cells/labels?limit=2&limit=3")):  # fmt: skip
+                answer = client.request(method, path, headers={"Authorization": f"Bearer {text}"})
+                assert answer.status_code == status, (method, path)
+            xml = {"Authorization": f"Bearer {text}", "Content-Type": "text/xml"}
+            answer = client.post("/volumes/cells/edits", content=b"<a/>", headers=xml)
+            assert answer.status_code == (415 if status == 422 else status)
 
 
 def test_others_protocols_allow_more(client, server):

@@ -43,9 +43,40 @@ def test_what_cannot_be_stored_is_refused(client, path, body):
     (f"history?box=0:{DIGITS},:,:", {}, 422),
     ("slices/z/0", {"Range": f"bytes={DIGITS}-"}, 200),  # as if there were none
     ("slices/z/0", {"Range": f"bytes=0-{DIGITS}"}, 200),
-    ("events", {"Last-Event-ID": f"cells={DIGITS}"}, 404),
+    ("events", {"Last-Event-ID": f"cells={DIGITS}"}, 422),
     ("labels", {"Origin": "http://[::1"}, 403),
 ])  # fmt: skip
 def test_numbers_without_end_and_addresses_that_are_none(client, path, headers, status):
     with client.stream("GET", f"/volumes/cells/{path}", headers=headers) as answer:
         assert answer.status_code == status
+
+
+@pytest.mark.parametrize(("body", "at", "said"), [
+    ('{"operations": [{"op": "paint", "label": 7}]}', "body.operations.0.paint.label", "valid string; found 7"),
+    ('{"operations": [{"op": "paint", "label": "x"}]}', "body.operations.0.paint.label", 'found "x"'),
+    ('{"operations": [{"op": "paint", "label": "7", "spans": [[0, 0, 0]]}]}',
+     "body.operations.0.paint.spans.0.3", "required"),
+    ('{"operations": [{"op": "paint", "label": "7", "spns": []}]}', "body.operations.0.paint.spns", "no such field"),
+    ('{"operations": {"op": "paint"}}', "body.operations", "valid list; found an object of 1 fields"),
+    ('{"operations": [{"op": "dance"}]}', "body.operations.0", "'paint', 'box', 'write'"),
+    ('{"operations": [], "message": [1, 2]}', "body.message", "found a list of 2"),
+    ('{"operations": [], "seen": "' + "1" * 500 + 'x"}', "body.seen", '1111...'),
+    ('{"operations": [],}', "body", "no JSON"),
+    ('{"operations": []', "body", "at character 17"),
+    ("[1]", "body", "found a list of 1"),
+])  # fmt: skip
+def test_what_is_wrong_with_json_is_said(client, body, at, said):
+    """Where, what was expected there, and what was found."""
+    answer = client.post("/volumes/cells/edits", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422 and answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert problem["errors"][0]["at"] == at and said in problem["errors"][0]["what"], problem
+    assert problem["detail"] == f"{at}: {problem['errors'][0]['what']}" and len(problem["detail"]) < 600
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+@pytest.mark.parametrize("field", ['"at": [0, {0}, 0]', '"seconds": {0}'])
+def test_nobody_is_at_no_number(client, number, field):
+    body = '{"session": "w", ' + field.replace("{0}", number) + "}"
+    answer = client.put("/volumes/cells/presence", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422 and client.get("/volumes/cells/presence").json()["present"] == []

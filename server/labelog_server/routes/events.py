@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Annotated, Any
+from urllib.parse import quote, unquote
 
 from fastapi import APIRouter, Header, Query, Request
 from starlette.concurrency import run_in_threadpool
@@ -17,6 +18,7 @@ import labelog
 from labelog_server.access import Reads, Sent
 from labelog_server.asked import Name, Shelf
 from labelog_server.news import News, event
+from labelog_server.problems import Problem
 
 router = APIRouter(prefix="/api/v1", tags=["events"])
 
@@ -44,11 +46,8 @@ def all_events(request: Request, shelf: Shelf, token: Sent, last: Last = None,
 
 
 def _stream(request: Request, shelf: Shelf, since: dict[str, int | None], last: str | None) -> StreamingResponse:
-    received = dict(re.findall(r"([^,=]+)=(\d{1,18})", last or ""))
-    known = {}
-    for name, revision in since.items():
-        wanted = received.get(name, revision)
-        known[name] = shelf[name].at(None if wanted is None else int(wanted)).revision  # NotFound before it begins
+    wanted = since | {name: revision for name, revision in _received(last).items() if name in since}
+    known = {name: shelf[name].at(revision).revision for name, revision in wanted.items()}  # NotFound before it begins
     return StreamingResponse(_events(request.app.state, shelf, known), media_type="text/event-stream",
                              headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})  # fmt: skip
 
@@ -83,4 +82,14 @@ def _event(shelf: Shelf, name: str, revision: int) -> dict[str, Any]:
 
 def _place(known: dict[str, int]) -> str:
     """How far a stream has come, as an event's id."""
-    return ",".join(f"{name}={revision}" for name, revision in sorted(known.items()))
+    return ",".join(f"{quote(name, safe='')}={revision}" for name, revision in sorted(known.items()))
+
+
+def _received(last: str | None) -> dict[str, int]:
+    """How far a stream had come, by the id of its last event. Raises Problem 422."""
+    if not last:
+        return {}
+    found = [re.fullmatch(r"([^,=]+)=(\d{1,18})", item) for item in last.split(",")]
+    if not all(found):
+        raise Problem(422, f"Last-Event-ID is the id of an event, such as cells=41,other=7; found {last[:200]!r}")
+    return {unquote(match[1]): int(match[2]) for match in found if match}

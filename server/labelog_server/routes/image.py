@@ -84,8 +84,10 @@ def window_of(text: str | None) -> tuple[float, float] | None:
         return None
     number = r"\s*(-?\d+(?:\.\d+)?)\s*"
     found = re.fullmatch(f"{number},{number}", text)
-    if found is None or not float(found[1]) < float(found[2]):
+    if found is None:
         raise labelog.Invalid(f"a window is two numbers, low,high; found {text!r}")
+    if not float(found[1]) < float(found[2]):
+        raise labelog.Invalid(f"a window is low,high, the first below the second; found {text!r}")
     return float(found[1]), float(found[2])
 
 

@@ -19,7 +19,7 @@ Text = Annotated[str, Field(max_length=200)]
 class Place(BaseModel):
     """Where a session is."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
     session: Text = Field(min_length=1, description="the window or program", examples=["window 3"])
     at: tuple[float, float, float] | None = Field(None, description="the cursor, or the middle of what is shown")
     box: tuple[tuple[int, int, int], tuple[int, int, int]] | None = Field(None, description="what is shown")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from labelog_server.access import COOKIE, Sent
 from labelog_server.problems import Problem
+from labelog_server.queries import only_declared
 
 router = APIRouter(tags=["session"])
 
@@ -20,7 +21,7 @@ class Login(BaseModel):
     token: str
 
 
-@router.post("/session")
+@router.post("/session", dependencies=[Depends(only_declared)])
 def log_in(login: Login, request: Request, response: Response) -> dict[str, Any]:
     """Take a token, and give it back as a cookie: HttpOnly, and not sent along from other sites."""
     tokens = request.app.state.tokens
