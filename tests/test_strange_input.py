@@ -3,8 +3,10 @@ taken, and what is refused changes nothing."""
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import math
+import shutil
 from contextlib import suppress
 
 import numpy as np
@@ -12,39 +14,102 @@ import pytest
 
 import labelog
 from labelog import Invalid, LabelogError
+from labelog.engine.objects import Labels
 
 STRANGE = [
     None, "x", "", -1, 1.5, math.nan, math.inf, True, 2**64, 10**30, "\ud800", "a\0b", b"x", [], {}, (), ["a"], [[1]],
-    {"a": 1}, {-1: 2}, [math.nan], object(), np.array(5), np.array([["a"]]), 1j,
+    {"a": 1}, {-1: 2}, [math.nan], object(), np.array(5), np.array([["a"]]), 1j, "x" * 5000,
 ]  # fmt: skip
-BOX = ((0, 0, 0), (1, 1, 1))
+BOX = ((0, 0, 0), (1, 2, 2))
+CELLS = np.ones((2, 3, 4), np.uint8)
+SEEDS = [[(0, 0, 1)], [(1, 2, 3)]]
+CLASS = labelog.LabelClass(30, "new")
 
-ASKED = {
-    "at": {"when": 1},
-    "commit": {"revision": 1},
-    "changes": {"revision": 1},
-    "written": {"revision": 1},
-    "blame": {"box": BOX},
-    "history": {"author": "ana", "session": None, "label": 5, "box": BOX, "since": 0, "until": 2, "limit": 5},
-    "watch": {"since": 0, "timeout": 0},
+SEEN = {
     "read": {"box": BOX, "out": None},
-    "extents": {"within": BOX},
     "__getitem__": {"index": 0},
+    "scale": {"number": 0},
+    "extents": {"within": BOX},
+    "components": {"cls": "cell", "labels": [5], "within": BOX, "connectivity": 6},
+    "fill_mask": {"seed": (0, 0, 1), "connectivity": 6, "within": BOX, "axis": None, "limit": 100, "over": 5,
+                  "tolerance": None, "between": None},
+    "remapped": {"since": 0},
+    "version": {"box": BOX},
+}  # fmt: skip
+VIEW = {"view": {"name": "cell", "dtype": np.uint64, "unannotated": None}}
+ASKED = {
+    "volume": {
+        **VIEW,
+        **{name: usual for name, usual in SEEN.items() if name not in ("remapped", "version")},
+        "at": {"when": 1},
+        "commit": {"revision": 1},
+        "changes": {"revision": 1},
+        "written": {"revision": 1},
+        "blame": {"box": BOX},
+        "history": {"author": "ana", "session": None, "label": 5, "box": BOX, "since": 0, "until": 2, "limit": 5},
+        "watch": {"since": 0, "timeout": 0},
+        "edit": {"author": "ana", "message": "", "session": None, "key": None, "seen": 1, "at": 1, "labels": ()},
+    },
+    "snapshot": {**VIEW, **SEEN},
+    "view": SEEN,
+    "labels": {
+        "__getitem__": {"label": 5},
+        "where": {"cls": "cell", "parent": 0, "name": None, "box": BOX, "after": 1, "limit": 5},
+        "described": {"most": 5, "cls": "cell"},
+        "children": {"label": 5},
+        "ancestors": {"label": 5},
+        "subtree": {"label": 5},
+        "extent": {"labels": [5]},
+        "extents": {"labels": [5]},
+        "problems": {"region": "seen", "connectivity": 6},
+        "voxels_in": {"region": "seen"},
+    },
+    "labelog": {
+        "connected_components": {"array": CELLS, "connectivity": 6, "dtype": np.uint8, "threads": 1},
+        "contingency": {"a": CELLS, "b": CELLS, "within": None, "threads": 1},
+        "downsample": {"array": CELLS, "factors": (2, 2, 2), "threads": 1},
+        "flood": {"array": CELLS, "seed": (0, 0, 0), "connectivity": 6, "threads": 1},
+        "flood_fill": {"array": CELLS, "seed": (0, 0, 0), "new_label": 3, "connectivity": 6, "threads": 1},
+        "polygon": {"rings": [[(0, 0), (0, 3), (3, 3)]], "axis": 0, "index": 0, "shape": (4, 6, 8)},
+        "brush": {"path": [(0, 0), (3, 3)], "radius": 1, "axis": 0, "index": 0, "shape": (4, 6, 8)},
+        "read_classes": {"source": "platelet"},
+    },
 }  # fmt: skip
 STAGED = {
     "__setitem__": {"index": 0, "labels": 5},
     "__getitem__": {"index": 0},
     "paint": {"label": 5, "where": np.ones((2, 2), bool), "at": (0, 0, 0), "over": None},
-    "change": {"box": BOX, "labels": np.ones((1, 1, 1), int)},
+    "change": {"box": BOX, "labels": np.ones((1, 2, 2), int)},
     "expect": {"box": BOX},
     "relabel": {"labels": {5: 7}, "within": BOX},
     "erase": {"label": 5, "within": BOX},
+    "split": {"label": 5, "where": np.ones((2, 2), bool), "at": (0, 0, 0)},
+    "fill": {"seed": (0, 0, 1), "label": 11, "connectivity": 6, "within": BOX, "limit": 100},
+    "fill_mask": {"seed": (0, 0, 1), "view": "instance", "limit": 100},
+    "fill_holes": {"label": 5, "axis": 0, "connectivity": 4, "below": 5, "over": 0, "within": BOX},
+    "remove_islands": {"label": 5, "below": 5, "axis": 0, "connectivity": 4},
+    "dilate": {"label": 5, "distance": 1, "unit": "voxel", "axis": 0, "over": 0, "within": BOX},
+    "erode": {"label": 5, "distance": 1, "unit": "voxel", "axis": 0, "within": BOX},
+    "interpolate": {"label": 7, "slices": None, "axis": 0, "over": 0},
+    "separate": {"labels": [5], "connectivity": 6, "cls": "cell", "below": 0},
     "new": {"cls": "cell", "parent": 5, "name": "A", "size": 3},
     "assign": {"label": 5, "cls": "cell", "parent": 7, "name": "A", "size": 3},
     "merge": {"label": 5, "others": [7]},
     "merge_all": {"pairs": [(5, 7)]},
     "cleave": {"labels": [9]},
+    "new_class": {"name": "new", "id": 30, "colour": "#123456", "kind_of": "cell", "within": ["cell"]},
+    "new_classes": {"classes": [CLASS]},
+    "assign_class": {"cls": "cell", "name": "new", "colour": "#123456", "kind_of": None, "within": []},
+    "set_region": {"name": "new", "kind": "gold", "box": BOX, "mask": None},
+    "remove_region": {"name": "seen"},
+    "set_image": {"reference": {"address": "image", "kind": "ome-zarr"}},
 }  # fmt: skip
+WRITTEN = {"undo", "redo", "revert", "attach_image", "compact", "check", "close"}
+INSIDE = {
+    "store", "committer", "opened_image", "at_hand", "mapped", "valued", "values", "table", "take_over", "preview",
+    "to_csv", "to_json", "to_arrow", "to_pandas", "table_rows", "by_class",
+}  # fmt: skip
+"""Without arguments, or for the layers above."""
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +127,23 @@ def volume(tmp_path_factory):
         yield volume
 
 
-def places(methods):
-    return [(name, place) for name, usual in methods.items() for place in usual]
+@pytest.fixture(scope="module")
+def things(volume):
+    return {"volume": volume, "snapshot": volume.at(), "view": volume.view("cell"), "labels": volume.labels,
+            "labelog": labelog}  # fmt: skip
+
+
+def methods(kind):
+    """What is there to be called, properties aside."""
+    return {name for name, found in inspect.getmembers(kind, callable) if not name.startswith("_")} - INSIDE
+
+
+def test_no_method_is_left_out():
+    assert methods(labelog.Volume) - WRITTEN <= set(ASKED["volume"])
+    assert methods(labelog.Snapshot) <= set(ASKED["snapshot"])
+    assert methods(labelog.View) <= set(ASKED["view"])
+    assert methods(Labels) <= set(ASKED["labels"])
+    assert methods(labelog.Edit) <= set(STAGED)
 
 
 def called(thing, name, given):
@@ -80,27 +160,97 @@ class Enough(Exception):
     """Ends an edit that was begun to be refused."""
 
 
-@pytest.mark.parametrize(("name", "place"), places(ASKED))
-def test_questions(volume, name, place):
-    called(volume, name, ASKED[name])
-    for given in strangely(ASKED[name], place):
-        with suppress(LabelogError):
-            called(volume, name, given)
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, asked in ASKED.items() for name in asked])
+def test_questions(things, kind, name):
+    usual = ASKED[kind][name]
+    called(things[kind], name, usual)
+    for given in itertools.chain.from_iterable(strangely(usual, place) for place in usual):
+        try:
+            called(things[kind], name, given)
+        except LabelogError as error:
+            assert str(error)
 
 
-@pytest.mark.parametrize(("name", "place"), places(STAGED))
-def test_edits(volume, name, place):
+@pytest.mark.parametrize("name", STAGED)
+def test_edits(volume, name):
     """What is refused is not staged, not even in part."""
-    for given in [STAGED[name], *strangely(STAGED[name], place)]:
+    usual = STAGED[name]
+    for given in itertools.chain([usual], *(strangely(usual, place) for place in usual)):
         with suppress(Enough), volume.edit("ana", seen=2) as edit:
             before = repr(edit.preview())
             try:
                 called(edit, name, given)
             except LabelogError:
-                assert given is not STAGED[name]
+                assert given is not usual
                 assert (edit.spans, repr(edit.preview())) == (0, before)
             raise Enough
     assert volume.revision == 2
+
+
+@pytest.mark.parametrize("seeds", [5, "x", [], [[]], [5, 6], SEEDS[:1], [*SEEDS, [(0, 0, 1.5)]], [SEEDS, SEEDS]])
+def test_seeds_that_are_none(volume, seeds):
+    with pytest.raises(LabelogError), volume.edit("ana") as edit:
+        edit.split(5, seeds=seeds)
+    assert volume.revision == 2
+
+
+UNDONE = {
+    "undo": {"author": "ana", "session": None, "strict": False, "message": "", "key": None},
+    "redo": {"author": "ana", "session": None, "strict": False, "message": "", "key": None},
+    "revert": {"revision": 1, "author": None, "by": "bo", "session": None, "message": "", "key": None},
+}
+
+
+@pytest.mark.parametrize("name", UNDONE)
+def test_undo_redo_and_revert(tmp_path, name):
+    with labelog.create(tmp_path / "v.labelog", (2, 2, 2), author="ana") as volume:
+        for given in itertools.chain.from_iterable(strangely(UNDONE[name], place) for place in UNDONE[name]):
+            with pytest.raises(LabelogError):  # of what is possible there is nothing to undo
+                getattr(volume, name)(**given)
+        assert volume.revision == 0
+
+
+MADE = {
+    "create": {"path": "v", "shape": (2, 2, 2), "voxel_size": (1, 1, 1), "unit": "nm", "chunks": (2, 2, 2),
+               "classes": (), "author": "ana", "cache_bytes": 9, "threads": 1},
+    "load": {"path": "v", "labels": CELLS, "table": {}, "merges": (), "colours": None, "message": ""},
+    "open": {"path": "there", "mode": "r", "cache_bytes": 9, "threads": 1, "token": None},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_new_volumes_and_opened_ones(tmp_path, monkeypatch, name):
+    """Nothing is left of a volume that was not made."""
+    monkeypatch.chdir(tmp_path)
+    labelog.create("there", (2, 2, 2)).close()
+    for given in itertools.chain([MADE[name]], *(strangely(MADE[name], place) for place in MADE[name])):
+        try:
+            getattr(labelog, name)(**given).close()
+        except LabelogError:
+            assert given is not MADE[name]
+        else:
+            if name != "open":
+                shutil.rmtree(given["path"])
+        assert [path.name for path in tmp_path.iterdir()] == ["there"]
+
+
+@pytest.mark.parametrize("given", strangely({"classes": [CLASS], "path": "c.toml"}, "path")
+                         + strangely({"classes": [CLASS], "path": "c.toml"}, "classes"))  # fmt: skip
+def test_classes_to_a_file(tmp_path, monkeypatch, given):
+    monkeypatch.chdir(tmp_path)
+    with suppress(LabelogError):
+        labelog.write_classes(**given)
+        assert len(list(tmp_path.iterdir())) == 1
+        return
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_surfaces(volume):
+    pytest.importorskip("zmesh")
+    usual = {"seen": volume, "label": 5, "limit": 1000}
+    for given in itertools.chain.from_iterable(strangely(usual, place) for place in usual):
+        with suppress(LabelogError):
+            labelog.mesh(**given)
 
 
 @pytest.mark.parametrize(("name", "given", "what"), [

@@ -92,7 +92,7 @@ def connected_components(array: ArrayLike, connectivity: int | None = None, *, d
 
 
 def _integer(dtype: DTypeLike) -> np.dtype[Any]:
-    with suppress(TypeError):
+    with suppress(TypeError, ValueError, SyntaxError):
         if np.dtype(dtype).kind in "iu":
             return np.dtype(dtype)
     raise Invalid(f"the dtype of components must be one of integers, not {dtype!r}")

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from labelog.errors import Invalid, OutOfBounds
-from labelog.geometry import Triple, checked_axis
+from labelog.geometry import Triple, checked_axis, triple, whole
 
 UNIT = 256  # to a voxel
 HALF = UNIT // 2
@@ -43,7 +43,10 @@ def polygon(rings: Sequence[ArrayLike], axis: int, index: int, shape: Triple) ->
     Raises Invalid for rings that are none or span more than 2^20 voxels, OutOfBounds for a slice that is not there.
     """
     plane = _plane(axis, index, shape)
-    points = [_points(ring, 3) for ring in rings]
+    try:
+        points = [_points(ring, 3) for ring in rings]
+    except TypeError:  # they are none
+        points = []
     if not points:
         raise Invalid("a polygon has a ring of at least 3 points")
     low = _spanned(np.concatenate(points))
@@ -124,7 +127,11 @@ def _sweep(taken: NDArray[np.bool_], start: NDArray[np.int64], stop: NDArray[np.
 
 
 def _plane(axis: int, index: int, shape: Triple) -> Plane:
-    axis = checked_axis(axis)
+    axis, shape = checked_axis(axis), triple("shape", shape)
+    try:
+        index = whole(index)
+    except TypeError:
+        raise Invalid(f"the index of a slice is a whole number, not {index!r}") from None
     if not 0 <= index < shape[axis]:
         raise OutOfBounds(f"there is no slice {'zyx'[axis]} = {index}; they go from 0 to {shape[axis] - 1}")
     first, second = (n for number, n in enumerate(shape) if number != axis)

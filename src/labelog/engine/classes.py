@@ -16,11 +16,11 @@ import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
-from labelog.engine.values import is_colour
+from labelog.engine.values import is_colour, several
 from labelog.errors import Invalid, NotFound
+from labelog.storage.disk import checked_path, write_file
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,11 @@ def read_classes(source: str | os.PathLike[str]) -> list[LabelClass]:
     Raises NotFound, naming the files that come with labelog; Invalid for what is not such a file, and for classes
     that do not go together (see `check_classes`).
     """
+    path: Any = checked_path(source)
     name, shipped = os.fspath(source), files("labelog") / "classes"
-    path: Any = Path(source)
-    if not path.exists() and path.name == name:
-        path = shipped / f"{name.removesuffix('.toml')}.toml"
     try:
+        if not path.exists() and path.name == name:
+            path = shipped / f"{name.removesuffix('.toml')}.toml"
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         own = ", ".join(sorted(file.name.removesuffix(".toml") for file in shipped.iterdir()))
@@ -78,9 +78,9 @@ def read_classes(source: str | os.PathLike[str]) -> list[LabelClass]:
 
 def write_classes(classes: Iterable[LabelClass], path: str | os.PathLike[str]) -> None:
     """Write a TOML file that `read_classes` reads. Raises Invalid as `check_classes`; replaces what is there."""
-    classes = list(classes)
-    check_classes(classes, os.fspath(path))
-    Path(path).write_text(as_toml(classes), encoding="utf-8")
+    target, classes = checked_path(path), listed_classes(classes)
+    check_classes(classes, str(target))
+    write_file(target, as_toml(classes).encode())
 
 
 def as_toml(classes: Iterable[LabelClass]) -> str:
@@ -90,11 +90,21 @@ def as_toml(classes: Iterable[LabelClass]) -> str:
 
 def listed_classes(classes: Iterable[LabelClass]) -> list[LabelClass]:
     """Classes as callers give them, or Invalid for what are none."""
-    found = list(classes) if isinstance(classes, Iterable) else [classes]
+    found = several(classes)
     for entry in found:
         if not isinstance(entry, LabelClass):
             raise Invalid(f"classes: expected a list of LabelClass; found {entry!r} in it")
     return found
+
+
+def listed_names(within: Any) -> tuple[str, ...] | None:
+    """Names of classes as callers give them; Invalid for a text, which would be taken letter by letter."""
+    if within is None:
+        return None
+    names = several(within)
+    if isinstance(within, (str, bytes)) or not all(isinstance(name, str) for name in names):
+        raise Invalid(f"within is a list of names of classes; found {within!r}")
+    return tuple(names)
 
 
 def check_classes(classes: Iterable[LabelClass], where: str = "classes") -> None:
@@ -116,7 +126,7 @@ def check_classes(classes: Iterable[LabelClass], where: str = "classes") -> None
         if entry.colour and colours.setdefault(shade, entry.name) != entry.name:
             raise Invalid(f"{at}: colour {entry.colour} is that of {colours[shade]!r}")
     for entry in by_name.values():
-        for other in (*([entry.kind_of] if entry.kind_of else ()), *(entry.within or ())):
+        for other in (*([] if entry.kind_of is None else [entry.kind_of]), *(entry.within or ())):
             if other not in by_name:
                 raise Invalid(f"{where}: class {entry.name!r} names {other!r}; there is no class of that name")
     for entry in by_name.values():

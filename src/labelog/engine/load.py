@@ -34,7 +34,7 @@ from labelog.kernels.extents import Extents, counted, decode
 from labelog.kernels.runs import Runs
 from labelog.storage.base import Base
 from labelog.storage.commits import Turn
-from labelog.storage.disk import under_construction
+from labelog.storage.disk import checked_path, under_construction
 from labelog.storage.facts import Pieces, pieces
 from labelog.storage.journal import LISTED, PARENT, Fact, Key, Kind, Record, Space, Value
 from labelog.storage.meta import Meta, checked_size
@@ -93,7 +93,7 @@ def load(path: str | os.PathLike[str], labels: Any, *, voxel_size: Iterable[floa
     if chunks is None and total:
         chunks = _grid(labels.shape, None).chunks
     threads = thread_count(threads)
-    with under_construction(Path(path)) as folder, ThreadPoolExecutor(threads) as pool:
+    with under_construction(checked_path(path)) as folder, ThreadPoolExecutor(threads) as pool:
         with closing(Spool(folder)) as counts:
             loader = _Loader(folder, chunks, pool, counts)
             for number, slab in enumerate(slabs):
@@ -114,7 +114,7 @@ def create(path: str | os.PathLike[str], shape: Iterable[int], voxel_size: Itera
     grid = _grid(shape, chunks)
     known = checked_classes(classes)
     who = draft(user(author), None, "", None)
-    with under_construction(Path(path)) as folder:
+    with under_construction(checked_path(path)) as folder:
         meta = Meta(uuid.uuid4().hex, grid.shape, grid.chunks, size, unit)
         _complete(folder, meta, who.author, "created", [], table_facts(known, {}, ()), [])
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelog.engine.snapshot import Revision, Snapshot, View
-from labelog.engine.values import checked_object
+from labelog.engine.values import checked_count, checked_object
 from labelog.engine.volume import Volume
 from labelog.errors import Invalid, NotFound
 from labelog.extras import extra
@@ -75,7 +75,7 @@ def placed(seen: Any, label: int, limit: int = LIMIT) -> tuple[View, Box]:
     revision = seen.at() if isinstance(seen, Volume) else seen
     if not isinstance(revision, Revision) or not revision._is_mapped:
         raise Invalid(f"a mesh is of a volume, snapshot or view, and of labels as they are; not of {revision!r}")
-    bounds = _bounds(revision, checked_object(label))
+    bounds, limit = _bounds(revision, checked_object(label)), checked_count("limit", limit)
     for level in revision.scales[revision.number :]:
         (z0, y0, x0), (z1, y1, x1), (fz, fy, fx) = *bounds, level.factors
         box = Box((z0 // fz, y0 // fy, x0 // fx), (-(-z1 // fz), -(-y1 // fy), -(-x1 // fx)))

@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike
 
 from labelog import indexing
 from labelog.engine.bodies import merge_key
-from labelog.engine.classes import KEYS, LabelClass, check_classes, listed_classes
+from labelog.engine.classes import KEYS, LabelClass, check_classes, listed_classes, listed_names
 from labelog.engine.regions import region
 from labelog.engine.table import Staged, Table, class_facts, label_facts
-from labelog.engine.values import checked_object, checked_pairs, several
+from labelog.engine.values import checked_object, checked_pairs, is_text, several
 from labelog.errors import Invalid, NotFound
 from labelog.geometry import Box, Triple
 from labelog.storage.facts import OWN_IDS
@@ -228,9 +228,10 @@ class Naming:
         with self._table() as table:
             classes = dict(table.classes)
         number = next(n for n in range(1, len(classes) + 2) if n not in classes) if id is None else id
+        check_classes([LabelClass(number, name, colour)])
         if number in classes:
             raise Invalid(f"there is a class {number} already: {classes[number].name!r}")
-        entry = LabelClass(number, name, colour, kind_of, _names(within))
+        entry = LabelClass(number, name, colour, kind_of, listed_names(within))
         self._say_classes({**classes, number: entry}, [entry])
         return number
 
@@ -250,7 +251,7 @@ class Naming:
         """
         self._mine()
         if within is not KEEP:
-            within = _names(within)
+            within = listed_names(within)
         given = {"name": name, "colour": colour, "kind_of": kind_of, "within": within}
         changes: dict[str, Any] = {field: value for field, value in given.items() if value is not KEEP}
         with self._table() as table:
@@ -291,7 +292,7 @@ class Naming:
         self._mine()
         with self._table() as table:
             names = table.fields(Space.REGION, 0)
-        if name not in names:
+        if not isinstance(name, str) or name not in names:
             raise NotFound(f"there is no region {name!r}; there are: {', '.join(names) or 'none'}")
         self._asked("no region", name)
         self._say(Space.REGION, 0, {name: None})
@@ -299,18 +300,17 @@ class Naming:
     # The image
 
     def set_image(self, reference: dict[str, str] | None) -> None:
-        """Say which image lies under the labels, as `Image.reference` does; None for none."""
+        """Say which image lies under the labels, as `Image.reference` does; None for none. Raises Invalid."""
         self._mine()
+        if reference is not None and (
+            not isinstance(reference, dict)
+            or reference.keys() != {"address", "kind"}
+            or not all(map(is_text, reference.values()))
+        ):
+            raise Invalid(f"expected the address and kind of an image, as texts; found {reference!r}")
         text = None if reference is None else json.dumps(reference, sort_keys=True)
         self._asked("image", text)
         self._say(Space.VOLUME, 0, {IMAGE: text})
-
-
-def _names(within: Iterable[str] | None) -> tuple[str, ...] | None:
-    """Names of classes; Invalid for a text, which would be taken letter by letter."""
-    if isinstance(within, str) or not (within is None or isinstance(within, Iterable)):
-        raise Invalid(f"within is a list of names of classes; found {within!r}")
-    return None if within is None else tuple(within)
 
 
 def _renamed(entry: LabelClass, old: str, new: str) -> LabelClass:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -19,7 +20,7 @@ from labelog import indexing
 from labelog.engine.problems import Problem, problems
 from labelog.engine.regions import Region
 from labelog.engine.table import Table, attributes
-from labelog.engine.values import checked_label
+from labelog.engine.values import checked_count, checked_label, checked_text, label_set
 from labelog.errors import Invalid, NotFound, Unsupported
 from labelog.geometry import Box, Triple, reach
 from labelog.kernels.overlap import overlap_runs
@@ -196,6 +197,8 @@ class Labels:
         after, limit : those after this label only, and no more than so many: a page at a time.
         """
         first = -1 if after is None else checked_label(after)
+        limit = None if limit is None else checked_count("limit", limit, of="objects")
+        checked_text("the name of a label", name)
         with self.table() as table:
             sets: list[set[int]] = []
             if cls is not None:
@@ -235,6 +238,7 @@ class Labels:
 
         Ascending by label. Costs no more than that, however many objects there are.
         """
+        most = min(checked_count("most", most, of="objects"), sys.maxsize)
         with self.table() as table:
             if cls is None:
                 facts = table.journal.facts_in(Space.LABEL, table.revision)
@@ -273,14 +277,16 @@ class Labels:
 
     def extent(self, labels: list[int]) -> Extent:
         """Where the own voxels of some objects are, together."""
+        bodies = label_set(labels)
         with self.table() as table:
-            members = [label for body in labels for label in table.members(body)]
+            members = [label for body in bodies for label in table.members(body)]
             return extent(self._store.grid, table.journal.occupied(members, table.revision))
 
     def extents(self, labels: Iterable[int]) -> dict[int, Extent]:
         """Where the own voxels of each of some objects are."""
+        wanted = label_set(labels)
         with self.table() as table:
-            bodies = {label: body for body in labels for label in table.members(body)}
+            bodies = {label: body for body in wanted for label in table.members(body)}
             parts: dict[int, list[Occupied]] = {body: [] for body in bodies.values()}
             for part in table.journal.occupied(bodies, table.revision):
                 parts[bodies[part.label]].append(part)
@@ -323,7 +329,7 @@ class Labels:
 
     def _region(self, name: str) -> Region:
         regions = self._snapshot.regions
-        if name not in regions:
+        if not isinstance(name, str) or name not in regions:
             raise NotFound(f"there is no region {name!r}; there are: {', '.join(regions) or 'none'}")
         return regions[name]
 

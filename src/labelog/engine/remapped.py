@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from labelog.engine.table import Table
+from labelog.engine.values import checked_revision
 from labelog.errors import Invalid
 
 if TYPE_CHECKING:
@@ -40,9 +41,9 @@ def remapped(seen: Revision, since: int | None) -> Remapped:
     by_class = name not in ("instance", "fragment")
     if name == "fragment":
         return Remapped({}, since is None)
-    if since is not None and not 0 <= since <= seen.revision:
+    if since is not None and not 0 <= checked_revision(since) <= seen.revision:
         raise Invalid(f"changes since a revision from 0 to {seen.revision} can be told, not since {since}")
-    start = BEFORE if since is None else since
+    start = BEFORE if since is None else checked_revision(since)
     with store.journal.reading() as journal:
         named = journal.rebodied(start, seen.revision)
         placed = journal.placed(start, seen.revision) if by_class else set()

@@ -114,7 +114,7 @@ def holes(shape: Shape, reach: int, axis: int | None, below: int | None) -> Foun
     sizes = parts.counts()
     chosen = parts.palette > 1  # the first voxel of all is outside: 1 is what surrounds the object
     if below is not None:
-        chosen &= sizes < np.uint64(below)
+        chosen &= sizes < below
     return Found(frame, _back(components.relabelled(parts, np.where(chosen, parts.palette, 0)), inside, axis))
 
 

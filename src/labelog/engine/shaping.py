@@ -81,7 +81,7 @@ class Shaping(Naming):
         over : paint only where the label is one of these; background by default. None is whatever is in the hole.
         within : paint only in this box. The holes are those of the whole object, or of whole slices.
         """
-        extent = self._shaped(label)
+        label, extent = self._shaped(label)
         ndim = _ndim(axis)
         mine = reach(min(REACHES[ndim]) if connectivity is None else connectivity, ndim)
         below = None if below is None else checked_count("below", below)
@@ -104,7 +104,7 @@ class Shaping(Naming):
         axis : pieces of each slice along this axis, of which the largest stays; of the whole object if None.
         connectivity : how many neighbours a voxel has: 6 (the default), 18 or 26; in slices 4 (the default) or 8.
         """
-        extent = self._shaped(label)
+        label, extent = self._shaped(label)
         ndim = _ndim(axis)
         near = reach(min(REACHES[ndim]) if connectivity is None else connectivity, ndim)
         below = checked_count("below", below)
@@ -128,7 +128,7 @@ class Shaping(Naming):
 
         Time grows with the object's runs and the square of the distance.
         """
-        extent = self._shaped(label)
+        label, extent = self._shaped(label)
         ball = self._ball(distance, unit, axis)
         chosen, box = _over(over), self._box(within)
         self._asked("dilate", self._called(label), float(distance), unit, axis, self._over_called(chosen), tuple(box))
@@ -146,7 +146,7 @@ class Shaping(Naming):
 
         Parameters are those of `dilate`; `within`: take voxels away only in this box.
         """
-        extent = self._shaped(label)
+        label, extent = self._shaped(label)
         ball, box = self._ball(distance, unit, axis), self._box(within)
         self._asked("erode", self._called(label), float(distance), unit, axis, tuple(box))
         found = shapes.worn(self._shape(extent, ball.around(box)), ball, box, self._pool())
@@ -170,7 +170,7 @@ class Shaping(Naming):
 
         Raises Invalid, naming the slice, if it has no voxels there, OutOfBounds for one outside the volume.
         """
-        extent = self._shaped(label)
+        label, extent = self._shaped(label)
         if axis is None:
             raise Invalid("interpolate needs an axis: 0, 1 or 2")
         _ndim(axis)
@@ -186,9 +186,10 @@ class Shaping(Naming):
 
     # What they have in common
 
-    def _shaped(self, label: int) -> Extent:
+    def _shaped(self, label: int) -> tuple[int, Extent]:
         self._mine()
-        return self._extent(checked_object(label))
+        label = checked_object(label)
+        return label, self._extent(label)
 
     def _shape(self, extent: Extent, box: Box | None = None) -> Shape:
         shape = Shape(extent, box)
@@ -272,7 +273,7 @@ def _lengths(meta: Any, unit: str) -> tuple[float, float, float]:
     """The lengths of a voxel in a unit."""
     if unit == "voxel":
         return 1.0, 1.0, 1.0
-    if unit not in POWERS:
+    if not isinstance(unit, str) or unit not in POWERS:
         raise Invalid(f"unit must be voxel or one of {', '.join(UNITS)}, not {unit!r}")
     z, y, x = (length * 10.0 ** (POWERS[meta.unit] - POWERS[unit]) for length in meta.voxel_size)
     return z, y, x

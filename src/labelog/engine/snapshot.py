@@ -24,7 +24,7 @@ from labelog.engine.fills import Filled, Limits, Rule, Source, filled
 from labelog.engine.objects import Labels
 from labelog.engine.regions import Region, Unannotated, regions
 from labelog.engine.remapped import Remapped, remapped
-from labelog.engine.values import label_set
+from labelog.engine.values import checked_text, label_set
 from labelog.engine.views import LabelMap, seen_runs, values_of_class
 from labelog.errors import Invalid, NotFound
 from labelog.geometry import Box, Grid, Lengths, Scale, Triple
@@ -346,6 +346,7 @@ class View(Revision):
 
     def __init__(self, snapshot: Snapshot, name: str, dtype: DTypeLike | None = None,
                  unannotated: int | None = None, number: int = 0) -> None:  # fmt: skip
+        checked_text("the name of a view", name)
         self.snapshot = snapshot
         self.name = name
         self.unannotated = unannotated

@@ -12,7 +12,7 @@ from typing import Any
 from labelog.engine.bodies import Bodies, edges
 from labelog.engine.classes import LabelClass, check_classes
 from labelog.engine.moved import Moved
-from labelog.engine.values import checked_label, is_text
+from labelog.engine.values import checked_label, checked_text, is_text
 from labelog.errors import Conflict, Invalid, LabelogError, NotFound
 from labelog.geometry import whole
 from labelog.storage.facts import Facts
@@ -302,8 +302,7 @@ def label_facts(fields: Mapping[str, Any], ids: Mapping[str, int]) -> dict[str, 
         elif name == "parent":
             said[PARENT] = checked_label(value or 0) or None
         elif name == "name":
-            if not (value is None or is_text(value)):
-                raise Invalid(f"the name of a label is a text, not {value!r}")
+            checked_text("the name of a label", value)
             said[NAME] = value
         else:
             if not is_text(name):

@@ -24,6 +24,12 @@ def is_text(value: Any) -> bool:
         return False
 
 
+def checked_text(what: str, value: Any) -> None:
+    """Raise Invalid, which calls it `what`, for what is neither a text nor None."""
+    if not (value is None or is_text(value)):
+        raise Invalid(f"{what} is a text, not {value!r}")
+
+
 def checked_label(value: Any) -> int:
     """A label: a whole number from 0 to 2^64 - 1, or Invalid."""
     try:
@@ -67,6 +73,14 @@ def checked_count(name: str, value: Any, of: str = "voxels") -> int:
     if number < 0:
         raise Invalid(f"{name} is a number of {of}, 0 or more, not {value!r}")
     return number
+
+
+def checked_revision(value: Any) -> int:
+    """A whole number, or Invalid."""
+    try:
+        return whole(value)
+    except TypeError:
+        raise Invalid(f"a revision is a whole number, not {value!r}") from None
 
 
 def existing(revision: Any, head: int) -> int:

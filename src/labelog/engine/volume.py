@@ -33,11 +33,20 @@ from labelog.engine.preview import written
 from labelog.engine.regions import Region
 from labelog.engine.snapshot import Snapshot, View
 from labelog.engine.store import Store, check_fork
-from labelog.engine.values import checked_count, checked_label, checked_object, checked_wait, existing, several
+from labelog.engine.values import (
+    checked_count,
+    checked_label,
+    checked_object,
+    checked_revision,
+    checked_wait,
+    existing,
+    several,
+)
 from labelog.errors import Invalid, NotFound
-from labelog.geometry import Box, Triple, whole
+from labelog.geometry import Box, Triple
 from labelog.image import Image, import_image, open_image
 from labelog.kernels import spans
+from labelog.storage.disk import checked_path
 from labelog.storage.journal import Commit
 
 Mode = Literal["r", "r+"]
@@ -106,7 +115,7 @@ def open(path: str | os.PathLike[str], mode: Mode = "r+", *, cache_bytes: int = 
     """
     if mode not in ("r", "r+"):
         raise Invalid(f'mode must be "r" or "r+", not {mode!r}')
-    return Volume(Path(path).absolute(), mode, cache_bytes, threads)
+    return Volume(checked_path(path).absolute(), mode, cache_bytes, threads)
 
 
 class Volume:
@@ -444,10 +453,7 @@ class Volume:
         if author is not None:
             name = checked_author(author, below=True)
             return self._commit(who, lambda batch: history.revert_author(batch, who, name, strict))
-        try:
-            number = whole(revision)
-        except TypeError:
-            raise Invalid(f"a revision is a whole number, not {revision!r}") from None
+        number = checked_revision(revision)
         return self._commit(who, lambda batch: history.revert(batch, who, number, strict))
 
     def _commit(self, who: Draft, job: Job) -> Commit:
@@ -459,10 +465,11 @@ class Volume:
 
     def commit(self, revision: int) -> Commit:
         """What a revision was: who, when, why, how much. Raises NotFound."""
+        number = self.at(revision).revision
         with self.store.journal.reading() as journal:
-            record = journal.record(self.at(revision).revision)
+            record = journal.record(number)
             assert record is not None
-            return record.commit(journal.is_live(revision))
+            return record.commit(journal.is_live(number))
 
     def history(self, author: str | None = None, *, session: str | None = None, label: int | None = None,
                 box: Box | tuple[Triple, Triple] | None = None, since: int | datetime | None = None,

@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from labelog import indexing
 from labelog.arrays.walk import Progress
 from labelog.engine import drawing
-from labelog.engine.classes import LabelClass, listed_classes
+from labelog.engine.classes import LabelClass, listed_classes, listed_names
 from labelog.engine.commit import Draft
 from labelog.engine.edit import UINT64, Edit
 from labelog.engine.fills import Filled, Limits, Rule
@@ -338,7 +338,8 @@ class RemoteEdit(Edit):
     def new_class(self, name: str, *, id: int | None = None, colour: str | None = None, kind_of: str | None = None,
                   within: Iterable[str] | None = None) -> int:  # fmt: skip
         self._mine()
-        return int(self._try("new_class", name=name, id=id, colour=colour, kind_of=kind_of, within=_names(within)))
+        within = listed_names(within)
+        return int(self._try("new_class", name=name, id=id, colour=colour, kind_of=kind_of, within=within))
 
     def new_classes(self, classes: Iterable[LabelClass]) -> None:
         self._mine()
@@ -348,7 +349,7 @@ class RemoteEdit(Edit):
                      kind_of: str | None = KEEP, within: Iterable[str] | None = KEEP) -> None:  # fmt: skip
         self._mine()
         given = {"name": name, "colour": colour, "kind_of": kind_of,
-                 "within": within if within is KEEP else _names(within)}  # fmt: skip
+                 "within": within if within is KEEP else listed_names(within)}  # fmt: skip
         self._try("assign_class", cls=cls, **{field: value for field, value in given.items() if value is not KEEP})
 
     def set_region(self, name: str, kind: str, box: Box | tuple[Triple, Triple], mask: ArrayLike | None = None) -> None:
@@ -438,12 +439,6 @@ def spans_part(rows: NDArray[np.int64]) -> tuple[str, bytes]:
 
 def _labels(over: Any) -> list[str] | None:
     return None if over is None else sorted(map(str, label_set(over)))
-
-
-def _names(within: Iterable[str] | None) -> list[str] | None:
-    if isinstance(within, str) or not (within is None or isinstance(within, Iterable)):
-        raise Invalid(f"within is a list of names of classes; found {within!r}")
-    return None if within is None else list(within)
 
 
 def _split(told: dict[str, Any]) -> Split:

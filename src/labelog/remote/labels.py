@@ -11,7 +11,7 @@ from labelog import indexing
 from labelog.engine.objects import Extent, Label, Labels
 from labelog.engine.problems import Problem
 from labelog.engine.table import Table
-from labelog.engine.values import checked_label
+from labelog.engine.values import checked_count, checked_label, checked_text, label_set
 from labelog.errors import Invalid, NotFound, Unsupported
 from labelog.geometry import Box, Triple, reach
 from labelog.remote.problems import box_of
@@ -105,6 +105,8 @@ class RemoteLabels(Labels):
             return []
         query = {"cls": self._class_name(cls), "parent": None if parent is None else str(checked_label(parent)),
                  "name_is": name, "box": None if bounds is None else spelled(bounds)}  # fmt: skip
+        checked_text("the name of a label", name)
+        limit = None if limit is None else checked_count("limit", limit, of="objects")
         first = None if after is None else str(checked_label(after))
         return [RemoteLabel(self, told) for told in self._pages(query, first, limit)]
 
@@ -143,18 +145,19 @@ class RemoteLabels(Labels):
         return _together(self.extents(labels).values())
 
     def extents(self, labels: Iterable[int]) -> dict[int, Extent]:
-        return {label: _extent(told["own"]) for label in labels if (told := self._told_or_nothing(label))}
+        return {label: _extent(told["own"]) for label in label_set(labels) if (told := self._told_or_nothing(label))}
 
     def problems(self, *, region: str | None = None, connectivity: int = 6,
                  progress: Callable[[int, int], None] | None = None) -> Iterator[Problem]:  # fmt: skip
         reach(connectivity)
-        if region is not None and region not in self._snapshot.regions:
-            raise NotFound(f"there is no region {region!r}; there are: {', '.join(self._snapshot.regions) or 'none'}")
+        if region is not None:
+            self._region(region)
         found = self._connection.job({"do": "problems", "rev": self._snapshot.revision, "region": region,
                                       "connectivity": connectivity}, progress)  # fmt: skip
         return (Problem(each["kind"], int(each["label"]), each["message"]) for each in found["problems"])
 
     def voxels_in(self, region: str) -> dict[int, int]:
+        self._region(region)
         told = self._connection.told("/regions/voxels", region=region, rev=self._snapshot.revision)
         return {int(label): count for label, count in told["voxels"].items()}
 

@@ -18,7 +18,7 @@ from labelog.engine.fills import Filled, Limits
 from labelog.engine.regions import Region, Unannotated
 from labelog.engine.remapped import Remapped
 from labelog.engine.snapshot import Revision, Snapshot, View
-from labelog.engine.values import label_set
+from labelog.engine.values import checked_revision, checked_text, label_set
 from labelog.engine.views import seen_runs
 from labelog.errors import Invalid, NotFound, OutOfBounds
 from labelog.geometry import Box, Scale, Triple, whole
@@ -107,6 +107,7 @@ class RemoteRevision(Revision):
         return False
 
     def remapped(self, since: int | None = None) -> Remapped:
+        since = None if since is None else checked_revision(since)
         told = self.volume.connection.told(self._map_path, since=since, rev=self.revision)
         return Remapped({int(label): int(value) for label, value in told["values"].items()}, told["whole"])
 
@@ -219,6 +220,7 @@ class RemoteView(RemoteRevision, View):
 
     def __init__(self, snapshot: RemoteSnapshot, name: str, dtype: DTypeLike | None = None,
                  unannotated: int | None = None, number: int = 0) -> None:  # fmt: skip
+        checked_text("the name of a view", name)
         self.snapshot: RemoteSnapshot = snapshot
         self.name = name
         self.number = scale_number(snapshot.volume, number)
@@ -227,7 +229,7 @@ class RemoteView(RemoteRevision, View):
             Unannotated((), unannotated)  # is a value, or Invalid
         try:
             self._wanted = None if dtype is None else np.dtype(dtype).name
-        except TypeError as error:
+        except (TypeError, ValueError, SyntaxError) as error:
             raise Invalid(f"a view is of an integer dtype, not {dtype!r}") from error
         told = snapshot.volume.connection.told("/views", **self._query)
         self._dtype = np.dtype(told["dtype"])

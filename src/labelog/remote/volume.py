@@ -28,7 +28,7 @@ from labelog.engine.fills import Filled, Limits
 from labelog.engine.load import Progress, user
 from labelog.engine.regions import Region
 from labelog.engine.snapshot import Snapshot
-from labelog.engine.values import checked_count, checked_label, checked_object, existing, several
+from labelog.engine.values import checked_count, checked_label, checked_object, checked_revision, existing, several
 from labelog.engine.volume import Mode, Volume
 from labelog.errors import Invalid, NotFound, ReadOnly, Unsupported
 from labelog.geometry import Box, Grid, Triple, scales, whole
@@ -221,10 +221,7 @@ class RemoteVolume(Volume):
         if author is not None:
             checked_author(author, below=True)
             return self._take_back("/revert", by, session, strict, message, key, author=author)
-        try:
-            number = whole(revision)
-        except TypeError:
-            raise Invalid(f"a revision is a whole number, not {revision!r}") from None
+        number = checked_revision(revision)
         return self._take_back("/revert", by, session, strict, message, key, revision=number)
 
     def _take_back(self, path: str, who: str | None, session: str | None, strict: bool, message: str,

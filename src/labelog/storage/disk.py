@@ -10,9 +10,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from labelog.errors import Exists, LabelogError, NotFound, OutOfSpace, ReadOnly, Unsupported
+from labelog.errors import Exists, Invalid, LabelogError, NotFound, OutOfSpace, ReadOnly, Unsupported
 
 NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "gpfs", "beegfs", "fuse.sshfs"}
+
+
+def checked_path(path: object) -> Path:
+    """A path that a file can have, from a text or a path; or Invalid."""
+    try:
+        name = os.fspath(path)  # type: ignore[call-overload]
+        if not isinstance(name, str) or not name or b"\0" in os.fsencode(name):
+            raise ValueError
+    except (TypeError, ValueError):
+        raise Invalid(f"expected a path, found {path!r}") from None
+    return Path(name)
 
 
 @contextmanager

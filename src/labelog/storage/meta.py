@@ -85,10 +85,10 @@ class Meta:
     def read(cls, folder: Path) -> Meta:
         """The facts of the volume in this folder; NotFound if there is none."""
         path = folder / META
-        if not path.exists():
-            what = "is not a labelog volume (it has no labelog.json)" if folder.exists() else "does not exist"
-            raise NotFound(f"{folder} {what}", path=str(folder))
         with explained(path):
+            if not path.exists():
+                what = "is not a labelog volume (it has no labelog.json)" if folder.exists() else "does not exist"
+                raise NotFound(f"{folder} {what}", path=str(folder))
             if path.stat().st_size > LIMIT:
                 raise Corrupt(f"{path} has over {LIMIT} bytes", path=str(path))
             return cls.from_bytes(path.read_bytes(), path)
@@ -102,7 +102,7 @@ UNITS = {
 
 def checked_size(voxel_size: object, unit: str) -> tuple[float, float, float]:
     """Three positive lengths in a known unit, or Invalid."""
-    if unit not in UNITS:
+    if not isinstance(unit, str) or unit not in UNITS:
         raise Invalid(f"unit must be one of {', '.join(UNITS)}, not {unit!r}")
     try:
         z, y, x = (float(n) for n in voxel_size)  # type: ignore[attr-defined]
