@@ -69,6 +69,8 @@ A = '[[class]]\nid = 1\nname = "a"\n'
         ('[[class]]\nid = true\nname = "a"', "found True"),
         ('[[class]]\nid = 1\nname = ""', "name is a line of text"),
         ('[[class]]\nid = 1\nname = "a\\nb"', "name is a line of text"),
+        ('[[class]]\nid = 1\nname = "a/b"', "part of addresses"),
+        ('[[class]]\nid = 1\nname = ".."', "part of addresses"),
         (A + 'colour = "red"', "found 'red'"),
         (A + 'colour = "#01010100"', "transparent, which is background"),
         (A + 'colour = "#AA0000"\n[[class]]\nid = 2\nname = "b"\ncolour = "#aa0000ff"', "#aa0000ff is that of 'a'"),

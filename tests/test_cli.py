@@ -24,6 +24,7 @@ from skimage.segmentation import flood
 import labelog
 from labelog import cli, formats
 from labelog.cli import care, files
+from labelog.cli.serve import host_name, origin
 from labelog.formats.picture import colour_slice
 from labelog.synthetic import Platelets
 
@@ -157,7 +158,10 @@ def test_version():
     ("erode", "a", "7", "1", "--unit", "mile"), ("gaps", "a", "7", "--axis", "w"),
     ("check", "a", "--objects", "--connectivity", "7"),
     ("export", "a", "b", "--box", ":,:,:", "--region", "c"), ("export", "a", "b", "--dtype", "float32"),
-    ("serve", "a", "--port", "99999"),
+    ("serve", "a", "--port", "99999"), ("serve", "a", "--origin", "evil/path"), ("serve", "a", "--origin", "null"),
+    ("serve", "a", "--origin", "http://lab.example/path"), ("serve", "a", "--origin", "http://"),
+    ("serve", "a", "--origin", "http://lab.example:port"), ("serve", "a", "--origin", "http://ana@lab.example"),
+    ("serve", "a", "--host-name", "lab.example:80"), ("serve", "a", "--host-name", "a/b"),
 ])  # fmt: skip
 def test_wrong_usage_is_2(arguments, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -166,6 +170,23 @@ def test_wrong_usage_is_2(arguments, tmp_path, monkeypatch, capsys):
     assert out == ""
     assert error.startswith("usage: labelog")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("option", "typed", "said"), [
+    ("--max-body", "-5", "expected a whole number from 1 on; found '-5'"), ("--workers", "0", "from 1 on; found '0'"),
+    ("--port", "x", "a port is a number from 0 to 65535; found 'x'"),
+    ("--origin", "evil/path", "'evil/path' is no origin such as http://localhost:3000, without a path"),
+])  # fmt: skip
+def test_what_a_server_is_told_is_explained(option, typed, said, capsys):
+    assert cli.main(["serve", "a", option, typed]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_origins_are_spelled_as_browsers_do():
+    spelled = {"http://Lab.Example/": "http://lab.example", "https://lab.example:443": "https://lab.example",
+               "https://lab.example:80": "https://lab.example:80", "http://[::1]:1": "http://[::1]:1"}  # fmt: skip
+    assert {text: origin(text) for text in spelled} == spelled
+    assert [host_name(text) for text in ("lab.example", "::1", "10.0.0.7")] == ["lab.example", "::1", "10.0.0.7"]
 
 
 def test_no_command_is_wrong_usage_and_helps():

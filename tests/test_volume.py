@@ -242,7 +242,7 @@ def test_an_edit_is_one_threads_and_over_once(volume):
 
 
 def test_authors_and_texts(volume):
-    for author in ("", "/a", "a//b", "a/", 7, "a\0"):
+    for author in ("", "/a", "a//b", "a/", 7, "a\0", "a\n", "a\x7f", "\u202e"):
         with pytest.raises(Invalid, match="author"):
             volume.edit(author)
     for more in ({"message": 5}, {"session": ""}, {"key": 5}):

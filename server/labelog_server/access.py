@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Annotated
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 from fastapi import Depends, Header, Request
 
+from labelog.engine.commit import checked_author
 from labelog_server import signature
+from labelog_server.guard import same_origin
 from labelog_server.problems import Problem
 from labelog_server.s3_errors import ROOT, is_below
 from labelog_server.settings import Settings
@@ -39,12 +41,23 @@ def presented(request: Request) -> Token | None:
     scheme, _, text = request.headers.get("authorization", "").partition(" ")
     if scheme == signature.ALGORITHM:
         return signer(request, tokens)
-    text = text.strip() if scheme.lower() == "bearer" else request.cookies.get(COOKIE, "")
+    text = text.strip() if scheme.lower() == "bearer" else _cookie(request)
     found: Token | None = tokens.find(text)
     if found is None:
         what = "the token is not, or no longer, good" if text else "this server asks for a token"
         raise Problem(401, f"{what}; send it as Authorization: Bearer ...", headers={"WWW-Authenticate": "Bearer"})
     return found
+
+
+def _cookie(request: Request) -> str:
+    """The token of a browser that has logged in. Raises Problem 403 if a page of another origin would write with it:
+    such pages send a token of their own, if they may use the server at all."""
+    text = request.cookies.get(COOKIE, "")
+    origin = request.headers.get("origin")
+    if text and origin and request.method not in ("GET", "HEAD") and not same_origin(origin, request.headers["host"]):
+        raise Problem(403, f"who has logged in here writes from pages of this server, not of {origin}; others send "
+                      "Authorization: Bearer ...")  # fmt: skip
+    return text
 
 
 def signer(request: Request, tokens: Tokens) -> Token:
@@ -85,13 +98,23 @@ async def writer(request: Request, author: Author = None) -> str | None:
     server was told, else the operating system's user."""
     settings: Settings = request.app.state.settings
     token = presented(request)
-    if author is not None and author.startswith("UTF-8''"):
-        author = unquote(author.removeprefix("UTF-8''"))
+    author = None if author is None else _spelled(author)
     if token is None:
         return author or settings.author
     if author is not None and author != token.name and not author.startswith(token.name + "/"):
         raise Problem(403, f"edits with this token are by {token.name}, or by {token.name}/..., not by {author}")
     return author or token.name
+
+
+def _spelled(author: str) -> str:
+    """The name that the header Labelog-Author says. Raises Problem 422, and Invalid for what is no author."""
+    name, encoded = author.removeprefix("UTF-8''"), author.startswith("UTF-8''")
+    try:
+        name = unquote_to_bytes(name).decode() if encoded else name.encode("ascii").decode()
+    except UnicodeError:
+        raise Problem(422, "Labelog-Author is ASCII, or UTF-8'' and the bytes of UTF-8, percent-encoded; found "
+                      f"{author!r}") from None  # fmt: skip
+    return checked_author(name) if name else ""
 
 
 async def sender(request: Request) -> Token | None:

@@ -63,7 +63,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="labelog", version=labelog.__version__, description=DESCRIPTION, lifespan=life,
                   responses=problems.ANSWERS, docs_url=None, redoc_url=None)  # fmt: skip
     app.state.settings, app.state.catalog, app.state.news = settings, catalog, news
-    app.state.presence, app.state.jobs, app.state.mesher = present, Jobs(board), Mesher()
+    app.state.presence, app.state.jobs, app.state.mesher = present, Jobs(board, settings.folders), Mesher()
     app.state.trials = Trials()
     app.state.tokens = None if settings.tokens is None else Tokens(settings.tokens)
     app.state.registry = registry = CollectorRegistry()

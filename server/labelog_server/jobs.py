@@ -14,7 +14,7 @@ from typing import Any, Literal
 import labelog
 from labelog.arrays.walk import Progress
 from labelog_server.board import Board
-from labelog_server.problems import Problem, status_of, told
+from labelog_server.problems import Problem, said, status_of, told
 
 log = logging.getLogger("labelog.http")
 
@@ -68,8 +68,8 @@ class Jobs:
     A job is done by the worker that began it. Safe for several threads.
     """
 
-    def __init__(self, board: Board) -> None:
-        self._board = board
+    def __init__(self, board: Board, folders: tuple[str, ...]) -> None:
+        self._board, self._folders = board, folders
         self._pool = ThreadPoolExecutor(AT_ONCE, "job")
 
     def begin(self, volume: str, do: str, author: str | None, work: Callable[[Progress], Any]) -> Job:
@@ -84,7 +84,7 @@ class Jobs:
             db.execute("INSERT INTO jobs (id, worker, volume, do, author, state, done, total, made, cancel) "
                        "VALUES (?, ?, ?, ?, ?, 'waiting', 0, 0, ?, 0)",
                        (number, self._board.worker, volume, do, author, time.time()))  # fmt: skip
-        self._pool.submit(_Run(self._board, number).run, work)
+        self._pool.submit(_Run(self._board, number, self._folders).run, work)
         return self.find(volume, number)
 
     def all(self) -> list[Job]:
@@ -119,8 +119,8 @@ class Jobs:
 class _Run:
     """One job at work."""
 
-    def __init__(self, board: Board, number: str) -> None:
-        self._board, self._number = board, number
+    def __init__(self, board: Board, number: str, folders: tuple[str, ...]) -> None:
+        self._board, self._number, self._folders = board, number, folders
         self._steps, self._said = (0, 0), 0.0
 
     def run(self, work: Callable[[Progress], Any]) -> None:
@@ -131,7 +131,7 @@ class _Run:
         except Cancelled:
             self._set("cancelled")
         except (labelog.LabelogError, Problem) as error:
-            self._set("failed", problem=_why(error))
+            self._set("failed", problem=_why(error, self._folders))
         except Exception as error:
             log.exception("job %s", self._number, exc_info=error)
             self._set("failed", problem={"status": 500, "detail": "an error of the server's own; its log has more"})
@@ -156,8 +156,8 @@ def _job(row: Any) -> Job:
                json.loads(problem or "null"), bool(cancelling))  # fmt: skip
 
 
-def _why(error: labelog.LabelogError | Problem) -> dict[str, Any]:
+def _why(error: labelog.LabelogError | Problem, folders: tuple[str, ...]) -> dict[str, Any]:
     if isinstance(error, Problem):
         return {"status": error.status, "detail": error.detail, **error.facts}
     facts = {name: str(fact) if name == "label" else fact for name, fact in told(error).items()}
-    return {"title": type(error).__name__, "status": status_of(error), "detail": str(error), **facts}
+    return {"title": type(error).__name__, "status": status_of(error), "detail": said(error, folders), **facts}

@@ -198,5 +198,5 @@ def has_image(snapshot: Snapshot) -> bool:
 
 
 def view_names(snapshot: Snapshot) -> list[str]:
-    """The views that have a group: of a class's name with a slash there can be no key, and `image` is the image."""
-    return [*PLAIN, *(name for name in snapshot.classes if "/" not in name and name != "image")]
+    """The views that have a group: `image` is the image."""
+    return [*PLAIN, *(name for name in snapshot.classes if name != "image")]

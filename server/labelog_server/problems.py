@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import re
+from collections.abc import Iterable
 from http import HTTPStatus
+from pathlib import PurePath
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -66,6 +69,17 @@ def status_of(error: labelog.LabelogError) -> int:
     return next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 500)
 
 
+def said(error: labelog.LabelogError, folders: Iterable[str]) -> str:
+    """What an error says: of files their names, and not in which of these folders, or others, they lie."""
+    text = str(error)
+    named = getattr(error, "path", None), getattr(error.__cause__, "filename", None)
+    for path in filter(None, named):
+        text = text.replace(str(path), PurePath(str(path)).name)
+    for folder in folders:
+        text = re.sub(rf"(?<![\w./-]){re.escape(folder)}/", "", text)
+    return text
+
+
 def told(error: labelog.LabelogError) -> dict[str, Any]:
     """The facts of an error, as JSON has them."""
     return {name: plain(getattr(error, name)) for name in FACTS if getattr(error, name, None) is not None}
@@ -89,11 +103,11 @@ def response(status: int, detail: str, kind: str | None = None, headers: dict[st
     return Response(json.dumps(details(status, detail, kind, **facts)), status, headers, MEDIA_TYPE)
 
 
-def of_error(error: labelog.LabelogError) -> Response:
+def of_error(error: labelog.LabelogError, folders: Iterable[str]) -> Response:
     facts = told(error)
     if "label" in facts:
         facts["label"] = str(facts["label"])
-    return response(status_of(error), str(error), type(error).__name__, **facts)
+    return response(status_of(error), said(error, folders), type(error).__name__, **facts)
 
 
 def unread_field(item: dict[str, Any]) -> dict[str, str]:
@@ -139,10 +153,10 @@ def install(app: FastAPI) -> None:
     app.openapi = with_problems  # type: ignore[method-assign]
 
     @app.exception_handler(labelog.LabelogError)
-    async def engine(_: Request, error: labelog.LabelogError) -> Response:
+    async def engine(request: Request, error: labelog.LabelogError) -> Response:
         if status_of(error) >= 500:
             log.error("%s: %s", type(error).__name__, error)
-        return of_error(error)
+        return of_error(error, request.app.state.settings.folders)
 
     @app.exception_handler(Problem)
     async def ours(request: Request, error: Problem) -> Response:

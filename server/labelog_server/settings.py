@@ -55,6 +55,13 @@ class Settings:
     workers: int = 1
     shared: Path | None = None
 
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The folders that volumes lie in, as they may be named: no answer does so."""
+        paths = [each for path in self.paths for each in (path, path.resolve())]
+        found = {str(folder) for path in paths for folder in (path, path.parent)} - {".", "/"}
+        return tuple(sorted(found, key=len, reverse=True))
+
     def time_for(self, size: int) -> float:
         """Seconds in which a client sends a body of so many bytes, or takes an answer of them."""
         return self.body_seconds + size / self.slowest

@@ -23,6 +23,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from labelog.engine.commit import draft
+from labelog.engine.values import is_name
 from labelog.errors import Corrupt, Exists, Invalid, NotFound
 from labelog.storage.disk import write_file
 
@@ -123,13 +124,16 @@ class Tokens:
         draft(name, None, "", None)  # an author's name
         if role not in NAMES:
             raise Invalid(f"a role is one of {', '.join(NAMES)}, not {role!r}")
+        volumes = tuple(volumes) or ALL
+        if not all(map(is_name, volumes)):
+            raise Invalid(f"a token is for volumes by name, such as cells; found {', '.join(map(repr, volumes))}")
         if days is not None and not 0 < days < 36_500:
             raise Invalid(f"a token holds for some days, not {days}")
         number, now = secrets.token_hex(4), datetime.now(UTC)
         secret = secrets.token_urlsafe(32)
         text = secret if pair else f"labelog_{number}_{secret}"
         expires = None if days is None else (now + timedelta(days=days)).isoformat(timespec="seconds")
-        made = Token(number, name, "" if pair else _hash(text), role, tuple(volumes) or ALL,
+        made = Token(number, name, "" if pair else _hash(text), role, volumes,
                      now.isoformat(timespec="seconds"), expires, secret if pair else None)  # fmt: skip
         with self._lock:
             self._refresh()

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 
+import numpy as np
 import pytest
+
+import labelog
+from labelog.image import import_image
 
 HALF = "\ud800"  # of a surrogate pair: JSON can say it, and no text has it
 DIGITS = "9" * 5000  # more than Python makes a number of
@@ -80,3 +85,57 @@ def test_nobody_is_at_no_number(client, number, field):
     body = '{"session": "w", ' + field.replace("{0}", number) + "}"
     answer = client.put("/volumes/cells/presence", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 422 and client.get("/volumes/cells/presence").json()["present"] == []
+
+
+@pytest.mark.parametrize("author", [
+    "UTF-8''%C3%28", "UTF-8''%FF", "UTF-8''a%0Ab", "UTF-8''%00", "UTF-8''%E2%80%AE", "a\tb", b"\xc3\xa9", b"\xe9",
+    "a//b",
+])  # fmt: skip
+@pytest.mark.parametrize(("method", "path", "body"), [
+    ("POST", "edits", {"operations": [EDIT]}), ("PUT", "presence", {"session": "w"}),
+])  # fmt: skip
+def test_authors_are_a_line_of_text(client, author, method, path, body):
+    """Not mojibake, and nothing that turns a terminal's line around."""
+    answer = client.request(method, f"/volumes/cells/{path}", json=body, headers={"Labelog-Author": author})
+    assert answer.status_code == 422 and "uthor" in answer.json()["detail"]
+    assert client.get("/volumes/cells").json()["revision"] == 0
+    assert client.get("/volumes/cells/presence").json()["present"] == []
+
+
+def test_no_answer_has_a_path_of_the_server(own):
+    """Whatever is damaged, gone or in the way."""
+    folder = own.folder
+
+    def told(client, method, path, status, **more):
+        answer = client.request(method, path, **more)
+        assert answer.status_code == status and answer.json()["detail"], answer.text
+        assert str(folder) not in answer.text and "tmp" not in answer.text, answer.text
+        return answer.json()["detail"]
+
+    import_image(np.zeros((20, 60, 70), np.uint8), folder / "em.zarr", voxel_size=(1, 1, 1), unit="nm")
+    for name in ("linked", "cut", "spoilt"):
+        with labelog.create(folder / f"{name}.labelog", (20, 60, 70)) as volume:
+            if name == "linked":
+                volume.attach_image(folder / "em.zarr", author="lab")
+            with volume.edit("lab") as edit:
+                edit[:] = 7
+            volume.compact()
+    (folder / "em.zarr").rename(folder / "moved.zarr")
+    (folder / "cut.labelog" / "journal.sqlite").write_bytes(b"no database")
+    for chunk in (folder / "spoilt.labelog" / "base").rglob("c/*/*/*"):
+        chunk.write_bytes(b"no chunk")
+    with own.client() as client:
+        assert "em.zarr" in told(client, "GET", "/volumes/linked/image", 404)
+        assert "journal.sqlite" in told(client, "GET", "/volumes/cut", 500)
+        told(client, "GET", "/volumes/spoilt/voxels", 500)
+        told(client, "GET", "/volumes/cells/image", 404)
+        told(client, "GET", "/volumes/cells/voxels?scale=9", 422)
+        (folder / "taken.labelog").mkdir()
+        new = {"name": "taken", "shape": [1, 1, 1]}
+        assert "taken.labelog" in told(client, "POST", "/volumes", 409, json=new)
+        job = client.post("/volumes/spoilt/jobs", json={"do": "components"}).json()["id"]
+        while (state := client.get(f"/volumes/spoilt/jobs/{job}").json())["state"] in ("waiting", "running"):
+            time.sleep(0.05)
+        assert state["state"] == "failed" and str(folder) not in json.dumps(state)
+        labelog.create(folder / "cells", (1, 1, 1)).close()
+        assert "cells.labelog" in told(client, "GET", "/volumes", 422)

@@ -164,8 +164,38 @@ def test_a_browser_logs_in(guarded):
         assert httpx.get(guarded.address + shown).status_code == 401
         forged = browser.post("/api/v1/volumes/cells/edits", json=EDIT, headers={"Origin": "https://evil.example"})
         assert forged.status_code == 403
+        own = {"Origin": guarded.address, "Sec-Fetch-Site": "same-origin"}
+        assert browser.post("/api/v1/volumes/cells/edits", json=EDIT, headers=own).status_code == 200
         browser.delete("/session")
         assert browser.get("/session").status_code == 401
+
+
+def test_a_page_of_another_origin_writes_with_a_token_of_its_own(tmp_path):
+    """It may be allowed to ask, but not to use the cookie: from another port of the same host browsers send that."""
+    make_cells(tmp_path)
+    (tmp_path / "secrets").mkdir()
+    tokens = Tokens(tmp_path / "secrets" / "tokens.json")
+    text, page = tokens.add("ana", "annotate"), "http://127.0.0.1:3000"
+    raw = {"Content-Type": "application/octet-stream"}
+    asked = [("POST", "/api/v1/volumes/cells/edits", {"json": EDIT}),
+             ("PUT", "/api/v1/volumes/cells/voxels?box=0:1,0:1,0:1", {"content": bytes(8), "headers": raw}),
+             ("PUT", "/api/v1/volumes/cells/presence", {"json": {"session": "w"}}),
+             ("PUT", "/zarr/cells/instance/s0/c/0/0/0", {"content": b"", "headers": raw}),
+             ("DELETE", "/zarr/cells/instance/s0/c/0/0/0", {})]  # fmt: skip
+    with serving(tmp_path, "--tokens", str(tokens.path), "--origin", page) as server:
+        with httpx.Client(base_url=server.address) as browser:
+            assert browser.post("/session", json={"token": text}).status_code == 200
+            for method, path, sent in asked:
+                headers = sent.get("headers", {}) | {"Origin": page}
+                answer = browser.request(method, path, **sent | {"headers": headers})
+                assert answer.status_code == 403 and "Bearer" in answer.json()["detail"], path
+            assert browser.get("/api/v1/volumes/cells", headers={"Origin": page}).json()["revision"] == 0
+            browser.cookies.clear()
+            for method, path, sent in asked[:3]:
+                headers = sent.get("headers", {}) | {"Origin": page, "Authorization": f"Bearer {text}"}
+                answer = browser.request(method, path, **sent | {"headers": headers})
+                assert answer.status_code in (200, 204), answer.text
+                assert answer.headers["access-control-allow-origin"] == page
 
 
 def test_a_browser_logs_in_through_a_proxy(guarded):
@@ -213,4 +243,7 @@ def test_on_the_command_line(tmp_path):
     assert run("token", "revoke", entry["id"], *path).returncode == 1
     (tmp_path / "t.json").write_text("{}")
     assert "no file of tokens" in run("token", "list", *path).stderr
+    for volume in ("../x", "a/b", "", "..", "a\n"):
+        wrong = run("token", "add", "ana", "--volume", "v", "--volume", volume, "--tokens", str(tmp_path / "u.json"))
+        assert wrong.returncode == 1 and "volumes by name" in wrong.stderr and not (tmp_path / "u.json").exists()
     assert run("token", "add", "a//b", *path).returncode == 1

@@ -24,13 +24,13 @@ from starlette.concurrency import run_in_threadpool
 import labelog
 from labelog_server.access import Annotates, Reads, Sent, Writer
 from labelog_server.answers import PACKED, answer, not_modified, refuse_other
-from labelog_server.asked import Shelf, Stored
+from labelog_server.asked import Shelf, Stored, settings
 from labelog_server.digests import refuse_damaged
 from labelog_server.facts import takes
 from labelog_server.listing import Asked, keys
 from labelog_server.objects import Objects
 from labelog_server.ome import Object
-from labelog_server.problems import Problem, status_of
+from labelog_server.problems import Problem, said, status_of
 from labelog_server.routes.zarr import Condition
 from labelog_server.s3_errors import CODES, ROOT, XML, xml
 from labelog_server.tokens import Token
@@ -207,10 +207,11 @@ async def _delete_all(request: Request, objects: Objects, author: str | None, to
     found = [home + (element.text or "") for element in asked.iter() if element.tag.split("}")[-1] == "Key"]
     if not 1 <= len(found) <= MOST_KEYS:
         raise Problem(400, f"DeleteObjects takes 1 to {MOST_KEYS} keys, not {len(found)}")
-    return await run_in_threadpool(_deleted, objects, found, author, token, len(home))
+    return await run_in_threadpool(_deleted, objects, found, author, token, len(home), settings(request).folders)
 
 
-def _deleted(objects: Objects, found: list[str], author: str | None, token: Token | None, cut: int) -> Response:
+def _deleted(objects: Objects, found: list[str], author: str | None, token: Token | None, cut: int,
+             folders: tuple[str, ...]) -> Response:  # fmt: skip
     root = ElementTree.Element("DeleteResult", xmlns=SPACE)
     for key in found:
         try:
@@ -222,7 +223,9 @@ def _deleted(objects: Objects, found: list[str], author: str | None, token: Toke
             entry = ElementTree.SubElement(root, "Error")
             status = error.status if isinstance(error, Problem) else status_of(error)
             ElementTree.SubElement(entry, "Code").text = CODES.get(status, (status, "InternalError"))[1]
-            ElementTree.SubElement(entry, "Message").text = str(error)
+            ElementTree.SubElement(entry, "Message").text = (
+                error.detail if isinstance(error, Problem) else said(error, folders)
+            )
         ElementTree.SubElement(entry, "Key").text = key[cut:]
     return Response(xml(root), media_type=XML)
 

@@ -162,8 +162,8 @@ def natural(text: str) -> int:
 
 def positive(text: str) -> int:
     """A whole number from 1 on."""
-    if natural(text) == 0:
-        raise argparse.ArgumentTypeError("expected a whole number from 1 on; found 0")
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on; found {text!r}")
     return int(text)
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+import re
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from labelog.cli.arguments import Commands, above_zero, add_command, natural, positive
+from labelog.cli.arguments import Commands, above_zero, add_command, positive
+from labelog.engine.commit import checked_author
 from labelog.errors import Invalid, Unsupported
 
 MB = 2**20
@@ -43,9 +46,9 @@ def add(commands: Commands) -> None:
     serve.add_argument("--port", metavar="N", default=8000, type=port, help="by default 8000; 0 is any that is free")
     serve.add_argument("--author", metavar="NAME", help="who edits are by that are sent without a name")
     serve.add_argument("--tokens", metavar="FILE", type=Path, help="ask every request for a token of this file")
-    serve.add_argument("--host-name", metavar="NAME", action="append", default=[],
+    serve.add_argument("--host-name", metavar="NAME", action="append", default=[], type=host_name,
                        help="a name, beside localhost, that the server answers to; repeatable")  # fmt: skip
-    serve.add_argument("--origin", metavar="URL", action="append", default=[],
+    serve.add_argument("--origin", metavar="URL", action="append", default=[], type=origin,
                        help="pages of this origin, such as http://localhost:3000, may use it; repeatable")  # fmt: skip
     serve.add_argument("--workers", metavar="N", default=1, type=positive,
                        help="processes that serve, by default 1; limits hold for each of them")  # fmt: skip
@@ -67,9 +70,31 @@ def address(text: str) -> str:
 
 def port(text: str) -> int:
     """A number of a port."""
-    if natural(text) > 65535:
+    if not text.isdecimal() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535; found {text!r}")
     return int(text)
+
+
+def host_name(text: str) -> str:
+    """A name, or an address, as a request's Host has it without its port."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|[0-9A-Fa-f:.]*::?[0-9A-Fa-f:.]*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no name such as lab.example, without a port")
+    return text
+
+
+def origin(text: str) -> str:
+    """The origin of pages, as browsers spell it."""
+    try:
+        found = urlsplit(text.lower())
+        port = found.port
+    except ValueError:
+        found, port = urlsplit(""), None
+    alone = found.path in ("", "/") and not found.query and not found.fragment and found.username is None
+    if found.scheme not in ("http", "https") or not found.hostname or not alone or text.endswith(("?", "#", "@")):
+        raise argparse.ArgumentTypeError(f"{text!r} is no origin such as http://localhost:3000, without a path")
+    usual = port == {"http": 80, "https": 443}[found.scheme]
+    name = found.netloc.removesuffix(f":{port}") if usual else found.netloc.removesuffix(":")
+    return f"{found.scheme}://{name}"
 
 
 def run_serve(arguments: argparse.Namespace) -> None:
@@ -83,6 +108,8 @@ def run_serve(arguments: argparse.Namespace) -> None:
         raise Invalid(f"{arguments.tokens} has no token; labelog token add --tokens {arguments.tokens} makes one")
     if arguments.tokens is None and not ipaddress.ip_address(arguments.host).is_loopback:
         raise Invalid(f"{arguments.host} is reached by others: say who may do what, with --tokens")
+    if arguments.author is not None:
+        checked_author(arguments.author)
     hosts = (*Settings.hosts, *arguments.host_name)
     settings = Settings(
         tuple(arguments.paths), arguments.author, arguments.tokens, hosts, tuple(arguments.origin),

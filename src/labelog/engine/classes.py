@@ -18,7 +18,7 @@ from dataclasses import dataclass, fields
 from importlib.resources import files
 from typing import Any
 
-from labelog.engine.values import is_colour, several
+from labelog.engine.values import is_colour, is_name, several
 from labelog.errors import Invalid, NotFound
 from labelog.storage.disk import checked_path, write_file
 
@@ -30,7 +30,7 @@ class LabelClass:
     Attributes
     ----------
     id : its value in semantic files, 0 to 2**32 - 1; 0 is background.
-    name : as people call it, one printable line.
+    name : as people call it, one printable line without a slash; not `.` or `..`, nor the name of another view.
     colour : "#rrggbb" or "#rrggbbaa", if it has one.
     kind_of : the name of the class that it is a kind of, if any (a mitochondrion is an organelle).
     within : names of the classes, or of kinds of them, in which an object of this class may lie; () is at the top
@@ -138,6 +138,8 @@ def _check_fields(entry: LabelClass, at: str) -> None:
         raise Invalid(f"{at}: id is a whole number of 0 to 2**32 - 1; found {entry.id!r}")
     if not isinstance(entry.name, str) or not entry.name.strip() or not entry.name.isprintable():
         raise Invalid(f"{at}: name is a line of text; found {entry.name!r}")
+    if not is_name(entry.name):
+        raise Invalid(f"{at}: a class gives its name to a view, which is a part of addresses: no slash, . or .. alone")
     if entry.colour is not None:
         if not is_colour(entry.colour):
             raise Invalid(f'{at}: colour is "#rrggbb" or "#rrggbbaa"; found {entry.colour!r}')

@@ -63,7 +63,7 @@ def draft(author: str, session: str | None, message: str, key: str | None, *aske
 def checked_author(author: Any, *, below: bool = False) -> str:
     """A name or a path of names, or Invalid; `below`: of those below it too, and then it may end in a slash."""
     name = author.rstrip("/") if below and isinstance(author, str) else author
-    if not is_text(name) or not name or not all(name.split("/")) or "\0" in name:
+    if not isinstance(name, str) or not name.isprintable() or not all(name.split("/")):
         raise Invalid(f"author must be a name or a path of names such as 'vendor-b/ana', not {author!r}")
     return str(name)
 

@@ -30,6 +30,11 @@ def checked_text(what: str, value: Any) -> None:
         raise Invalid(f"{what} is a text, not {value!r}")
 
 
+def is_name(value: Any) -> bool:
+    """Whether a text can be a part of an address: a printable line, not empty, without a slash, not `.` or `..`."""
+    return isinstance(value, str) and value.isprintable() and "/" not in value and value not in ("", ".", "..")
+
+
 def checked_label(value: Any) -> int:
     """A label: a whole number from 0 to 2^64 - 1, or Invalid."""
     try:

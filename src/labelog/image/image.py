@@ -78,7 +78,8 @@ class Image(Voxels):
         try:
             return self.scales[number]
         except (IndexError, TypeError):
-            raise OutOfBounds(f"{self.address} has scales 0 to {len(self._levels) - 1}, not {number!r}") from None
+            what = f"{self.address} has scales 0 to {len(self._levels) - 1}, not {number!r}"
+            raise OutOfBounds(what, path=self.address) from None
 
     def reference(self, folder: Address) -> dict[str, str]:
         """What a volume in `folder` remembers of its image, as JSON: the address, relative if it is inside, and kind.
