@@ -34,9 +34,9 @@ COMPILE = ["-O1", "-g"] if DEBUG or SANITIZE else ["-O3", "-g0"]  # for any mach
 WATCHED = [*SANITIZE, "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"] if SANITIZE else []
 
 
-KERNELS = ["runs", "spans", "extents", "recount", "forest", "components", "voxels", "sides", "overlap", "pairs",
-           "seeds", "fill", "join", "downsample", "compressed_segmentation", "solid", "dilation", "distance", "leb128",
-           "rans", "codec", "delta_codec"]  # fmt: skip
+KERNELS = ["runs", "spans", "overlaid", "extents", "recount", "forest", "components", "voxels", "sides", "overlap",
+           "pairs", "seeds", "fill", "join", "downsample", "compressed_segmentation", "solid", "dilation", "distance",
+           "leb128", "rans", "codec", "delta_codec"]  # fmt: skip
 
 
 def kernel(name: str, static: list[str] | None = None) -> Extension:

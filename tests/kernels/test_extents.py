@@ -10,7 +10,8 @@ import oracles
 from labelog.errors import Corrupt, Invalid
 from labelog.kernels import spans
 from labelog.kernels.extents import Extents, changed, counted, decode, encode, look_up
-from labelog.kernels.recount import known, recounted
+from labelog.kernels.overlaid import Overlaid
+from labelog.kernels.recount import recounted
 from labelog.kernels.runs import Runs
 
 
@@ -79,16 +80,16 @@ def test_what_a_delta_changes(data):
 def test_what_follows_from_a_delta_is_what_is_counted(data):
     """From the extents before, delta by delta: those of the labels that it changed, of all, and who is new there."""
     array = data.draw(boxes())
-    runs = Runs.from_dense(array)
+    chunk, runs = Overlaid(Runs.from_dense(array)), Runs.from_dense(array)
     for _ in range(4):
         before = runs.dense()
-        delta = spans.diff(runs, data.draw(patches(array.shape)))
-        after = spans.apply(runs, delta.new)
-        found, entered = recounted(delta, runs, after)
-        assert found == changed(delta, after)
-        assert known(after) == counted(after)
+        delta = chunk.diff(data.draw(patches(array.shape)))
+        chunk, was = chunk.under(delta.new), chunk
+        found, entered = recounted(delta, was, chunk)
+        runs = spans.apply(runs, delta.new)  # the chunk's own may never be asked for
+        assert found == changed(delta, runs)
         assert entered == sorted({*delta.new.value.tolist()} - {0, *before.ravel().tolist()})
-        runs = after
+    assert chunk.runs() == runs and chunk.runs().extents == counted(runs)
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -100,16 +101,15 @@ def test_bounds_become_smaller_when_a_face_is_lost(axis, side):
     face = [slice(1, 4), slice(1, 5), slice(1, 6)]
     at = face[axis].start if side == "first" else face[axis].stop - 1
     face[axis] = slice(at, at + 1)
-    runs = Runs.from_dense(block)
+    chunk = Overlaid(Runs.from_dense(block))
     rest = np.zeros(block.shape, bool)
     rest[tuple(face)] = True
     one = np.argwhere(rest)[3]
     for voxels in (rest & ~(np.indices(block.shape) == one[:, None, None, None]).all(0), rest):
-        delta = spans.diff(runs, spans.mask_spans(block.shape, (0, 0, 0), voxels, 0))
-        after = spans.apply(runs, delta.new)
-        found, entered = recounted(delta, runs, after)
-        assert told(found) == expected(after.dense()) and entered == []
-        runs = after
+        delta = chunk.diff(spans.mask_spans(block.shape, (0, 0, 0), voxels, 0))
+        chunk, before = chunk.under(delta.new), chunk
+        found, entered = recounted(delta, before, chunk)
+        assert told(found) == expected(chunk.runs().dense()) and entered == []
 
 
 numbers = st.integers(0, 2**64 - 1) | st.sampled_from([255, 256, 2**16 - 1, 2**16, 2**32 - 1, 2**32, 2**63])

@@ -13,8 +13,8 @@ from labelog.engine.store import Store
 from labelog.engine.table import Staged, Table
 from labelog.geometry import Box
 from labelog.kernels import codec, extents, spans
+from labelog.kernels.overlaid import Overlaid
 from labelog.kernels.recount import recounted
-from labelog.kernels.runs import Runs
 from labelog.kernels.spans import Delta, Spans
 from labelog.storage.commits import Reader
 from labelog.storage.journal import Fact, Kind, digest
@@ -49,9 +49,9 @@ class Moment:
     def newest(self) -> int:
         return self.start
 
-    def runs(self, chunk: int) -> Runs:
+    def chunk(self, chunk: int) -> Overlaid:
         """A chunk's labels."""
-        return self.store.runs(chunk, self.start)
+        return self.store.overlaid(chunk, self.start)
 
     def table(self, facts: Iterable[Fact]) -> Table:
         """The label table with these facts over it."""
@@ -112,24 +112,24 @@ class Change(NamedTuple):
     delta: bytes
     extents: bytes  # of the labels that it changed
     entered: list[int]  # labels that were not in the chunk
-    after: Runs | None  # the chunk then, unless it takes memory for nothing
+    after: Overlaid | None  # the chunk then, unless it takes memory for nothing
     summary: Summary
 
 
 def change(moment: Moment, work: Work, chunk: int, table: Table) -> Change:
     """Work out a chunk as the next revision. An edit's delta holds all that it writes, others' what they change."""
-    runs, settled = moment.runs(chunk), work.settle(moment, chunk)
-    delta = spans.diff(runs, settled.labels)
+    before, settled = moment.chunk(chunk), work.settle(moment, chunk)
+    delta = before.diff(settled.labels)
     if work.kind is not Kind.EDIT:
-        delta = spans.diff(runs, delta.changes())
+        delta = before.diff(delta.changes())
     elif work.keeps_fragments(table):
-        delta = spans.diff(runs, keeping_fragments(delta, table))
+        delta = before.diff(keeping_fragments(delta, table))
     data = codec.encode_delta(delta, moment.store.grid.chunks[2])
-    after = spans.apply(runs, delta.new)
+    after = before.under(delta.new)
     written = delta.written if work.kind is Kind.EDIT else settled.written
     summary = Summary(delta.changed, written, settled.in_the_way.voxels,
                       bounds(moment.store, chunk, settled.in_the_way), digest(data))  # fmt: skip
-    found, entered = recounted(delta, runs, after)
+    found, entered = recounted(delta, before, after)
     return Change(data, extents.encode(found), entered, after, summary)
 
 

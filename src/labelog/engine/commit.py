@@ -22,8 +22,7 @@ from labelog.engine.store import Store, layered
 from labelog.engine.values import is_text
 from labelog.errors import Conflict, Exists, Invalid, LabelogError, NotFound, NothingToUndo, Unsupported
 from labelog.geometry import Box
-from labelog.kernels import spans
-from labelog.kernels.runs import Runs
+from labelog.kernels.overlaid import Overlaid
 from labelog.storage.commits import Turn
 from labelog.storage.journal import REFUSED, Kind, Receipt, Record
 
@@ -106,23 +105,23 @@ class Batch(Moment):
         self.turn = turn
         self.large = large
         self.changed: dict[int, int] = {}  # chunk -> the last commit of this turn that changed it
-        self.fresh: dict[int, tuple[int, Runs]] = {}  # what it is then, if somebody has worked that out
+        self.fresh: dict[int, tuple[int, Overlaid]] = {}  # what it is then, if somebody has worked that out
         self.said = -1  # the last commit of this turn that wrote to the label table
 
     @property
     def newest(self) -> int:
         return self.turn.newest
 
-    def runs(self, chunk: int) -> Runs:
+    def chunk(self, chunk: int) -> Overlaid:
         """A chunk's labels now."""
         revision = self.changed.get(chunk)
         if revision is None:
-            return super().runs(chunk)
+            return super().chunk(chunk)
         made = self.fresh.get(chunk)
         if made is None or made[0] != revision:
             deltas = self.turn.deltas(chunk, self.start, revision)
             later = layered([self.store.delta(chunk, number, data).new for number, data in deltas])
-            made = self.fresh[chunk] = revision, spans.apply(super().runs(chunk), later)
+            made = self.fresh[chunk] = revision, super().chunk(chunk).under(later)
         return made[1]
 
     @contextmanager

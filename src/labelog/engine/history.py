@@ -174,7 +174,7 @@ def settle(moment: Moment, chunk: int, toggled: dict[int, bool]) -> Settled:
         if len(toggled) == 1 and floor == lowest:
             below = deltas[lowest].old
         else:
-            below = spans.diff(store.runs(chunk, floor - 1), open_).old
+            below = store.overlaid(chunk, floor - 1).diff(open_).old
         labels = spans.overlay(labels, spans.intersect(below, open_))
     return Settled(labels, spans.subtract(whole, uppermost), whole.voxels)
 

@@ -43,9 +43,10 @@ def previewed(moment: Moment, table: Table, patches: Mapping[int, Spans], seen: 
     voxels = written = 0
     boxes, asked, refused = [], {}, {}
     for chunk, patch in patches.items():
-        delta = spans.diff(moment.runs(chunk), patch)
+        before = moment.chunk(chunk)
+        delta = before.diff(patch)
         if table.merged or table.staged.moved:
-            delta = spans.diff(moment.runs(chunk), keeping_fragments(delta, table))
+            delta = before.diff(keeping_fragments(delta, table))
         voxels, written = voxels + delta.changed, written + delta.written
         asked[chunk] = delta.new
         box = bounds(moment.store, chunk, delta.changes())

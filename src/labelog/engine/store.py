@@ -26,6 +26,7 @@ from labelog.engine.views import Known, LabelMap, smallest
 from labelog.errors import Corrupt, Invalid
 from labelog.geometry import Box, Grid, Triple
 from labelog.kernels import codec, spans
+from labelog.kernels.overlaid import Overlaid
 from labelog.kernels.runs import Runs
 from labelog.kernels.spans import Delta, Spans
 from labelog.storage.base import Base, Chunk, unpack
@@ -196,6 +197,10 @@ class Store:
             self.cache.put(chunk, state, runs)
         return runs
 
+    def overlaid(self, chunk: int, revision: int) -> Overlaid:
+        """A chunk's labels at a revision, to be written over."""
+        return self.cache.overlaid(chunk, self.state(chunk, revision)) or Overlaid(self.runs(chunk, revision))
+
     def at_hand(self, chunk: int, revision: int) -> Runs | None:
         """A chunk's labels at a revision, if they are in memory and it need not ask the journal whether they are."""
         known = self.known  # before `_last`, as in `state`
@@ -333,15 +338,15 @@ class Store:
 
     # After a commit
 
-    def published(self, start: int, head: int, changed: Mapping[int, int], fresh: Mapping[int, tuple[int, Runs]],
+    def published(self, start: int, head: int, changed: Mapping[int, int], fresh: Mapping[int, tuple[int, Overlaid]],
                   said: int) -> None:  # fmt: skip
         """The commits from `start` to `head` are durable; `changed` has the chunks that they changed, and when; `fresh`
         what those are since when, where that is known; `said` the last of them that wrote to the label table, -1 if
         none did."""
         self._learn(start, head, changed, max(said, self._said))
         self.advance(head)
-        for chunk, (revision, runs) in fresh.items():
-            self.cache.put(chunk, revision, runs)
+        for chunk, (revision, made) in fresh.items():
+            self.cache.put(chunk, revision, made)
         self.keeper.count(changed)
         with self.changed:
             self.changed.notify_all()

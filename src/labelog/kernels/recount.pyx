@@ -10,12 +10,17 @@ from libc.string cimport memcpy
 
 from labelog.kernels.extents cimport Extents, Tally, note_changed, walk
 from labelog.kernels.labels cimport Table, table_add, table_close, table_find, table_open
+from labelog.kernels.overlaid cimport Overlaid
 from labelog.kernels.runs cimport Runs, keys_in_order, run_at
-from labelog.kernels.spans cimport Delta
+from labelog.kernels.spans cimport Delta, Spans
 
 import numpy as np
 
 from labelog.kernels.extents import counted
+
+
+cdef enum:
+    NOWHERE = 0xFFFFFFFF     # no place in a palette
 
 
 cdef struct Moved:           # of a label
@@ -24,16 +29,17 @@ cdef struct Moved:           # of a label
     Tally gained
     Tally now
     bint stale               # its bounds may be smaller than what is known of them
+    uint32_t pick            # its place in the palette under the spans, if it has one
 
 
-def known(Runs runs):
+cdef Extents known(Overlaid chunk):
     """The extents of all labels but 0 of a chunk: counted when first asked for."""
-    if runs.extents is None:
-        runs.extents = counted(runs)
-    return runs.extents
+    if chunk.extents is None:
+        chunk.know(counted(chunk.runs()))
+    return chunk.extents
 
 
-def recounted(Delta delta, Runs before, Runs after):
+def recounted(Delta delta, Overlaid before, Overlaid after):
     """The extents, after a delta, of the labels but 0 that lost or gained voxels by it: as `extents.changed` counts.
 
     Returns them, and a list of the labels that were not in the chunk before. `after` gets to know its extents.
@@ -44,6 +50,7 @@ def recounted(Delta delta, Runs before, Runs after):
     cdef Table table = [NULL, NULL, 0, 0]
     cdef Moved *moved = NULL
     cdef Py_ssize_t i, n
+    cdef bint stale
     try:
         table_open(&table, 16)
         note_changed(&table, delta)
@@ -56,10 +63,12 @@ def recounted(Delta delta, Runs before, Runs after):
             raise MemoryError(f"no memory for the counts of {n} labels")
         recall(moved, met, labels, voxels, bounds)
         with nogil:
-            tell(moved, &table, delta, after.ny, after.nx)
-            settle(moved, n, &table, after)
+            tell(moved, &table, delta, after.below.ny, after.below.nx)
+            stale = settle(moved, n)
+        if stale:
+            refresh(moved, met, &table, after)
         found = written(moved, met)
-        after.extents = joined(old, found)
+        after.know(joined(old, found))
         entered = [label for i, label in enumerate(met.tolist()) if moved[i].known.voxels == 0 and moved[i].now.voxels]
         return found, entered
     finally:
@@ -137,8 +146,8 @@ cdef void unite(Tally *t, const Tally *other) noexcept nogil:
         t.high[axis] = max(t.high[axis], other.high[axis])
 
 
-cdef int settle(Moved *moved, size_t n, Table *table, Runs after) except -1 nogil:
-    """Count and bounds of each label now."""
+cdef bint settle(Moved *moved, size_t n) noexcept nogil:
+    """Count and bounds of each label now; whether any bounds may be too wide."""
     cdef size_t i
     cdef uint64_t left
     cdef bint stale = False
@@ -150,9 +159,7 @@ cdef int settle(Moved *moved, size_t n, Table *table, Runs after) except -1 nogi
             moved[i].stale = moved[i].lost.voxels and touches(&moved[i].lost, &moved[i].known)
             stale = stale or moved[i].stale
         unite(&moved[i].now, &moved[i].gained)
-    if stale:
-        refresh(moved, n, table, after)
-    return 0
+    return stale
 
 
 cdef bint touches(const Tally *part, const Tally *whole) noexcept nogil:
@@ -164,26 +171,46 @@ cdef bint touches(const Tally *part, const Tally *whole) noexcept nogil:
     return False
 
 
-cdef int refresh(Moved *moved, size_t n, Table *table, Runs after) except -1 nogil:
+cdef int refresh(Moved *moved, const uint64_t[::1] labels, Table *table, Overlaid after) except -1:
     """Of labels that lost voxels on a face of their bounds: look whether any are left there, and else count anew."""
-    cdef size_t entries = after.labels.shape[0], i
-    cdef uint32_t[3] low = [0, 0, 0]
-    cdef uint32_t[3] high = [<uint32_t> after.nz, <uint32_t> after.ny, <uint32_t> after.nx]
+    cdef Runs below = after.below
+    cdef Spans above = after.spans
+    cdef Py_ssize_t i, n = labels.shape[0]
     cdef int64_t which
     cdef bint stale = False
+    with nogil:
+        for i in range(n):
+            moved[i].pick = NOWHERE
+        for i in range(below.labels.shape[0]):
+            which = table_find(table, below.labels[i])
+            if which >= 0:
+                moved[which].pick = <uint32_t> i
+        for i in range(n):
+            moved[i].stale = moved[i].stale and not stands(&moved[i], labels[i], below, above)
+            stale = stale or moved[i].stale
+    if stale:
+        count_anew(moved, n, table, after.runs())
+    return 0
+
+
+cdef int count_anew(Moved *moved, Py_ssize_t n, Table *table, Runs runs) except -1:
+    """Of labels whose bounds are smaller: what there is in the bounds that they had."""
+    cdef size_t entries = runs.labels.shape[0], i
+    cdef int64_t which
+    cdef Tally within
     cdef Tally *tallies = <Tally *> calloc(n + 1, sizeof(Tally))
     cdef uint32_t *place = <uint32_t *> calloc(entries, sizeof(uint32_t))
+    within.voxels = 0
     try:
         if tallies == NULL or place == NULL:
-            with gil:
-                raise MemoryError(f"no memory for the counts of {n} labels")
-        for i in range(entries):
-            which = table_find(table, after.labels[i])
-            if which >= 0 and moved[which].stale and not stands(&moved[which], after, <uint32_t> i):
-                place[i] = <uint32_t> (which + 1)
-                stale = True
-        if stale:
-            walk(after, place, tallies, low, high)
+            raise MemoryError(f"no memory for the counts of {n} labels")
+        with nogil:
+            for i in range(entries):
+                which = table_find(table, runs.labels[i])
+                if which >= 0 and moved[which].stale:
+                    place[i] = <uint32_t> (which + 1)
+                    unite(&within, &moved[which].now)
+            walk(runs, place, tallies, within.low, within.high)
             for i in range(entries):
                 if place[i]:
                     moved[place[i] - 1].now = tallies[place[i]]
@@ -193,38 +220,75 @@ cdef int refresh(Moved *moved, size_t n, Table *table, Runs after) except -1 nog
         free(place)
 
 
-cdef bint stands(const Moved *label, Runs runs, uint32_t pick) noexcept nogil:
-    """Whether the label, now that of `pick`, has voxels on each face of its bounds that it lost some on."""
+cdef bint stands(const Moved *moved, uint64_t label, Runs below, Spans above) noexcept nogil:
+    """Whether a label has voxels on each face of its bounds that it lost some on."""
     cdef int axis
     for axis in range(3):
-        if label.lost.low[axis] == label.known.low[axis] and label.now.low[axis] == label.known.low[axis]:
-            if not is_in_plane(runs, pick, axis, label.known.low[axis], &label.now):
+        if moved.lost.low[axis] == moved.known.low[axis] and moved.now.low[axis] == moved.known.low[axis]:
+            if not is_in_plane(below, above, moved.pick, label, axis, moved.known.low[axis], &moved.now):
                 return False
-        if label.lost.high[axis] == label.known.high[axis] and label.now.high[axis] == label.known.high[axis]:
-            if not is_in_plane(runs, pick, axis, label.known.high[axis] - 1, &label.now):
+        if moved.lost.high[axis] == moved.known.high[axis] and moved.now.high[axis] == moved.known.high[axis]:
+            if not is_in_plane(below, above, moved.pick, label, axis, moved.known.high[axis] - 1, &moved.now):
                 return False
     return True
 
 
-cdef bint is_in_plane(Runs runs, uint32_t pick, int axis, uint32_t at, const Tally *box) noexcept nogil:
-    """Whether any voxel of a plane across an axis, within a box, has the label of `pick`."""
+cdef bint is_in_plane(Runs below, Spans above, uint32_t pick, uint64_t label, int axis, uint32_t at,
+                      const Tally *box) noexcept nogil:
+    """Whether any voxel of a plane across an axis, within a box, has the label; `pick` is its place in the palette."""
     cdef uint32_t low[3]
     cdef uint32_t high[3]
     cdef uint32_t z, y
-    cdef size_t row, i
+    cdef uint64_t base, row
+    cdef Py_ssize_t s = 0
     low[0], low[1], low[2] = box.low[0], box.low[1], box.low[2]
     high[0], high[1], high[2] = box.high[0], box.high[1], box.high[2]
     low[axis], high[axis] = at, at + 1
     for z in range(low[0], high[0]):
         for y in range(low[1], high[1]):
-            row = z * <size_t> runs.ny + y
-            i = run_at(&runs.stops[0], runs.rows[row], runs.rows[row + 1], low[2])
+            row = z * <uint64_t> below.ny + y
+            base = row * below.nx
+            s = span_at(above, s, base + low[2])
+            if is_in_row(below, above, pick, label, row, base + low[2], base + high[2], s):
+                return True
+    return False
+
+
+cdef Py_ssize_t span_at(Spans spans, Py_ssize_t first, uint64_t voxel) noexcept nogil:
+    """The first span from `first` on that ends after a voxel."""
+    cdef Py_ssize_t last = spans.starts.shape[0], middle
+    while first < last:
+        middle = (first + last) // 2
+        if spans.stops[middle] <= voxel:
+            first = middle + 1
+        else:
+            last = middle
+    return first
+
+
+cdef bint is_in_row(Runs below, Spans above, uint32_t pick, uint64_t label, uint64_t row, uint64_t at, uint64_t stop,
+                    Py_ssize_t s) noexcept nogil:
+    """Whether any voxel from `at` to `stop`, of one row, has the label; `s` is the first span that ends after `at`."""
+    cdef Py_ssize_t n = above.starts.shape[0]
+    cdef uint64_t base = row * below.nx, bare
+    cdef size_t i
+    while at < stop:
+        if s < n and above.starts[s] <= at:
+            if above.values[s] == label:
+                return True
+            at = above.stops[s]
+            s += 1
+            continue
+        bare = min(stop, <uint64_t> above.starts[s]) if s < n else stop
+        if pick != NOWHERE:
+            i = run_at(&below.stops[0], below.rows[row], below.rows[row + 1], <uint32_t> (at - base))
             while True:
-                if runs.picks[i] == pick:
+                if below.picks[i] == pick:
                     return True
-                if runs.stops[i] >= high[2]:
+                if base + below.stops[i] >= bare:
                     break
                 i += 1
+        at = bare
     return False
 
 

@@ -356,6 +356,30 @@ def intersect(Spans spans, Spans within):
         release(&pieces)
 
 
+def paired(Spans old, Spans new):
+    """The delta between spans that hold the same voxels. Raises Invalid if they do not."""
+    cdef Py_ssize_t i = 0, j = 0, n = old.starts.shape[0], m = new.starts.shape[0]
+    cdef uint32_t at = 0, stop
+    cdef bint same = True
+    cdef Pieces pieces = [NULL, NULL, NULL, NULL, 0, 0]
+    try:
+        with nogil:
+            while same and i < n and j < m:
+                same = max(at, old.starts[i]) == max(at, new.starts[j])
+                at = max(at, old.starts[i])
+                stop = min(old.stops[i], new.stops[j])
+                if same:
+                    push(&pieces, at, stop, new.values[j], old.values[i])
+                    at = stop
+                    i += old.stops[i] == stop
+                    j += new.stops[j] == stop
+        if not same or i < n or j < m:
+            raise Invalid(f"expected spans of the same voxels, found others after voxel {at}")
+        return delta_of(&pieces)
+    finally:
+        release(&pieces)
+
+
 # Spans and runs
 
 def diff(Runs runs, Spans spans):
