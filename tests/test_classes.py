@@ -126,3 +126,16 @@ def test_what_is_said_of_a_label_is_stored_as_it_is_hashed(tmp_path):
             with pytest.raises(Invalid), volume.edit("ana") as edit:
                 edit.assign(label, **wrong)
         assert volume.check().ok
+
+
+def test_a_volume_is_not_overwritten_by_classes(tmp_path):
+    with labelog.create(tmp_path / "v.labelog", (2, 2, 2)) as volume:
+        journal = tmp_path / "v.labelog" / "journal.sqlite"
+        with pytest.raises(labelog.Exists, match="lies in the volume"):
+            write_classes(read_classes("platelet"), journal)
+        with pytest.raises(labelog.Exists, match="lies in the volume"):
+            labelog.create(tmp_path / "v.labelog" / "w.labelog", (2, 2, 2))
+        assert volume.check().ok
+    with pytest.raises(NotFound, match="does not exist"):
+        write_classes(read_classes("platelet"), tmp_path / "none" / "c.toml")
+    assert [path.name for path in tmp_path.iterdir()] == ["v.labelog"]

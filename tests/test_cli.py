@@ -1236,12 +1236,42 @@ def test_export_refuses(volume, tmp_path):
         ("not within the volume", ("a.npy", "--box", "0:9,:,:")),
         ("there is no revision 9", ("a.npy", "--revision", "9")),
         ("format npy has no option colours", ("a.npy", "--colours")),
-        ("is not a folder of .png files only", ("a.labelog", "--format", "png", "--overwrite", "--box", "0:4,:,:")),
+        ("is not a folder of .png files only", (".", "--format", "png", "--overwrite", "--box", "0:4,:,:")),
+        ("lies in the volume", ("a.labelog", "--format", "png", "--overwrite", "--box", "0:4,:,:")),
     ):
         assert expected in refused("export", volume, *arguments, cwd=tmp_path)
         assert sorted(path.name for path in tmp_path.iterdir()) == before
     assert (tmp_path / "there.npy").read_text() == "mine"
     fine("export", volume, tmp_path / "there.npy", "--overwrite")
+
+
+def test_no_output_goes_into_a_volume(original, cells, pictures, tmp_path, monkeypatch, capsys):
+    """Neither into the one that is read nor into another, whatever leads there."""
+    (tmp_path / "link").symlink_to(cells / "base")
+    monkeypatch.chdir(cells / "base")
+
+    def held():
+        return {path: path.read_bytes() for path in sorted(cells.rglob("*")) if path.is_file()}
+
+    before = held()
+    journal = cells / "journal.sqlite"
+    for arguments in (
+        ("export", cells, journal, "--format", "npy", "--overwrite"),
+        ("export", original, journal, "--format", "json", "--overwrite"),
+        ("export", original, tmp_path / "link" / "a.npy"),
+        ("export", original, "../head", "--format", "npy", "--overwrite"),
+        ("export", original, f"{cells}/slices/", "--view", "fragment"),
+        ("show", original, "-o", cells / "labelog.json", "--overwrite"),
+        ("labels", original, "--csv", cells / "head", "--overwrite"),
+        ("components", original, "--csv", journal, "--overwrite"),
+        ("compare", original, original, "--csv", cells / "a.csv"),
+        ("mesh", original, 1, "-o", journal, "--overwrite"),
+        ("create", cells / "base" / "b.labelog", "--shape", "2,2,2"),
+        ("import", pictures, cells / "b.labelog"),
+    ):
+        assert cli.main([*map(str, arguments)]) == 1, arguments
+        assert f"lies in the volume {cells}, whose files are its own" in capsys.readouterr().err, arguments
+        assert held() == before, arguments
 
 
 # Check, compact

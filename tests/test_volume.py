@@ -164,6 +164,25 @@ def test_box_assignment_broadcasts_as_numpy_does(volume):
         assert (volume[...] == expected).all()
 
 
+def test_a_slice_ends_at_the_faces_of_the_volume(volume):
+    """As in NumPy; a single index does not."""
+    expected = np.zeros((4, 20, 30), np.uint64)
+    for number, index in enumerate(
+        [np.s_[:, 10:30], np.s_[-9:2, :3], np.s_[3:99, 15:21, 28:1000], np.s_[5:9], np.s_[0, -50:-18, -3:99]], 1
+    ):
+        expected[index] = number
+        with volume.edit("ana") as edit:
+            edit[index] = number
+        assert edit.written == expected[index].size
+        assert (volume[...] == expected).all()
+    with volume.edit("ana") as edit:
+        edit[:, 18:40] = np.full((4, 2, 30), 7)
+        with pytest.raises(Invalid, match=r"\(4, 22, 30\) do not fit the box 0:4, 18:20, 0:30"):
+            edit[:, 18:40] = np.full((4, 22, 30), 7)
+        with pytest.raises(OutOfBounds, match="axis y with 20"):
+            edit[:, 20] = 7
+
+
 def refused(volume, act, error, what):
     before, revision = volume[...], volume.revision
     with pytest.raises(error, match=what):

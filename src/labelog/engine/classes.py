@@ -20,7 +20,7 @@ from typing import Any
 
 from labelog.engine.values import is_colour, is_name, several
 from labelog.errors import Invalid, NotFound
-from labelog.storage.disk import checked_path, write_file
+from labelog.storage.disk import checked_path, refuse_inside_volume, write_file
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,13 @@ def read_classes(source: str | os.PathLike[str]) -> list[LabelClass]:
 
 
 def write_classes(classes: Iterable[LabelClass], path: str | os.PathLike[str]) -> None:
-    """Write a TOML file that `read_classes` reads. Raises Invalid as `check_classes`; replaces what is there."""
+    """Write a TOML file that `read_classes` reads. Replaces what is there.
+
+    Raises Invalid as `check_classes`, NotFound for a folder that is not there, Exists for a path in a volume.
+    """
     target, classes = checked_path(path), listed_classes(classes)
     check_classes(classes, str(target))
+    refuse_inside_volume(target)
     write_file(target, as_toml(classes).encode())
 
 

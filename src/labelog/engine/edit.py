@@ -91,7 +91,14 @@ class Edit(Shaping, Filling, Separating):
     # Staging
 
     def __setitem__(self, index: Any, labels: ArrayLike) -> None:
-        """Write labels to a box: `edit[10, 100:110, 200:210] = 7`, or an integer array that broadcasts to it."""
+        """Write labels to a box: `edit[10, 100:110, 200:210] = 7`, or an integer array that broadcasts to it.
+
+        The index is as NumPy takes it: integers and slices with step 1, `...`, counted from the end if negative. What a
+        slice has beyond the volume is not there to be written: of 20 voxels along an axis, 10:30 is 10:20. A single
+        index beyond it is OutOfBounds, as are boxes, masks and spans in the other methods.
+
+        Raises Invalid or OutOfBounds, and changes nothing.
+        """
         self._mine()
         box, shape = indexing.box(index, self.shape)
         if np.ndim(labels) == 0:

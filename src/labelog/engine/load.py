@@ -34,7 +34,7 @@ from labelog.kernels.extents import Extents, counted, decode
 from labelog.kernels.runs import Runs
 from labelog.storage.base import Base
 from labelog.storage.commits import Turn
-from labelog.storage.disk import checked_path, under_construction
+from labelog.storage.disk import checked_path, refuse_inside_volume, under_construction
 from labelog.storage.facts import Pieces, pieces
 from labelog.storage.journal import LISTED, PARENT, Fact, Key, Kind, Record, Space, Value
 from labelog.storage.meta import Meta, checked_size
@@ -85,7 +85,7 @@ def load(path: str | os.PathLike[str], labels: Any, *, voxel_size: Iterable[floa
 
     Raises Exists, Invalid (dtype, shape, negative labels: naming the slab), OutOfSpace; then nothing is left behind.
     """
-    size = checked_size(voxel_size, unit)
+    size, target = checked_size(voxel_size, unit), new_place(path)
     who = draft(user(author), None, message, None)
     known = checked_classes(classes)
     checked_colours(colours or {})
@@ -93,7 +93,7 @@ def load(path: str | os.PathLike[str], labels: Any, *, voxel_size: Iterable[floa
     if chunks is None and total:
         chunks = _grid(labels.shape, None).chunks
     threads = thread_count(threads)
-    with under_construction(checked_path(path)) as folder, ThreadPoolExecutor(threads) as pool:
+    with under_construction(target) as folder, ThreadPoolExecutor(threads) as pool:
         with closing(Spool(folder)) as counts:
             loader = _Loader(folder, chunks, pool, counts)
             for number, slab in enumerate(slabs):
@@ -107,14 +107,21 @@ def load(path: str | os.PathLike[str], labels: Any, *, voxel_size: Iterable[floa
             _complete(folder, meta, who.author, message or "loaded", loader.manifest, facts, counts)
 
 
+def new_place(path: Any) -> Path:
+    """Where a volume is to be: not in another one. Raises Invalid, Exists."""
+    target = checked_path(path)
+    refuse_inside_volume(target.parent)
+    return target
+
+
 def create(path: str | os.PathLike[str], shape: Iterable[int], voxel_size: Iterable[float], unit: str,
            chunks: Iterable[int] | None, classes: Classes, author: str | None) -> None:  # fmt: skip
     """Make a new volume of zeros."""
-    size = checked_size(voxel_size, unit)
+    size, target = checked_size(voxel_size, unit), new_place(path)
     grid = _grid(shape, chunks)
     known = checked_classes(classes)
     who = draft(user(author), None, "", None)
-    with under_construction(checked_path(path)) as folder:
+    with under_construction(target) as folder:
         meta = Meta(uuid.uuid4().hex, grid.shape, grid.chunks, size, unit)
         _complete(folder, meta, who.author, "created", [], table_facts(known, {}, ()), [])
 

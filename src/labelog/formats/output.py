@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from labelog.errors import Exists, Invalid, LabelogError, NotFound, OutOfSpace
+from labelog.storage.disk import refuse_inside_volume
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -19,8 +20,10 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 def new_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
     """A temporary path to write the file at; it takes the name `path` when the block ends without an error.
 
-    Raises Exists if `path` is there (and `overwrite` is not given), NotFound if its folder is not, OutOfSpace.
+    Raises Exists if `path` is there (and `overwrite` is not given) or lies in a volume, NotFound if its folder is not,
+    OutOfSpace.
     """
+    refuse_inside_volume(path)
     if path.is_dir() or (path.exists() and not overwrite):
         raise Exists(f"{path} already exists{'' if path.is_dir() else '; overwrite=True replaces it'}", path=str(path))
     with _beside(path) as temporary:
@@ -35,6 +38,7 @@ def new_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
 @contextmanager
 def new_folder(path: Path, *, suffix: str, overwrite: bool) -> Iterator[Path]:
     """The same for a folder of files that end in `suffix`; a folder with anything else in it is never replaced."""
+    refuse_inside_volume(path)
     if path.exists():
         if not overwrite:
             raise Exists(f"{path} already exists; overwrite=True replaces it", path=str(path))

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from labelog.errors import Exists, Invalid, LabelogError, NotFound, OutOfSpace, ReadOnly, Unsupported
+from labelog.storage.layout import META
 
 NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "gpfs", "beegfs", "fuse.sshfs"}
 
@@ -24,6 +25,15 @@ def checked_path(path: object) -> Path:
     except (TypeError, ValueError):
         raise Invalid(f"expected a path, found {path!r}") from None
     return Path(name)
+
+
+def refuse_inside_volume(path: Path) -> None:
+    """Raise Exists for a file or folder that would be a volume or lie in one: these have their own files only."""
+    place = path.resolve()
+    for folder in (place, *place.parents):
+        if os.path.exists(folder / META):
+            raise Exists(f"{path} lies in the volume {folder}, whose files are its own; choose another place",
+                         path=str(path))  # fmt: skip
 
 
 @contextmanager
