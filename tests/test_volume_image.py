@@ -52,7 +52,7 @@ def test_none(volume):
 def test_a_link(volume, em):
     commit = volume.attach_image(em, author="ana")
     assert (commit.revision, commit.author, commit.kind, commit.voxels) == (1, "ana", "edit", 0)
-    assert commit.message == f"image {em}"
+    assert commit.message == f"image {em.name}"
     image = volume.image
     assert (image.address, image.shape, image.dtype) == (str(em), SHAPE, EM.dtype)
     assert (image[...] == EM).all()

@@ -138,6 +138,15 @@ def takes(*kinds: str) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": dict.fromkeys(kinds, BINARY)}}
 
 
+def in_parts(name: str) -> dict[str, Any]:
+    """What OpenAPI is told of a route that takes an object of JSON with arrays beside it, as one body of many parts."""
+    schema = {"type": "object", "properties": {"json": {"$ref": f"#/components/schemas/{name}"}},
+              "required": ["json"], "additionalProperties": BINARY["schema"],
+              "description": "the first part is the JSON (application/json); others are arrays in the media types of "
+              "voxels, or spans as integers (n, 4), raw or npy, which it names by their Content-ID"}  # fmt: skip
+    return {"requestBody": {"content": {"multipart/related": {"schema": schema}}}}
+
+
 def answers(facts: Any, status: int = 200) -> dict[int | str, dict[str, Any]]:
     """What OpenAPI is told of a route that answers with these."""
     return {status: {"model": facts}}

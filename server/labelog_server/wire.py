@@ -163,6 +163,8 @@ def decode_rows(data: bytes, media_type: str, dtype: str) -> NDArray[np.int64]:
         raise Problem(415, f"expected spans as {NPY} or {RAW}; found {media_type}")
     if rows.ndim != 2 or rows.shape[1] != 4:
         raise labelog.Invalid(f"expected spans of shape (n, 4); found {rows.shape}")
+    if rows.dtype.kind == "u" and rows.size and int(rows.max()) >= 2**63:
+        raise labelog.OutOfBounds(f"spans reach to {rows.max()}, and no volume beyond 2^31")
     return rows.astype(np.int64)
 
 

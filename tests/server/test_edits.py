@@ -201,6 +201,8 @@ def test_arrays_beside_the_operations(server, client):
         (related([spanned], ("application/x-npy", "raw", npy(spans[:, :3]))), 422),
     ):  # fmt: skip
         assert post(body).status_code == status, body[:100]
+    far = post(related([spanned], ("application/x-npy", "raw", npy(np.array([[0, 0, 0, 2**64 - 1]], np.uint64)))))
+    assert far.status_code == 422 and str(2**64 - 1) in far.json()["detail"]
     assert post(related(one, *parts[:1]), {"Content-Type": "multipart/related"}).status_code == 400
     assert client.get("/volumes/cells").json()["revision"] == before
 

@@ -54,6 +54,14 @@ def test_the_committed_one_has_all_that_the_server_has():
     assert missing == [], f"routes changed; if programs still work: {AGAIN}"
 
 
+def test_arrays_beside_the_json_are_described():
+    for path in (EDITS, f"{EDITS}/voxels"):
+        taken = description()["paths"][path]["post"]["requestBody"]["content"]
+        assert set(taken) == {"application/json", "multipart/related"}
+        parts = taken["multipart/related"]["schema"]["properties"]
+        assert parts["json"] == taken["application/json"]["schema"]
+
+
 def changed(what):
     new = copy.deepcopy(description())
     what(new)

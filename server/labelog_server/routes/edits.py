@@ -12,7 +12,7 @@ from labelog_server import operations, wire
 from labelog_server.access import Annotates, Reviews, Writer
 from labelog_server.asked import Called, Key, Served
 from labelog_server.editing import carried_out, tried
-from labelog_server.facts import CommitFacts, EditFacts, answers
+from labelog_server.facts import CommitFacts, EditFacts, answers, in_parts
 from labelog_server.routes.voxels import Part, accepted, refuse_many
 from labelog_server.wire import FORMATS, PNG
 
@@ -22,8 +22,9 @@ Accept = Annotated[str | None, Header()]
 
 
 @router.post(
-    "/volumes/{name}/edits", response_model=dict[str, Any], responses=answers(EditFacts), dependencies=[Annotates]
-)
+    "/volumes/{name}/edits", response_model=dict[str, Any], responses=answers(EditFacts), dependencies=[Annotates],
+    openapi_extra=in_parts("Request"),
+)  # fmt: skip
 def post_edit(
     name: str,
     request: operations.Request,
@@ -40,7 +41,8 @@ def post_edit(
     return JSONResponse(carried_out(name, request, volume, author, called, key, http.app.state.trials))
 
 
-@router.post("/volumes/{name}/edits/voxels", response_class=Response, dependencies=[Annotates])
+@router.post("/volumes/{name}/edits/voxels", response_class=Response, dependencies=[Annotates],
+             openapi_extra=in_parts("Request"))  # fmt: skip
 def post_trial(
     request: operations.Request, volume: Served, author: Writer, called: Called, http: Request,
     accept: Accept = None, box: Part = None, key: Key = None,

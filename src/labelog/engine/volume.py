@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import TracebackType
 from typing import Any, Literal, Self, Unpack
 
@@ -356,7 +356,9 @@ class Volume:
         self._refuse_image(getattr(source, "shape", self.shape))
         written = copy or not isinstance(source, Image)
         folder = self._image_folder() if written else source.address
-        edit = self.edit(author, message or f"image {folder}")  # refuses what can't be, before anything is written
+        edit = self.edit(
+            author, message or f"image {PurePath(folder).name}"
+        )  # refuses what can't be, before anything is written
         if written:
             source = import_image(source, folder, voxel_size=voxel_size or self.voxel_size, unit=unit or self.unit,
                                   progress=progress)  # fmt: skip
