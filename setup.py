@@ -35,8 +35,8 @@ WATCHED = [*SANITIZE, "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"] if
 
 
 KERNELS = ["runs", "spans", "overlaid", "extents", "recount", "forest", "components", "voxels", "sides", "overlap",
-           "pairs", "seeds", "fill", "join", "downsample", "compressed_segmentation", "solid", "dilation", "distance",
-           "leb128", "rans", "codec", "delta_codec"]  # fmt: skip
+           "pairs", "seeds", "fill", "flood", "join", "downsample", "compressed_segmentation", "solid", "dilation",
+           "distance", "leb128", "rans", "codec", "delta_codec"]  # fmt: skip
 
 
 def kernel(name: str, static: list[str] | None = None) -> Extension:

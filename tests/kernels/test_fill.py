@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
-from strategies import LABELS, boxes, wide_boxes
+from strategies import LABELS, wide_boxes
 
 from labelog.errors import Invalid
 from labelog.kernels import fill as kernel
@@ -33,22 +32,6 @@ def test_opened(array, data):
     assert (found.dense() == wanted).all()
 
 
-@settings(max_examples=300)
-@given(boxes(), st.sampled_from([np.uint8, np.int16, np.uint64]), st.sampled_from(["as it is", "turned", "strided"]),
-       st.data())  # fmt: skip
-def test_write(array, dtype, layout, data):
-    runs = Runs.from_dense(array)
-    chosen = data.draw(chosen_of(runs))
-    out = data.draw(hnp.arrays(dtype, array.shape))
-    if layout == "turned":
-        out = np.asfortranarray(out)
-    elif layout == "strided":
-        out = np.repeat(out, 2, axis=2)[:, :, ::-2]
-    wanted = np.where(np.isin(array, runs.palette[chosen]), dtype(5), out)
-    kernel.write(runs, chosen, out, 5)
-    assert (out == wanted).all()
-
-
 @given(LABELS)
 def test_one_voxel(label):
     runs = Runs.full((1, 1, 1), label)
@@ -63,7 +46,3 @@ def test_refusals():
         kernel.opened(runs, [True], (0, 0, 1), (2, 3, 4))
     with pytest.raises(Invalid, match="expected 1 entries, found 2"):
         kernel.opened(runs, [True, False], (0, 0, 0), (2, 3, 4))
-    with pytest.raises(Invalid, match="expected 1 entries, found 0"):
-        kernel.write(runs, [], np.zeros((2, 3, 4), np.uint8), 1)
-    with pytest.raises(Invalid, match=r"expected an array of shape \(2, 3, 4\), found \(2, 4, 3\)"):
-        kernel.write(runs, [True], np.zeros((2, 4, 3), np.uint8), 1)

@@ -1,22 +1,17 @@
-"""Flood fill of plain arrays: a walk from slab to slab."""
+"""Flood fill of plain arrays."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from labelog.arrays import boxes
-from labelog.arrays.walk import Walk
 from labelog.errors import Invalid, OutOfBounds
-from labelog.geometry import Grid, reach, whole
-from labelog.kernels.components import label_dense
-from labelog.kernels.fill import write
-from labelog.kernels.runs import Runs
+from labelog.geometry import reach, whole
+from labelog.kernels.flood import flooded, write
 
 Seed = int | Sequence[int]
 
@@ -59,8 +54,8 @@ def flood_fill(array: ArrayLike, seed: Seed, new_label: int, connectivity: int |
 
     Notes
     -----
-    The array is cut into slabs. Those that the fill comes to are divided into connected components (see
-    `connected_components`), and it goes on from one to the other where these touch; the others are not looked at.
+    The fill goes on from row to row, 64 voxels at a time (see `kernels/flood.pyx`). Voxels that it does not come to are
+    not looked at. Threads write what it came to.
     """
     if in_place and not (isinstance(array, np.ndarray) and array.flags.behaved):
         raise Invalid("only a writable and aligned NumPy array can be filled in place")
@@ -73,37 +68,26 @@ def flood_fill(array: ArrayLike, seed: Seed, new_label: int, connectivity: int |
 
 
 class _Fill:
-    """A walk through the voxels of an array that equal one of them."""
+    """The voxels of an array that equal one and hang together with it."""
 
     def __init__(self, values: NDArray[Any], seed: Seed, connectivity: int | None, threads: int | None) -> None:
         far = reach(2 * values.ndim if connectivity is None else connectivity, values.ndim)
         self.turn = boxes.Turn.along_memory(values)
         self.threads = boxes.thread_count(threads)
         first = _inside(seed, values.shape)
-        value, box = values[first], self.turn.box(values)
-        self.slabs = boxes.slabs(box)
-
-        def components(slab: int) -> Runs:
-            return label_dense((box[self.slabs[slab]] == value).view(np.uint8), far)[0]
-
-        several = self.threads > 1 and len(self.slabs) > 1
-        with ThreadPoolExecutor(self.threads, "labelog") if several else nullcontext() as pool:
-            grid = Grid(box.shape, (self.slabs[0].stop, *box.shape[1:]))
-            self.parts = Walk(components, grid, self.turn.voxel(first), reach=far, pool=pool).parts
+        self.words = flooded(self.turn.box(values), self.turn.voxel(first), far)
 
     def write(self, out: NDArray[Any], value: Any, rest: NDArray[Any] | None = None) -> None:
         """Give the voxels that were reached a value, and the others what they have in `rest`."""
         target = self.turn.box(out)
         source = None if rest is None else self.turn.box(rest)
 
-        def write_slab(number: int) -> None:
-            place = self.slabs[number]
+        def write_slab(place: slice) -> None:
             if source is not None:
                 np.copyto(target[place], source[place])
-            if number in self.parts:
-                write(self.parts[number].components, self.parts[number].reached, target[place], value)
+            write(self.words[place], target[place], value)
 
-        boxes.each(write_slab, range(len(self.slabs)), self.threads)
+        boxes.each(write_slab, boxes.slabs(target), self.threads)
 
 
 def _raw(values: NDArray[Any]) -> NDArray[Any]:

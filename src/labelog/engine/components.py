@@ -23,8 +23,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from labelog.arrays.walk import Progress
 from labelog.engine.cache import ChunkCache
+from labelog.engine.walk import Progress
 from labelog.geometry import MAX_AXIS, Box, Grid, Triple, reach
 from labelog.indexing import Voxels
 from labelog.kernels import components as kernel

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Unpack
 
-from labelog.arrays.walk import Progress
 from labelog.engine.change import Patches
 from labelog.engine.fills import Filled, Limits, Rule, Source, filled, needless
 from labelog.engine.naming import Naming
 from labelog.engine.values import checked_label
 from labelog.engine.views import LabelMap
+from labelog.engine.walk import Progress
 from labelog.geometry import Box, Triple
 from labelog.image import Image
 from labelog.kernels.runs import Runs

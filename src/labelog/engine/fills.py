@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelog import indexing
-from labelog.arrays.walk import Progress, Walk
 from labelog.engine import drawing
 from labelog.engine.change import Patches, measure
 from labelog.engine.values import label_set
 from labelog.engine.views import LabelMap
+from labelog.engine.walk import Progress, Walk
 from labelog.errors import Invalid, OutOfBounds
 from labelog.geometry import Box, Grid, Triple, checked_axis, reach, whole
 from labelog.image import Image

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from labelog import indexing
-from labelog.arrays.walk import Progress
 from labelog.engine import extents
 from labelog.engine.classes import LabelClass
 from labelog.engine.components import Components
@@ -26,6 +25,7 @@ from labelog.engine.regions import Region, Unannotated, regions
 from labelog.engine.remapped import Remapped, remapped
 from labelog.engine.values import checked_text, label_set
 from labelog.engine.views import LabelMap, seen_runs, values_of_class
+from labelog.engine.walk import Progress
 from labelog.errors import Invalid, NotFound
 from labelog.geometry import Box, Grid, Lengths, Scale, Triple
 from labelog.image import Image

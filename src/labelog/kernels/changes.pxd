@@ -4,7 +4,7 @@
 #
 #     mark_changes(row, sizeof(Label), step, n, changes)
 #     for x in range(0, n, 64):
-#         bits = changes_from(changes + x)
+#         bits = bits_of(changes + x)
 #         while bits:
 #             at = x + trailing_zeros(bits)           # the voxel at + 1 differs from that at `at`, or there is none
 #             bits &= bits - 1
@@ -67,7 +67,7 @@ cdef inline size_t find_stops(const void *row, Py_ssize_t item, Py_ssize_t step,
     cdef size_t found = 0
     mark_changes(row, item, step, n, changes)
     for x in range(0, n, 64):
-        bits = changes_from(changes + x)
+        bits = bits_of(changes + x)
         while bits:
             stops[found] = <uint32_t> (x + trailing_zeros(bits) + 1)
             found += 1
@@ -105,7 +105,7 @@ cdef inline void mark_apart(const char *row, Py_ssize_t item, Py_ssize_t step, P
 
 
 @overflowcheck(False)
-cdef inline uint64_t changes_from(const uint8_t *changes) noexcept nogil:
+cdef inline uint64_t bits_of(const uint8_t *changes) noexcept nogil:
     """The next 64 as bits, the first one lowest."""
     cdef uint64_t word, bits = 0
     cdef int i

@@ -15,7 +15,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
-from labelog.kernels.changes cimport BEYOND, changes_from, open_changes, trailing_zeros
+from labelog.kernels.changes cimport BEYOND, bits_of, open_changes, trailing_zeros
 from labelog.kernels.labels cimport Buffer, Label, reserve
 from labelog.kernels.runs cimport Runs, make, taken
 
@@ -292,7 +292,7 @@ cdef inline void halve_row(const Label **rows, int n, Py_ssize_t fx, Py_ssize_t 
     mark_mixed(<const void **> rows, n, fx, whole, sizeof(Label), out, mixed)
     memset(mixed + whole, 0, BEYOND)
     for x in range(0, whole, 64):
-        bits = changes_from(mixed + x)
+        bits = bits_of(mixed + x)
         while bits:
             at = x + trailing_zeros(bits)
             out[at] = elected(rows, n, at * fx, fx)

@@ -1,4 +1,4 @@
-"""What a fill may take of a box, and writing what it took: on runs.
+"""What a fill may take of a box of runs.
 
     runs      aaaabbbbbbaaccccaaaa         opened({a, c}, 2:16)
     opened    ..####......######....
@@ -7,7 +7,7 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 
-from labelog.kernels.labels cimport Buffer, Label, reserve
+from labelog.kernels.labels cimport Buffer, reserve
 from labelog.kernels.runs cimport Runs, make, taken
 
 import numpy as np
@@ -76,41 +76,3 @@ cdef inline void append(Buffer *stops, Buffer *picks, size_t first, uint32_t sto
     picks.at[picks.size] = pick
     stops.size += 1
     picks.size += 1
-
-
-def write(Runs runs, chosen, Label[:, :, :] out, Label value):
-    """Give the voxels of an array (of the shape of the runs, any strides) a value where the label is chosen.
-
-    Parameters
-    ----------
-    chosen : bool, one for each entry of the palette.
-    """
-    cdef const uint8_t[::1] take = np.ascontiguousarray(chosen, bool).view(np.uint8)
-    cdef Py_ssize_t z, y, r = 0, x, stop, step
-    cdef size_t i
-    cdef char *row
-    if (out.shape[0], out.shape[1], out.shape[2]) != runs.shape:
-        raise Invalid(f"expected an array of shape {runs.shape}, found {(out.shape[0], out.shape[1], out.shape[2])}")
-    if take.shape[0] != runs.labels.shape[0]:
-        raise Invalid(f"expected {runs.labels.shape[0]} entries, found {take.shape[0]}")
-    step = out.strides[2]
-    with nogil:
-        for z in range(runs.nz):
-            for y in range(runs.ny):
-                row = <char *> &out[z, y, 0]
-                stop = 0
-                for i in range(runs.rows[r], runs.rows[r + 1]):
-                    x, stop = stop, runs.stops[i]
-                    if take[runs.picks[i]]:
-                        fill_run(row, step, x, stop, value)
-                r += 1
-
-
-cdef inline void fill_run(char *row, Py_ssize_t step, Py_ssize_t x, Py_ssize_t stop, Label value) noexcept nogil:
-    if step == sizeof(Label):
-        while x < stop:
-            (<Label *> row)[x] = value
-            x += 1
-    while x < stop:
-        (<Label *> (row + x * step))[0] = value
-        x += 1

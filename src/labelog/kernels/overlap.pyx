@@ -10,7 +10,7 @@ from libc.stdint cimport SIZE_MAX, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
-from labelog.kernels.changes cimport BEYOND, changes_from, mark_changes, trailing_zeros
+from labelog.kernels.changes cimport BEYOND, bits_of, mark_changes, trailing_zeros
 from labelog.kernels.labels cimport grow
 from labelog.kernels.runs cimport Runs, run_at
 
@@ -88,7 +88,7 @@ cdef inline int count_marked(const Left *a, Py_ssize_t step_a, const Right *b, P
     cdef Py_ssize_t x, at, before = 0
     cdef uint64_t bits
     for x in range(0, n, 64):
-        bits = changes_from(changes_a + x) | changes_from(changes_b + x)
+        bits = bits_of(changes_a + x) | bits_of(changes_b + x)
         while bits:
             at = x + trailing_zeros(bits)
             pairs_add(pairs, value_at(a, at * step_a), value_at(b, at * step_b), at + 1 - before)

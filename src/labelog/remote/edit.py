@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from labelog import indexing
-from labelog.arrays.walk import Progress
 from labelog.engine import drawing
 from labelog.engine.classes import LabelClass, listed_classes, listed_names
 from labelog.engine.commit import Draft
@@ -42,6 +41,7 @@ from labelog.engine.values import (
     label_set,
     several,
 )
+from labelog.engine.walk import Progress
 from labelog.errors import Invalid, LabelogError, Unsupported
 from labelog.geometry import Box, Triple
 from labelog.kernels.runs import Runs

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from labelog import indexing
-from labelog.arrays.walk import Progress
 from labelog.engine.classes import LabelClass
 from labelog.engine.components import Components
 from labelog.engine.extents import Extents
@@ -20,6 +19,7 @@ from labelog.engine.remapped import Remapped
 from labelog.engine.snapshot import Revision, Snapshot, View
 from labelog.engine.values import checked_revision, checked_text, label_set
 from labelog.engine.views import seen_runs
+from labelog.engine.walk import Progress
 from labelog.errors import Invalid, NotFound, OutOfBounds
 from labelog.geometry import Box, Scale, Triple, whole
 from labelog.image import Image

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import oracles
-from labelog.arrays.walk import Walk
+from labelog.engine.walk import Walk
 from labelog.errors import Invalid
 from labelog.geometry import Box, Grid
 from labelog.kernels.components import label_dense

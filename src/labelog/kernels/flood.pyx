@@ -1,0 +1,260 @@
+"""Flood fill of a dense array, 64 voxels of a row at a time.
+
+A row is cut into words, a bit for each voxel. What is new in a word is passed on to the words beside it, and reaches
+there the whole runs that it touches:
+
+    new in a row                     ....##.........#......
+    what may be filled beside it     .######..######.####..      looked at when a fill first comes to the word
+    reached                          .######...............
+    if corners count too             .######..######.####..
+
+Words with something new are passed on one after another, and after all of them those that have something new by that.
+So most are passed on once or twice, even where labels change at each voxel, and a fill takes the time of the words that
+it comes to, however large the array is.
+"""
+
+from cpython.exc cimport PyErr_CheckSignals
+from cython cimport overflowcheck
+from libc.stdint cimport uint8_t, uint64_t
+from libc.stdlib cimport free
+from libc.string cimport memset
+
+from labelog.kernels.changes cimport bits_of
+from labelog.kernels.labels cimport Label, grow
+
+import numpy as np
+
+from labelog.errors import Invalid
+
+cdef extern from *:
+    """
+    /* The empty assembly is there because GCC drops calls of functions that do nothing but prefetch. */
+    static inline void labelog_prefetch(const void *place) { __builtin_prefetch(place); __asm__ volatile (""); }
+    """
+    void prefetch "labelog_prefetch"(const void *) noexcept nogil
+
+cdef enum:
+    STEPS = 1_000_000        # after so many words Ctrl-C is heard
+    AHEAD = 8                # so many words before it is their turn the processor is told what will be needed
+    LINE = 64                # bytes that it fetches at a time; so many labels has a word
+
+cdef uint64_t ALL = 0xFFFFFFFFFFFFFFFFU
+
+
+cdef struct Word:
+    uint64_t taken           # voxels that are shut, or reached; 0 is also what has not been looked at
+    uint64_t reached
+    uint64_t new             # of those the ones that were not passed on
+
+
+cdef struct Places:
+    size_t *at               # of words
+    size_t size
+    size_t room
+
+
+cdef struct Flood:
+    # Words lie row after row, with one between rows and a row between planes in which nothing can be, so that what is
+    # beside a word has a place too. That these are shut is found out like all else when a fill comes to them: no memory
+    # is touched for an array's other parts.
+    Word *words
+    Py_ssize_t first         # the place of the first voxel's word
+    Py_ssize_t row           # from a word to that in the next row, and in the next plane
+    Py_ssize_t plane
+    int reach
+    int sides                # rows beside a row
+    Py_ssize_t[8] beside     # how far their words are, first of those at faces
+    Py_ssize_t[8] bytes      # and their voxels in the array
+    Places now               # words with something new, which are passed on one after the other
+    Places then              # those that have something new by that
+    size_t turn              # of the word in `now` that is next
+
+
+def flooded(const Label[:, :, :] array, seed, int reach):
+    """The voxels that equal one and hang together with it.
+
+    Parameters
+    ----------
+    array : integers (z, y, x) of any strides.
+    seed : that voxel.
+    reach : along how many axes neighbours may differ, 1 to 3.
+
+    Returns
+    -------
+    uint64 (nz, ny, (nx + 63) // 64), strided: voxel x is bit x % 64 of word x // 64.
+    """
+    cdef Py_ssize_t nz = array.shape[0], ny = array.shape[1], nx = array.shape[2], z, y, x
+    cdef Flood f
+    cdef Label value
+    cdef bint more = True
+    z, y, x = seed
+    if not 1 <= reach <= 3:
+        raise Invalid(f"expected neighbours that differ along 1, 2 or 3 axes, found {reach}")
+    if not (0 <= z < nz and 0 <= y < ny and 0 <= x < nx):
+        raise Invalid(f"expected a voxel of an array of shape {(nz, ny, nx)}, found {(z, y, x)}")
+    begin(&f, array.shape, array.strides, reach)
+    cdef uint64_t[:, ::1] words = np.zeros((2 * f.first + nz * f.plane, 3), np.uint64)
+    f.words = <Word *> &words[0, 0]
+    value = array[z, y, x]
+    try:
+        with nogil:
+            touch(&f, array, value, f.first + z * f.plane + y * f.row + x // 64, <uint64_t> 1 << x % 64)
+        while more:
+            with nogil:
+                more = go_on(&f, array, value)
+            PyErr_CheckSignals()
+    finally:
+        free(f.now.at)
+        free(f.then.at)
+    reached = np.asarray(words)[f.first : f.first + nz * f.plane, 1].reshape(nz, ny + 1, f.row)
+    return reached[:, :ny, : f.row - 1]
+
+
+cdef void begin(Flood *f, const Py_ssize_t *shape, const Py_ssize_t *strides, int reach) noexcept nogil:
+    cdef int k
+    memset(f, 0, sizeof(Flood))
+    f.row = (shape[2] + 63) // 64 + 1
+    f.plane = f.row * (shape[1] + 1)
+    f.first = f.plane + f.row + 1
+    f.reach, f.sides = reach, 4 if reach == 1 else 8
+    for k in range(2):
+        f.beside[k], f.bytes[k] = f.plane - 2 * k * f.plane, strides[0] - 2 * k * strides[0]
+        f.beside[2 + k], f.bytes[2 + k] = f.row - 2 * k * f.row, strides[1] - 2 * k * strides[1]
+    for k in range(4):
+        f.beside[4 + k] = f.beside[k % 2] + f.beside[2 + k // 2]
+        f.bytes[4 + k] = f.bytes[k % 2] + f.bytes[2 + k // 2]
+
+
+@overflowcheck(False)
+cdef bint go_on(Flood *f, const Label[:, :, :] array, Label value) except -1 nogil:
+    """Pass on what is new in STEPS words at most; whether there is more."""
+    cdef size_t at
+    cdef uint64_t bits
+    cdef int k, _step
+    for _step in range(STEPS):
+        if f.turn == f.now.size:
+            f.now, f.then = f.then, f.now
+            f.then.size = f.turn = 0
+            if f.now.size == 0:
+                return False
+        fetch_ahead(f, array)
+        at = f.now.at[f.turn]
+        f.turn += 1
+        bits, f.words[at].new = f.words[at].new, 0
+        touch(f, array, value, at - 1, bits << 63)
+        touch(f, array, value, at + 1, bits >> 63)
+        for k in range(f.sides):
+            if f.reach > (2 if k >= 4 else 1):            # x may differ too
+                touch(f, array, value, at + f.beside[k] - 1, bits << 63)
+                touch(f, array, value, at + f.beside[k], bits | bits << 1 | bits >> 1)
+                touch(f, array, value, at + f.beside[k] + 1, bits >> 63)
+            else:
+                touch(f, array, value, at + f.beside[k], bits)
+    return True
+
+
+cdef inline int touch(Flood *f, const Label[:, :, :] array, Label value, size_t at, uint64_t bits) except -1 nogil:
+    """Reach the runs of a word in which these voxels lie."""
+    cdef Word *word = f.words + at
+    if bits == 0:
+        return 0
+    if word.taken == 0:
+        word.taken = shut_of(f, array, value, at)
+    bits &= ~word.taken
+    if bits == 0:
+        return 0
+    if word.new == 0:
+        grow(<void **> &f.then.at, &f.then.room, f.then.size + 1, sizeof(size_t))
+        f.then.at[f.then.size] = at
+        f.then.size += 1
+    bits = whole_runs(bits, ~word.taken)
+    word.taken |= bits
+    word.reached |= bits
+    word.new |= bits
+    return 0
+
+
+@overflowcheck(False)
+cdef inline uint64_t whole_runs(uint64_t bits, uint64_t left) noexcept nogil:
+    """The runs of `left` in which these bits of it lie."""
+    cdef int k
+    bits |= left & ~(left + bits)            # a carry goes on to the end of a run
+    for k in range(6):
+        bits |= left & bits >> (1 << k)
+        left &= left >> (1 << k)
+    return bits
+
+
+cdef uint64_t shut_of(const Flood *f, const Label[:, :, :] array, Label value, size_t at) noexcept nogil:
+    """The voxels of a word that cannot be filled: those of another value, and what is not of the array."""
+    cdef Py_ssize_t z, y, x, n, i, step = array.strides[2]
+    cdef uint8_t[64] shut
+    cdef const char *row
+    if <Py_ssize_t> at < f.first:
+        return ALL
+    place_of(f, at, &z, &y, &x)
+    if z >= array.shape[0] or y >= array.shape[1] or x >= array.shape[2]:
+        return ALL
+    row, n = <const char *> &array[z, y, x], min(64, array.shape[2] - x)
+    if step != sizeof(Label):
+        for i in range(n):
+            shut[i] = (<const Label *> (row + i * step))[0] != value
+    elif n == 64:                            # a loop of known length is made faster code
+        for i in range(64):
+            shut[i] = (<const Label *> row)[i] != value
+    else:
+        for i in range(n):
+            shut[i] = (<const Label *> row)[i] != value
+    memset(shut + n, 1, 64 - n)
+    return bits_of(shut)
+
+
+cdef inline void place_of(const Flood *f, Py_ssize_t at, Py_ssize_t *z, Py_ssize_t *y, Py_ssize_t *x) noexcept nogil:
+    """Where a word's first voxel is."""
+    at -= f.first
+    z[0], y[0], x[0] = at // f.plane, at % f.plane // f.row, at % f.row * 64
+
+
+@overflowcheck(False)
+cdef inline void fetch_ahead(const Flood *f, const Label[:, :, :] array) noexcept nogil:
+    """Memory is what a fill waits for: it goes through rows in an order that no processor foresees."""
+    cdef size_t at
+    cdef Py_ssize_t z, y, x, i
+    cdef int k
+    if f.turn + 2 * AHEAD < f.now.size:
+        at = f.now.at[f.turn + 2 * AHEAD]
+        for k in range(f.sides):
+            prefetch(f.words + at + f.beside[k])
+    if f.turn + AHEAD < f.now.size:
+        at = f.now.at[f.turn + AHEAD]
+        place_of(f, at, &z, &y, &x)
+        for k in range(f.sides):
+            if f.words[at + f.beside[k]].taken == 0:
+                for i in range(<Py_ssize_t> sizeof(Label)):
+                    prefetch(<const void *> (<size_t> &array[z, y, x] + f.bytes[k] + i * LINE))
+
+
+def write(const uint64_t[:, :, :] words, Label[:, :, :] out, Label value):
+    """Give voxels of an array (z, y, x) of any strides a value: those that are reached in words as `flooded` gives."""
+    cdef Py_ssize_t z, y, w, x, step = out.strides[2]
+    cdef uint64_t bits
+    cdef char *row
+    if (words.shape[0], words.shape[1], words.shape[2]) != (out.shape[0], out.shape[1], (out.shape[2] + 63) // 64):
+        raise Invalid(f"expected words of an array of shape {(out.shape[0], out.shape[1], out.shape[2])}, found "
+                      f"{(words.shape[0], words.shape[1], words.shape[2])}")
+    with nogil:
+        for z in range(out.shape[0]):
+            for y in range(out.shape[1]):
+                row = <char *> &out[z, y, 0]
+                for w in range(words.shape[2]):
+                    bits = words[z, y, w]
+                    if bits == ALL and step == sizeof(Label):
+                        for x in range(64 * w, 64 * w + 64):
+                            (<Label *> row)[x] = value
+                    else:
+                        x = 64 * w
+                        while bits:
+                            if bits & 1:
+                                (<Label *> (row + x * step))[0] = value
+                            bits >>= 1
+                            x += 1
