@@ -147,6 +147,9 @@ def test_strict_refuses_and_changes_nothing(volume):
 
 
 def test_what_can_not_be_reverted(volume):
+    for revision in (0, 7, -1):
+        with pytest.raises(NothingToUndo, match="there is nothing to revert: nothing was done yet after revision 0"):
+            volume.revert(revision)
     paint(volume, "ana", 0, 8, 1)
     for revision in (0, 2, -1):
         with pytest.raises(NothingToUndo, match="they go from 1 to 1"):

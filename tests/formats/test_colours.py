@@ -99,6 +99,20 @@ def test_what_is_no_table_is_refused(table, error):
         colour_table(table)
 
 
+@pytest.mark.parametrize(("name", "text", "error"), [
+    ("a.json", '{"1": "#ff0000", "3": "red"}', "entry '3': a colour is \"#rrggbb\", .*; found 'red'"),
+    ("a.json", '{"#ff00": 3}', "entry '#ff00': a colour is .*; found '#ff00'"),
+    ("a.toml", '1 = "#ff0000"\n"#00ff00" = -3\n', "entry '#00ff00': a label is an integer of 0 to .*; found -3"),
+    ("a.toml", 'cell = "#ff0000"\n', "entry 'cell': a label is an integer .*; found 'cell'"),
+    ("a.toml", '[colours]\n1 = "#ff0000"\n', "entry 'colours': a colour is .*; found {'1': '#ff0000'}"),
+    ("a.json", '{"2": "#ff000000"}', "entry '2': #ff000000 is transparent"),
+])  # fmt: skip
+def test_what_is_wrong_in_a_table_is_named_with_file_and_entry(tmp_path, name, text, error):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(Invalid, match=f"{name}: {error}"):
+        colour_table(tmp_path / name)
+
+
 def test_files_that_are_no_tables_are_refused(tmp_path):
     with pytest.raises(NotFound, match="missing"):
         colour_table(tmp_path / "missing.json")

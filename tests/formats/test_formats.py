@@ -195,11 +195,15 @@ def test_a_pipe_is_not_waited_for(tmp_path):
 
 def test_unknown_formats_and_options_are_answered_with_the_known(tmp_path, volume):
     assert formats.names() == ("png", "tiff", "json", "hdf5", "npy", "npz")
-    for path in ("labels.xyz", "labels", tmp_path):
+    for path in ("labels.xyz", "labels"):
         with pytest.raises(Unsupported, match=r"hdf5 \(.h5 .hdf5 .hdf\)"):
             read(path)
         with pytest.raises(Unsupported, match="tiff"):
             write(Stack.of(volume), path)
+    with pytest.raises(NotFound, match="expected PNG files"):  # a folder is a stack of PNGs
+        read(tmp_path)
+    with pytest.raises(Exists):
+        write(Stack.of(volume), tmp_path)
     with pytest.raises(Invalid, match="png, tiff, json"):
         read("labels.tif", format="tif")
     with pytest.raises(Invalid, match="no option dataset; it has: colours, palette"):

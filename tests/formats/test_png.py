@@ -116,9 +116,16 @@ def test_slices_are_in_the_order_of_their_numbers(tmp_path, whole):
     assert whole(read(tmp_path))[:, 0, 0].tolist() == [8, 9, 10, 11]
     assert whole(read(tmp_path / "*_z1*.PNG"))[:, 0, 0].tolist() == [10, 11]
     os.remove(tmp_path / "cell2_z10.PNG")
-    with pytest.raises(Invalid, match=r"between cell2_z9.PNG and cell2_z11.PNG slices are missing; gaps=True"):
+    with pytest.raises(Invalid, match=r"slice 10 is missing, between cell2_z9.PNG and cell2_z11.PNG; gaps=True"):
         read(tmp_path)
     assert whole(read(tmp_path, gaps=True))[:, 0, 0].tolist() == [8, 9, 11]
+    os.remove(tmp_path / "cell2_z8.PNG")
+    with pytest.raises(Invalid, match="slice 10 is missing"):  # also where all steps are the same
+        read(tmp_path)
+    os.rename(tmp_path / "cell2_z11.PNG", tmp_path / "cell2_z0040.PNG")
+    with pytest.raises(Invalid, match=r"slices 10 to 39 are missing, between cell2_z9.PNG and cell2_z0040.PNG"):
+        read(tmp_path)
+    assert whole(read(tmp_path, gaps=True))[:, 0, 0].tolist() == [9, 11]
 
 
 def test_files_of_several_series_do_not_make_a_stack(data, tmp_path):
@@ -128,8 +135,20 @@ def test_files_of_several_series_do_not_make_a_stack(data, tmp_path):
         Image.fromarray(np.zeros((2, 3), np.uint8)).save(tmp_path / f"{name}.png")
     with pytest.raises(Invalid, match="differ in one number"):
         read(tmp_path)
-    with pytest.raises(NotFound, match="no PNG files"):
+    with pytest.raises(NotFound, match=r"expected PNG files, one for each slice, .* found none"):
         read(tmp_path / "z*.png")
+
+
+@pytest.mark.parametrize(("names", "found"), [
+    ([], "none"), (["a.txt"], "a.txt"),
+    (["f.tif", "a.jpg", "c.jpg", "d.jpg", "e.jpg", "b"], "a.jpg, b, c.jpg, d.jpg and 2 more"),
+])  # fmt: skip
+@pytest.mark.parametrize("format", [None, "png"])
+def test_a_folder_without_pngs_is_told_what_was_expected(tmp_path, names, found, format):
+    for name in names:
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(NotFound, match=f"expected PNG files, one for each slice, .*such as z0001.png; found {found}$"):
+        read(tmp_path, format=format)
 
 
 def test_a_slice_unlike_the_first_is_named(tmp_path):

@@ -100,7 +100,9 @@ def _add_import(commands: Commands) -> argparse.ArgumentParser:
     parser.add_argument("--colours", metavar="FILE|distinct",
                         help="a table of the colours' labels; or 'distinct', a label for each distinct colour: the "
                              "default, but for pictures with a palette, whose indices are the labels")  # fmt: skip
-    parser.add_argument("--gaps", action="store_true", help="accept a stack from whose names numbers are missing")
+    parser.add_argument("--gaps", action="store_true",
+                        help="accept a stack from whose names numbers are missing; the slices on both sides become "
+                             "neighbours")  # fmt: skip
     parser.add_argument("--dataset", metavar="NAME", help="of the array in a file with several (hdf5, npz)")
     parser.add_argument("--bodies", metavar="DATASET", nargs="?", const=DATASET,
                         help=f"the table of fragment and body in the file (hdf5); by default {DATASET}")  # fmt: skip

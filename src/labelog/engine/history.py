@@ -49,6 +49,8 @@ def _who(draft: Draft) -> str:
 
 def revert(batch: Batch, draft: Draft, revision: int, strict: bool) -> Outcome:
     """Take out one commit, whoever made it."""
+    if not batch.turn.newest:
+        raise NothingToUndo("there is nothing to revert: nothing was done yet after revision 0, which made the volume")
     record = batch.turn.record(revision) if 0 < revision <= batch.turn.newest else None
     if record is None or record.kind is Kind.CREATE:
         raise NothingToUndo(f"there is no commit {revision} to revert; they go from 1 to {batch.turn.newest}")

@@ -14,7 +14,6 @@ import os
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
-from glob import escape, glob
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +66,7 @@ def find(path: str | os.PathLike[str], format: str | None = None) -> Format:
     for known in FORMATS:
         if text.lower().endswith(known.suffixes):
             return known
-    if text.endswith(os.sep) or glob(os.path.join(escape(text), "*.[pP][nN][gG]")):
+    if text.endswith(os.sep) or os.path.isdir(text):
         return FORMATS[0]
     listed = ", ".join(f"{known.name} ({' '.join(known.suffixes)})" for known in FORMATS)
     raise Unsupported(f"{text}: no format has this suffix; name one with format=: {listed}", path=text)

@@ -9,7 +9,6 @@ In a picture without alpha, black is background where ids are made; a table has 
 from __future__ import annotations
 
 import json
-import re
 import tomllib
 from collections.abc import Mapping
 from os import PathLike
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labelog.engine.values import is_colour
 from labelog.errors import Invalid, NotFound
 from labelog.formats.raster import distinct, run_lengths, run_starts
 from labelog.formats.stack import Colour
@@ -33,8 +33,8 @@ BLACK = np.uint32(0xFF000000)  # opaque; packed as below
 
 def colour(value: object) -> Colour:
     """A colour from "#rrggbb" or "#rrggbbaa", or 3 or 4 integers of 0 to 255; opaque if alpha is not given."""
-    if isinstance(value, str) and re.fullmatch(r"#([0-9a-fA-F]{2}){3,4}", value):
-        parts = list(bytes.fromhex(value[1:]))
+    if is_colour(value):
+        parts = list(bytes.fromhex(str(value)[1:]))
     elif isinstance(value, (tuple, list, np.ndarray)) and len(value) in (3, 4):
         parts = [int(part) if isinstance(part, (int, np.integer)) else -1 for part in value]
     else:
@@ -53,25 +53,34 @@ def hexadecimal(value: Colour) -> str:
 def colour_table(source: ColourSource) -> dict[Colour, int]:
     """colour -> label from a mapping or a file; several colours may have one label, not the other way round.
 
-    Raises NotFound if the file is not there, Invalid for what is not a table: a colour or label that cannot be
-    read, a colour with two labels, a transparent colour for a label other than 0.
+    Raises NotFound if the file is not there, Invalid for what is not a table, naming file and entry: a colour or label
+    that cannot be read, a colour with two labels, a transparent colour for a label other than 0.
     """
     name = "colours" if isinstance(source, Mapping) else str(source)
     table: dict[Colour, int] = {}
     for key, value in _entries(source):
-        by_colour = isinstance(key, (tuple, list)) or (isinstance(key, str) and key.startswith("#"))
-        shade, label = (colour(key), value) if by_colour else (colour(value), key)
-        if isinstance(label, str) and label.isascii() and label.isdigit():
-            label = int(label)
-        if isinstance(label, bool) or not isinstance(label, (int, np.integer)) or not 0 <= label < 2**64:
-            raise Invalid(f"{name}: a label is an integer of 0 to 2**64 - 1; found {label!r}")
-        if shade[3] == 0 and label:
-            raise Invalid(f"{name}: {hexadecimal(shade)} is transparent, so background, but is given label {label}")
-        if table.setdefault(shade, int(label)) != label:
+        try:
+            shade, label = _entry(key, value)
+        except Invalid as error:
+            raise Invalid(f"{name}: entry {key!r}: {error}") from None
+        if table.setdefault(shade, label) != label:
             raise Invalid(f"{name}: {hexadecimal(shade)} is both label {table[shade]} and label {label}")
     if not table:
         raise Invalid(f"{name}: no colours in it")
     return table
+
+
+def _entry(key: Any, value: Any) -> tuple[Colour, int]:
+    """The colour and the label of an entry, whichever is the key."""
+    by_colour = isinstance(key, (tuple, list)) or (isinstance(key, str) and key.startswith("#"))
+    shade, label = (colour(key), value) if by_colour else (colour(value), key)
+    if isinstance(label, str) and label.isascii() and label.isdigit():
+        label = int(label)
+    if isinstance(label, bool) or not isinstance(label, (int, np.integer)) or not 0 <= label < 2**64:
+        raise Invalid(f"a label is an integer of 0 to 2**64 - 1; found {label!r}")
+    if shade[3] == 0 and label:
+        raise Invalid(f"{hexadecimal(shade)} is transparent, so background, but is given label {label}")
+    return shade, int(label)
 
 
 def _entries(source: ColourSource) -> list[tuple[Any, Any]]:

@@ -44,7 +44,8 @@ def read(
     colours : table of the colours' labels; without it each distinct colour gets the next id. See `colours.py`.
     palette : what is a label in pictures with a palette: the "index" (the default, unless `colours` is given), or
         the colour, as in an RGB picture ("colours").
-    gaps : accept numbers missing from the names of a stack, the slices on both sides as neighbours.
+    gaps : accept numbers missing from the names of a stack, the slices on both sides as neighbours. Without it the
+        numbers go up by 1.
     image : read grey values, and no colours.
     snap : how far a colour's red, green and blue may be from one of the table to be taken for it.
 
@@ -126,10 +127,18 @@ def _series(path: Path, gaps: bool) -> list[Path]:
         files = [Path(name) for name in glob(str(path))]
     files = [file for file in files if file.is_file() and not file.name.startswith(".")]
     if not files:
-        raise NotFound(f"{path}: no PNG files there", path=str(path))
+        raise NotFound(f"{path}: expected PNG files, one for each slice, with numbered names such as z0001.png; "
+                       f"found {_found(path)}", path=str(path))  # fmt: skip
     files.sort(key=lambda file: [(int(part) if part.isdigit() else 0, part) for part in _parts(file)])
     _check_names(files, path, gaps)
     return files
+
+
+def _found(path: Path) -> str:
+    """What a folder has instead of PNGs, the first few names."""
+    names = sorted(file.name for file in path.iterdir()) if path.is_dir() else []
+    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+    return ", ".join(names[:4]) + more or "none"
 
 
 def _parts(file: Path) -> list[str]:
@@ -149,10 +158,11 @@ def _check_names(files: Sequence[Path], path: Path, gaps: bool) -> None:
         if len(files) > 1:
             raise Invalid(f"{path}: expected names that differ in one number; found {files[0].name}, {files[1].name}")
         return
-    steps = [b - a for a, b in pairwise(varying[0])]
-    for file, following, step in zip(files, files[1:], steps, strict=False):
-        if step != min(steps) and not gaps:
-            raise Invalid(f"{path}: between {file.name} and {following.name} slices are missing; gaps=True accepts it")
+    for (file, following), (a, b) in zip(pairwise(files), pairwise(varying[0]), strict=True):
+        if b != a + 1 and not gaps:
+            missing = f"slice {a + 1} is" if b == a + 2 else f"slices {a + 1} to {b - 1} are"
+            between = f"between {file.name} and {following.name}"
+            raise Invalid(f"{path}: {missing} missing, {between}; gaps=True takes those two as neighbours")
 
 
 def _header(file: Path) -> Header:
