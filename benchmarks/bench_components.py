@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 import labelog
 from benchmarks import peers, settings
-from benchmarks.datasets import Labels
+from benchmarks.datasets import Labels, checkerboard
 from benchmarks.loading import Loaded
 from benchmarks.table import Table, Target
 from benchmarks.timing import Sample, interleaved
@@ -43,11 +43,10 @@ def bench_dense(table: Table, samples: dict[str, NDArray[np.uint32]]) -> None:
 
 
 def bench_checkerboards(table: Table) -> None:
-    n = settings.times(256, 128)
-    board = np.indices((n, n, n), np.uint8).sum(axis=0, dtype=np.uint8) % 2
+    board = checkerboard(settings.times(256, 128))
     for name, array in (("two labels", board + 1), ("a label and background", board)):
-        for connectivity in (6, 26):
-            found = compared(array.astype(np.uint32), connectivity, (1,))
+        for connectivity in (6, 18, 26):
+            found = compared(array, connectivity, (1,))
             table.compare(TOPIC, f"components of a checkerboard, {name}, {connectivity}-connected", found["labelog 1"],
                           {"cc3d": found.get("cc3d")}, BOARD)  # fmt: skip
 

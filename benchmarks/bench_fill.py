@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 import labelog
 from benchmarks import peers, settings
-from benchmarks.datasets import Labels
+from benchmarks.datasets import Labels, checkerboard
 from benchmarks.table import Table, Target
 from benchmarks.timing import interleaved
 
@@ -21,9 +21,11 @@ The largest object, through faces, from a voxel in its middle. The array is dens
 sides, `flood_fill` a filled copy. One thread, and two for labelog (scikit-image has one). The stored volume has chunks
 of 16x256x256 that are in the cache, and two threads; its time is that of a whole edit until it is on disk; each
 gives the object another label. scikit-image has the dense array in memory already. fib25: a neuron in
-250^3 voxels; platelets: 64x1024x1024 of the synthetic ones, of which the background is filled."""
+250^3 voxels; platelets: 64x1024x1024 of the synthetic ones, of which the background is filled. Checkerboards: 256^3
+voxels, of one label and background; one of its voxels, which touches none that is alike at a face, or all of them,
+which touch at edges and corners."""
 
-DENSE, STORED = Target(6, 20), Target(2, 8)
+DENSE, STORED, BOARD = Target(6, 20), Target(2, 8), Target(0.5, 1)
 
 
 def bench_fill(table: Table, labels: Labels, folder: Path) -> None:
@@ -69,6 +71,23 @@ def bench_fill_of_others(table: Table, samples: dict[str, NDArray[np.uint32]]) -
         found = interleaved(sides, range(settings.times(4, 3)), warm_up=1)
         table.compare(TOPIC, f"flood fill, dense, to a mask{name}", found["labelog"],
                       {"scikit-image flood": found.get("scikit-image flood")}, DENSE)  # fmt: skip
+
+
+def bench_fill_of_checkerboards(table: Table) -> None:
+    array = checkerboard(settings.times(256, 128))
+    seed = (len(array) // 2,) * 3
+    for what, connectivity, reach in (
+        ("of one voxel of a checkerboard, 6-connected", 6, 1),
+        ("of the background of a checkerboard, 18-connected", 18, 2),
+        ("of the background of a checkerboard, 26-connected", 26, 3),
+    ):
+        sides = {"labelog": lambda _, connectivity=connectivity: labelog.flood(array, seed, connectivity, threads=1)}
+        if peers.segmentation:
+            sides["scikit-image flood"] = lambda _, reach=reach: peers.segmentation.flood(
+                array, seed, connectivity=reach)  # fmt: skip
+        found = interleaved(sides, range(settings.times(4, 3)), warm_up=1)
+        table.compare(TOPIC, f"flood fill {what}, dense, to a mask", found["labelog"],
+                      {"scikit-image flood": found.get("scikit-image flood")}, BOARD)  # fmt: skip
 
 
 def middle(array: NDArray[Any], *, background: bool = False) -> tuple[int, ...]:

@@ -70,17 +70,33 @@ def test_cut(data):
     assert (valid(kernel.cropped(runs, start, size)).dense() == array[inside]).all()
 
     at, chunk = data.draw(st.tuples(*[st.integers(-6, 13)] * 3)), data.draw(SHAPES)
-    spans = kernel.spans_in(runs, at, chunk)
-    expected = part_of(array, at, chunk).astype(object).ravel()
-    expected[expected == 0] = oracles.NONE
+    chosen = data.draw(hnp.arrays(bool, len(runs.palette)))
+    spans = kernel.spans_in(runs, chosen, at, chunk)
+    part = part_of(array, at, chunk)
+    expected = part.astype(object).ravel()
+    there = part_of(np.ones(array.shape, np.uint64), at, chunk) == 1
+    expected[~(there & np.isin(part, runs.palette[chosen])).ravel()] = oracles.NONE
     assert (oracles.dense(spans, int(np.prod(chunk))) == expected).all()
+
+
+@settings(max_examples=400)
+@given(boxes(), st.data())
+def test_bounds(array, data):
+    runs = Runs.from_dense(array)
+    chosen = data.draw(hnp.arrays(bool, len(runs.palette)))
+    places = np.argwhere(np.isin(array, runs.palette[chosen]))
+    found = kernel.bounds(runs, chosen)
+    if len(places):
+        assert found.tolist() == [*places.min(axis=0).tolist(), *(places.max(axis=0) + 1).tolist()]
+    else:
+        assert found is None
 
 
 @given(hnp.arrays(np.uint64, (3, 4, 5), elements=FEW))
 def test_a_solid_cut_into_chunks_and_put_together_is_the_same(array):
     whole = kernel.gathered(array.shape, [Runs.from_dense(array)], [(0, 0, 0)])
     for start, part in pieces(array, (2, 3, 2)):
-        found = oracles.dense(kernel.spans_in(whole, start, part.shape), part.size)
+        found = oracles.dense(kernel.spans_in(whole, whole.palette != 0, start, part.shape), part.size)
         assert ((found == 1) == (part.ravel() != 0)).all()
 
 
@@ -95,4 +111,7 @@ def test_refusals():
         with pytest.raises(Invalid, match="not within"):
             kernel.cropped(runs, start, size)
     with pytest.raises(Invalid, match="2\\^32"):
-        kernel.spans_in(runs, (0, 0, 0), (2**11, 2**11, 2**11))
+        kernel.spans_in(runs, [True], (0, 0, 0), (2**11, 2**11, 2**11))
+    for choose in (lambda: kernel.spans_in(runs, [True, True], (0, 0, 0), one), lambda: kernel.bounds(runs, [])):
+        with pytest.raises(Invalid, match="expected 1 entries, found"):
+            choose()

@@ -28,7 +28,6 @@ from labelog.geometry import Box, Grid, Triple
 from labelog.kernels import components, solid, spans
 from labelog.kernels.dilation import dilated
 from labelog.kernels.distance import squared_distances
-from labelog.kernels.extents import counted
 from labelog.kernels.runs import Runs
 from labelog.kernels.spans import Spans
 
@@ -42,21 +41,23 @@ SLAB = 2**24
 
 
 class Found(NamedTuple):
-    """Voxels that were found: not 0 in these runs, which are the box. It may reach over the volume's faces."""
+    """Voxels that were found: of these runs, which are the box, those whose entries of the palette are chosen. The box
+    may reach over the volume's faces."""
 
     box: Box
     runs: Runs
+    chosen: NDArray[np.bool_]
 
     def spans(self, grid: Grid, within: Box | None = None) -> Iterator[tuple[int, Spans]]:
         """They chunk by chunk, as far as they lie in a box."""
-        bounds = _bounds(self.runs)
+        bounds = _bounds(self.runs, self.chosen)
         if bounds is None:
             return
         bounds = bounds.shift(self.box.start)
         for chunk, part in grid.touching(bounds if within is None else bounds.intersect(within)):
             origin = grid.origin(chunk)
             start = tuple(a - b for a, b in zip(origin, self.box.start, strict=True))
-            found = solid.spans_in(self.runs, start, grid.chunks)
+            found = solid.spans_in(self.runs, self.chosen, start, grid.chunks)
             if within is not None:
                 found = spans.intersect(found, spans.box_spans(grid.chunks, part.relative(origin).start, part.shape, 0))
             if found:
@@ -115,7 +116,7 @@ def holes(shape: Shape, reach: int, axis: int | None, below: int | None) -> Foun
     chosen = parts.palette > 1  # the first voxel of all is outside: 1 is what surrounds the object
     if below is not None:
         chosen &= sizes < below
-    return Found(frame, _back(components.relabelled(parts, np.where(chosen, parts.palette, 0)), inside, axis))
+    return Found(frame, _back(parts, inside, axis), chosen)
 
 
 def islands(shape: Shape, reach: int, axis: int | None, below: int) -> Found | None:
@@ -127,12 +128,18 @@ def islands(shape: Shape, reach: int, axis: int | None, below: int) -> Found | N
     parts = _components(inside, reach, axis)
     sizes = parts.counts().astype(np.int64)
     chosen = (sizes < below) & (parts.palette > 0)
-    numbers = np.arange(1, len(sizes))
-    plane = numbers * 0 if axis is None else components.first_voxels(parts, (0, 1, 0))[1:] // inside.ny
-    order = np.lexsort((numbers, -sizes[1:], plane))  # of each plane the largest comes first, of equal ones the first
-    first = np.append(True, np.diff(plane[order]) != 0)[: len(order)]
-    chosen[numbers[order[first]]] = False
-    return Found(frame, _back(components.relabelled(parts, np.where(chosen, parts.palette, 0)), inside, axis))
+    plane = np.zeros(len(sizes), np.int64) if axis is None else components.first_voxels(parts, (0, 1, 0)) // inside.ny
+    chosen[_largest(sizes[1:], plane[1:]) + 1] = False
+    return Found(frame, _back(parts, inside, axis), chosen)
+
+
+def _largest(sizes: NDArray[np.int64], plane: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The largest piece of each plane, of equal ones the first. They are in the order of planes."""
+    starts = np.flatnonzero(np.append(True, np.diff(plane) != 0)[: len(plane)])
+    most = np.maximum.reduceat(sizes, starts) if len(starts) else sizes
+    found = np.flatnonzero(sizes == np.repeat(most, np.diff(np.append(starts, len(sizes)))))
+    first: NDArray[np.int64] = found[np.append(True, np.diff(plane[found]) != 0)[: len(found)]]
+    return first
 
 
 def _components(inside: Runs, reach: int, axis: int | None) -> Runs:
@@ -196,7 +203,10 @@ def grown(shape: Shape, ball: Ball, within: Box, pool: Executor | None) -> Found
     if shape.box is None:
         return None
     frame = ball.around(shape.box).intersect(ball.around(within)).intersect(_whole(shape.grid))
-    return Found(frame, _dilated(shape.runs(frame), ball, pool)) if frame.voxels else None
+    if not frame.voxels:
+        return None
+    found = _dilated(shape.runs(frame), ball, pool)
+    return Found(frame, found, found.palette != 0)
 
 
 def worn(shape: Shape, ball: Ball, within: Box, pool: Executor | None) -> Found | None:
@@ -207,7 +217,8 @@ def worn(shape: Shape, ball: Ball, within: Box, pool: Executor | None) -> Found 
     if not frame.voxels:
         return None
     inside = shape.runs(frame)
-    return Found(frame, _dilated(components.relabelled(inside, 1 - inside.palette), ball, pool))
+    found = _dilated(components.relabelled(inside, 1 - inside.palette), ball, pool)
+    return Found(frame, found, found.palette != 0)
 
 
 def _dilated(inside: Runs, ball: Ball, pool: Executor | None) -> Runs:
@@ -278,13 +289,13 @@ def _signed(plane: Runs, spacing: tuple[float, ...]) -> NDArray[np.float64]:
     return np.sqrt(squared_distances(outside, spacing)) - np.sqrt(squared_distances(plane, spacing))
 
 
-def _bounds(runs: Runs) -> Box | None:
-    """The bounds of what is not 0."""
-    there = counted(runs).bounds.astype(np.int64)
-    if not len(there):
+def _bounds(runs: Runs, chosen: NDArray[np.bool_] | None = None) -> Box | None:
+    """The bounds of what is chosen of the palette, or of what is not 0."""
+    found = solid.bounds(runs, runs.palette != 0 if chosen is None else chosen)
+    if found is None:
         return None
-    start, stop = there[:, :3].min(axis=0).tolist(), there[:, 3:].max(axis=0).tolist()
-    return Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
+    z0, y0, x0, z1, y1, x1 = found.tolist()
+    return Box((z0, y0, x0), (z1, y1, x1))
 
 
 def _grown(box: Box, by: Triple) -> Box:

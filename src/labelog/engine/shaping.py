@@ -230,7 +230,7 @@ class Shaping(Naming):
     def _write(self, found: Iterable[tuple[int, Spans]], chosen: Callable[[int, Spans], Spans], label: int) -> Shaped:
         """Stage a label where voxels were found and are chosen; the spans' values number the pieces."""
         patches: dict[int, list[Spans]] = defaultdict(list)
-        numbers: set[int] = set()
+        numbered = np.zeros(0, bool)  # which numbers there are
         voxels, box = 0, None
         for chunk, patch in found:
             patch = chosen(chunk, patch)
@@ -241,10 +241,12 @@ class Shaping(Naming):
             bounds = Box((z0, y0, x0), (z1, y1, x1)).shift(grid.origin(chunk))
             box = bounds if box is None else box.union(bounds)
             voxels += patch.voxels
-            numbers.update(np.unique(patch.value).tolist())
+            most = int(patch.value.max())
+            numbered = np.pad(numbered, (0, max(0, most + 1 - len(numbered))))
+            numbered[patch.value] = True
             patches[chunk].append(Spans(patch.start, patch.stop, np.full(len(patch), label, np.uint64)))
         self._stage({chunk: layered(each) for chunk, each in patches.items()})
-        return Shaped(voxels, box, len(numbers))
+        return Shaped(voxels, box, int(np.count_nonzero(numbered)))
 
 
 def _ndim(axis: int | None) -> int:

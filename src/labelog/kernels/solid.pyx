@@ -7,7 +7,7 @@ A solid has the label 1 where the object is and 0 elsewhere. Boxes are turned so
     axis 2    planes (z, y)     runs along y instead of x: `transposed`, then `swapped`
 """
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy
 
@@ -261,12 +261,46 @@ def cropped(Runs runs, start, size):
     return make(dz, dy, dx, runs.labels, rows, np.asarray(stops)[:m].copy(), np.asarray(picks)[:m].copy())
 
 
-def spans_in(Runs runs, start, shape):
+def bounds(Runs runs, chosen):
+    """Where the voxels of some labels lie: int64, their least z, y, x and the greatest, plus one; None without any.
+
+    Parameters
+    ----------
+    chosen : bool, one for each entry of the palette.
+    """
+    cdef const uint8_t[::1] take = entries(runs, chosen)
+    cdef Py_ssize_t z, y, r = 0
+    cdef size_t i
+    cdef uint32_t before
+    cdef int64_t[6] out = [runs.nz, runs.ny, runs.nx, 0, 0, 0]
+    with nogil:
+        for z in range(runs.nz):
+            for y in range(runs.ny):
+                before = 0
+                for i in range(runs.rows[r], runs.rows[r + 1]):
+                    if take[runs.picks[i]]:
+                        out[0], out[3] = min(out[0], z), z + 1
+                        out[1], out[4] = min(out[1], y), max(out[4], y + 1)
+                        out[2], out[5] = min(out[2], before), max(out[5], runs.stops[i])
+                    before = runs.stops[i]
+                r += 1
+    return np.array(out) if out[3] else None
+
+
+cdef const uint8_t[::1] entries(Runs runs, chosen):
+    """What is chosen of a palette, checked."""
+    cdef const uint8_t[::1] take = np.ascontiguousarray(chosen, bool).view(np.uint8)
+    if take.shape[0] != runs.labels.shape[0]:
+        raise Invalid(f"expected {runs.labels.shape[0]} entries, found {take.shape[0]}")
+    return take
+
+
+def spans_in(Runs runs, chosen, start, shape):
     """What a chunk has of these runs.
 
     Parameters
     ----------
-    runs : labels; those that are not 0 are taken.
+    chosen : which labels are taken: bool, one for each entry of the palette.
     start : where the chunk's first voxel is in these runs (z, y, x); it may lie outside.
     shape : of the chunk.
 
@@ -277,6 +311,7 @@ def spans_in(Runs runs, start, shape):
     cdef Py_ssize_t z0, y0, x0, cz, cy, cx, z, y, r, base, first, stop
     cdef size_t i
     cdef Pieces pieces = [NULL, NULL, NULL, NULL, 0, 0]
+    cdef const uint8_t[::1] take = entries(runs, chosen)
     (z0, y0, x0), (cz, cy, cx) = start, shape
     if min(cz, cy, cx) < 1 or cz * cy * cx > 0xFFFFFFFF:
         raise Invalid(f"a chunk may have 1 to 2^32 - 1 voxels, not {tuple(shape)}")
@@ -292,7 +327,7 @@ def spans_in(Runs runs, start, shape):
                     i = run_at(&runs.stops[0], runs.rows[r], runs.rows[r + 1], <uint32_t> first)
                     while first < min(runs.nx, x0 + cx):
                         stop = min(<Py_ssize_t> runs.stops[i], x0 + cx)
-                        if runs.labels[runs.picks[i]] != 0:
+                        if take[runs.picks[i]]:
                             push(&pieces, <uint32_t> (base + first - x0), <uint32_t> (base + stop - x0),
                                  runs.labels[runs.picks[i]], 0)
                         first = stop
