@@ -140,7 +140,6 @@ def _complete(folder: Path, meta: Meta, author: str, message: str, manifest: lis
     refuse_cycles(facts, {label: clusters[member.cluster] for label, member in members.items()})
     base = Base(folder, meta)
     base.create()
-    base.flush()
     record = Record(0, Kind.CREATE, author, None, now, message, 0, 0, 0, 0, (), ())
 
     def fill(turn: Turn) -> None:
@@ -151,7 +150,10 @@ def _complete(folder: Path, meta: Meta, author: str, message: str, manifest: lis
                               for chunk, rows in counts for _, data in rows)  # fmt: skip
         turn.add_bodies(0, members, clusters)
 
-    SqliteJournal.create(folder, meta.key, record, facts, fill)
+    with ThreadPoolExecutor(1) as beside:
+        flushed = beside.submit(base.flush)
+        SqliteJournal.create(folder, meta.key, record, facts, fill)
+    flushed.result()
     meta.write(folder)
 
 
