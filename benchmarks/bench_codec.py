@@ -24,7 +24,8 @@ NOTE = """\
 Chunks at random places, as uint32, one at a time, one thread; medians over the chunks. crackle works along Fortran
 order, so it is given the same voxels as a Fortran array (x, y, z), with which it is faster and smaller than with (z, y,
 x); its times are with its defaults, its bytes with a Markov model of order 5 and pins. Both give dense labels as new
-uint32 arrays. Neither side's checksum is counted. "Two threads" is labelog's own gain, encoding and decoding; each
+uint32 arrays. fib25: 250^3 voxels of neurons; platelets: 64x1024x1024 of the synthetic ones. Neither side's checksum is
+counted. "Two threads" is labelog's own gain, encoding and decoding; each
 chunk goes to the thread that is free, as a volume's chunks do."""
 
 Shape = tuple[int, int, int]
@@ -38,12 +39,12 @@ THREADS = Target(1.7)
 Chunk = NDArray[np.uint32]
 
 
-def chosen(labels: Labels, shape: Shape) -> list[Chunk]:
+def chosen(array: NDArray[Any], shape: Shape) -> list[Chunk]:
     """Chunks of a grid, at random."""
-    counts = [n // m for n, m in zip(labels.array.shape, shape, strict=True)]
+    counts = [n // m for n, m in zip(array.shape, shape, strict=True)]
     places = np.random.default_rng(5).permutation(math.prod(counts))[: settings.times(48, 8)]
     corners = [[i * n for i, n in zip(np.unravel_index(place, counts), shape, strict=True)] for place in places]
-    return [labels.array[tuple(slice(a, a + n) for a, n in zip(corner, shape, strict=True))].astype(np.uint32)
+    return [array[tuple(slice(a, a + n) for a, n in zip(corner, shape, strict=True))].astype(np.uint32)
             for corner in corners]  # fmt: skip
 
 
@@ -59,9 +60,14 @@ def encoded(chunk: Chunk) -> bytes:
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=peers.named)
-def bench_codec(table: Table, labels: Labels, shape: Shape) -> None:
+def bench_codec(table: Table, samples: dict[str, NDArray[np.uint32]], shape: Shape) -> None:
     table.notes[TOPIC] = NOTE
-    chunks, name, voxels = chosen(labels, shape), peers.named(shape), math.prod(shape)
+    for sample, array in samples.items():
+        codec_of(table, chosen(array, shape), shape, peers.named(shape) + sample)
+
+
+def codec_of(table: Table, chunks: list[Chunk], shape: Shape, name: str) -> None:
+    voxels = math.prod(shape)
     mine = [encoded(chunk) for chunk in chunks]
     theirs: list[Any] = [None] * len(chunks)
     if peers.crackle:
@@ -101,7 +107,7 @@ def _bytes(table: Table, name: str, target: Target, voxels: int, ours: int, thei
 
 
 def bench_threads(table: Table, labels: Labels) -> None:
-    chunks = chosen(labels, SHAPES[1])
+    chunks = chosen(labels.array, SHAPES[1])
 
     def there_and_back(chunk: Chunk) -> None:
         dense(encoded(chunk), SHAPES[1])

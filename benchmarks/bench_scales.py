@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+
 import numpy as np
+from numpy.typing import NDArray
 
 import labelog
 from benchmarks import peers, settings
-from benchmarks.datasets import Labels
 from benchmarks.table import Table, Target
 from benchmarks.timing import interleaved
+from labelog.kernels.downsample import downsample as kernel
+from labelog.kernels.runs import Runs
 
 TOPIC = "Downsampling"
 
@@ -21,25 +26,30 @@ chunks of 16x256x256 that are in memory to the runs of half of them."""
 DENSE, RUNS = Target(1, 2), Target(1, 2)
 
 
-def bench_downsample(table: Table, labels: Labels) -> None:
-    from labelog.kernels.downsample import downsample as kernel
-    from labelog.kernels.runs import Runs
-
+def bench_downsample(table: Table, samples: dict[str, NDArray[np.uint32]]) -> None:
     table.notes[TOPIC] = NOTE
-    array = labels.array.astype(np.uint32)
-    chunks = [Runs.from_dense(array[z : z + 16, y : y + 256, x : x + 256]) for z in range(0, len(array), 16)
-              for y in (0, 256) for x in (0, 256)]  # fmt: skip
-    for factors in ((1, 2, 2), (2, 2, 2)):
-        sides = {
-            "dense": lambda _, factors=factors: labelog.downsample(array, factors, threads=1),
-            "runs": lambda _, factors=factors: [kernel(runs, factors) for runs in chunks],
-        }
-        if peers.tinybrain:
-            sides["tinybrain"] = lambda _, factors=factors: peers.tinybrain.downsample_segmentation(
-                array.T, factor=factors[::-1]
-            )
-        found = interleaved(sides, range(settings.times(5, 3)), warm_up=1)
-        name = peers.named(factors)
-        theirs = {"tinybrain": found.get("tinybrain")}
-        table.compare(TOPIC, f"halve labels by the mode, {name}, dense", found["dense"], theirs, DENSE)
-        table.compare(TOPIC, f"halve labels by the mode, {name}, in runs", found["runs"], theirs, RUNS)
+    for name, array in samples.items():
+        for factors in ((1, 2, 2), (2, 2, 2)):
+            halved(table, array, factors, name)
+
+
+def halved(table: Table, array: NDArray[np.uint32], factors: tuple[int, int, int], name: str) -> None:
+    z, y, x = (n - n % 2 for n in array.shape)
+    array = np.ascontiguousarray(array[:z, :y, :x])
+    chunks = [Runs.from_dense(array[z : z + 16, y : y + 256, x : x + 256]) for z, y, x in corners(array.shape)]
+    sides = {
+        "dense": lambda _: labelog.downsample(array, factors, threads=1),
+        "runs": lambda _: [kernel(runs, factors) for runs in chunks],
+    }
+    if peers.tinybrain:
+        sides["tinybrain"] = lambda _: peers.tinybrain.downsample_segmentation(array.T, factor=factors[::-1])
+    found = interleaved(sides, range(settings.times(7, 3)), warm_up=1)
+    theirs = {"tinybrain": found.get("tinybrain")}
+    for way, what, target in (("dense", "dense", DENSE), ("runs", "in runs", RUNS)):
+        row = f"halve labels by the mode, {peers.named(factors)}, {what}{name}"
+        table.compare(TOPIC, row, found[way], theirs, target)
+
+
+def corners(shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """Where chunks of 16x256x256 begin."""
+    return itertools.product(*(range(0, n, step) for n, step in zip(shape, (16, 256, 256), strict=True)))
