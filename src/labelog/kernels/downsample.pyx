@@ -69,9 +69,7 @@ def downsample(Runs runs, factors, extent=None):
                     for row in range(4):
                         if fz * z + row // 2 < z1 and row % 2 < y1 - fy * y:
                             join_in(&walk, runs, (fz * z + row // 2) * runs.ny + fy * y + row % 2)
-                    if walk.rows:
-                        vote_row(&walk, &runs.labels[0], &runs.stops[0], &runs.picks[0], fx, <uint32_t> ex,
-                                 <uint32_t> wide)
+                    vote(&walk, &runs.labels[0], &runs.stops[0], &runs.picks[0], fx, <uint32_t> ex, <uint32_t> wide)
                     if walk.rows == 0 or wide < nx:
                         emit(&walk, background, <uint32_t> nx)
                     stops.size += walk.size
@@ -128,19 +126,30 @@ cdef inline void emit(Walk *walk, uint32_t pick, uint32_t stop) noexcept nogil:
     walk.size += 1
 
 
-cdef void vote_row(Walk *walk, const uint64_t *labels, const uint32_t *stops, const uint32_t *picks, Py_ssize_t fx,
-                   uint32_t ex, uint32_t wide) noexcept nogil:
-    """A row of windows: those in which no run ends, up to the next one in which a run does, then that one."""
+cdef void vote(Walk *walk, const uint64_t *labels, const uint32_t *stops, const uint32_t *picks, Py_ssize_t fx,
+               uint32_t ex, uint32_t wide) noexcept nogil:
+    """A row of windows. Loops of a known length are unrolled."""
+    if walk.rows == 4:
+        vote_row(walk, labels, stops, picks, 4, fx == 2, ex, wide)
+    elif walk.rows == 2:
+        vote_row(walk, labels, stops, picks, 2, fx == 2, ex, wide)
+    elif walk.rows == 1:
+        vote_row(walk, labels, stops, picks, 1, fx == 2, ex, wide)
+
+
+cdef inline void vote_row(Walk *walk, const uint64_t *labels, const uint32_t *stops, const uint32_t *picks, int n,
+                          bint halved, uint32_t ex, uint32_t wide) noexcept nogil:
+    """Windows in which no run ends, up to the next one in which a run does, then that one."""
     cdef uint32_t cast[8]
     cdef uint32_t x = 0, first, nearest
-    cdef int k, n = walk.rows
+    cdef int k
     cdef size_t run
     while x < wide:
         nearest = ex
         for k in range(n):
             cast[k] = picks[walk.run[k]]
             nearest = min(nearest, stops[walk.run[k]])
-        first = wide if nearest == ex else nearest // fx
+        first = wide if nearest == ex else nearest >> halved
         if first > x:
             emit(walk, winner(cast, n, labels), first)
             x = first
@@ -153,8 +162,8 @@ cdef void vote_row(Walk *walk, const uint64_t *labels, const uint32_t *stops, co
             emit(walk, winner(cast, 2 * n, labels), x)
         if x < wide:
             for k in range(n):
-                while stops[walk.run[k]] <= x * fx:
-                    walk.run[k] += 1
+                walk.run[k] += stops[walk.run[k]] <= x << halved     # no more than two runs end in a window
+                walk.run[k] += stops[walk.run[k]] <= x << halved
 
 
 cdef inline Vote winner(const Vote *votes, int n, const uint64_t *labels) noexcept nogil:
