@@ -28,7 +28,11 @@ One volume is edited through the public interface, durably, edit by edit: a stro
 back over it, and so on; each tenth commit is an undo; six authors in turn. So what is there stays the same, and only
 the journal grows. At each length it is closed and copied; the copies are then measured in turn with the same strokes.
 Everything is in cache but for the cold rows, which open, read one slice and close. Each chunk has been written by
-about 1/100 of the edits. The ratio is the worst of the lengths to the shortest; 10^6 edits only with FULL=1."""
+about 1/100 of the edits. The ratio is the worst of the lengths to the shortest; 10^6 edits only with FULL=1.
+
+An old revision of a chunk is made of the nearest whole state, which is kept after each 256 edits of it, and the deltas
+in between. So a slice at a random old revision costs more until all of its chunks have been edited so often, and then
+no more: it has no bar."""
 
 
 def edits(volume: labelog.Volume, labels: Labels) -> Iterator[None]:
