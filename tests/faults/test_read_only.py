@@ -189,6 +189,27 @@ def test_readers_see_what_others_commit(path: Path, left_out: tuple[str, ...]) -
         assert reader.check().problems == []
 
 
+@pytest.mark.parametrize("found", ["nothing wrong", "what seems damaged"])
+def test_a_database_at_rest_that_is_written_to_meanwhile(path: Path, found: str) -> None:
+    """What was read could be of before and after; and what seems damaged need not be."""
+    copy = without(path, "shm", "wal")
+    with labelog.open(copy, "r") as reader:
+        journal = reader.store.journal
+        with pytest.raises(labelog.LabelogError, match="written to while it was read; ask again"), journal.reading():
+            child = multiprocessing.get_context("spawn").Process(target=_write, args=(copy,))
+            child.start()
+            child.join()
+            assert child.exitcode == 0
+            if found == "what seems damaged":
+                raise labelog.Corrupt("two rows of one revision")
+        assert reader.revision == 21 and np.array_equal(reader[:], strokes.expected(21))
+
+
+def _write(path: Path) -> None:
+    with labelog.open(path) as volume:
+        strokes.commit(volume, 21)
+
+
 @pytest.mark.parametrize("ends_with", ["mended", "left torn"])
 def test_an_index_that_is_half_written(path: Path, ends_with: str) -> None:
     """What a reader sees in the moment in which a commit of another process writes the index's header."""

@@ -187,15 +187,22 @@ class Connections:
 
     @contextmanager
     def reading(self) -> Iterator[apsw.Connection]:
-        """A connection of one's own for a few queries."""
+        """A connection of one's own for a few queries.
+
+        One that reads a database at rest keeps nobody from writing to it. If that happens meanwhile, what was read may
+        be of before and after: then this raises LabelogError, at the end.
+        """
         with working, explained(self.path):
             self.refuse_closed()
             how = self._how()
             connection = self._pooled(how) or self._connect(how)
             try:
                 yield connection
-            except BaseException:
+                self._refuse_moved(how)
+            except BaseException as error:
                 connection.close()
+                if isinstance(error, (apsw.Error, LabelogError)):
+                    self._refuse_moved(how)
                 raise
             self._idle.append((how, connection))
             if self.closed:  # meanwhile, so that nobody else will
@@ -294,6 +301,10 @@ class Connections:
                 path=str(self.path),
             )
         return How(self._rest(), False)
+
+    def _refuse_moved(self, how: How) -> None:
+        if how.rest is not None and self._rest() != how.rest:
+            raise LabelogError(f"{self.path} was written to while it was read; ask again", path=str(self.path))
 
     def _log_bytes(self) -> int:
         """The log's size; -1 if there is none."""
