@@ -1367,6 +1367,64 @@ def test_interrupted_import_leaves_nothing(slow, tmp_path, number, code):
     assert [path.name for path in tmp_path.iterdir()] == ["slow"]
 
 
+SCRIPT = [sys.executable, "-c", "import sys; from labelog_command import main; sys.exit(main())"]  # as it is installed
+
+
+def ended(command, when):
+    """What a process leaves that is interrupted when this is so: exit code, stderr."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    wait_for(lambda: process.poll() is not None or when(process))
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    return process.returncode, error
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """A volume that takes a second or more to write or compact."""
+    path = tmp_path_factory.mktemp("large") / "v.labelog"
+    noise = np.random.default_rng(0).integers(1, 2000, (48, 512, 128), np.uint16).repeat(4, axis=2)
+    with labelog.load(path, noise, chunks=(2, 128, 128)) as volume, volume.edit("ana") as edit:
+        edit[:, :, ::] = 5
+    return path
+
+
+@pytest.mark.parametrize(("target", "half"), [("a.tif", ".a.tif.*"), ("a/", ".a.*/0003.png")])
+def test_interrupted_export_leaves_nothing(large, tmp_path, target, half):
+    command = [*SCRIPT, "export", str(large), f"{tmp_path}/{target}", "--revision", "0"]
+    assert ended(command, lambda _: any(tmp_path.glob(half))) == (130, "labelog: interrupted\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_interrupted_compact_does_no_harm(large, tmp_path):
+    path = tmp_path / "v.labelog"
+    shutil.copytree(large, path)
+    places = sorted(path.glob("base/0/c/*/*/*"))
+    before = {place: place.stat().st_ino for place in places}
+
+    def folded():
+        return sum(place.stat().st_ino != number for place, number in before.items())
+
+    assert ended([*SCRIPT, "compact", str(path)], lambda _: folded()) == (130, "labelog: interrupted\n")
+    assert folded() < len(places) and not list(path.rglob("*.tmp"))
+    with labelog.open(path) as volume:
+        assert volume.compact() > 0
+        assert (volume[::5] == 5).all()
+
+
+def test_interrupted_while_it_begins(volume, tmp_path):
+    """Imports take a moment; Ctrl-C in it has no traceback either. Python itself has to have begun."""
+    command = [*SCRIPT, "export", str(volume), str(tmp_path / "a.npy")]
+    for library in ("_datetime", "_multiarray_umath", "runs"):
+
+        def loaded(process, library=library):
+            maps = Path(f"/proc/{process.pid}/maps")
+            return maps.exists() and f"/{library}." in maps.read_text()
+
+        assert ended(command, loaded) == (130, "labelog: interrupted\n"), library
+        assert not (tmp_path / "a.npy").exists()
+
+
 def test_a_bar_is_shown_after_a_second_on_a_terminal_only(slow, tmp_path):
     main, other = pty.openpty()
     process = subprocess.Popen([*LABELOG, "import", str(slow), str(tmp_path / "new")], stderr=other,
