@@ -55,7 +55,7 @@ $(VENV)/%.installed: $(VENV)/built
 $(VENV)/napari: $(BIN)/python
 	@echo "installing napari"
 	@$(BIN)/python -m venv $@
-	@$@/bin/python -m pip install --quiet --disable-pip-version-check "napari>=0.9,<1" "napari-ome-zarr>=0.10,<1" aiohttp || \
+	@$@/bin/python -m pip install --quiet --disable-pip-version-check "napari>=0.9,<1" "napari-ome-zarr>=0.10,<1" PyQt6 aiohttp || \
 	  { rm -rf $@; exit 1; }
 
 # What setup.py imports, for builds beside the installed one.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -41,13 +42,13 @@ def pictured(server):
 def run(server, tmp_path):
     """Runs a program that finds the server's address in `address`, and where to save arrays in `folder`."""
 
-    def run(modules, program, python=sys.executable):
+    def run(modules, program, *python):
         for module in modules.split():
             if importlib.util.find_spec(module) is None:
                 pytest.skip(f"{module} is not installed; make test-clients installs it")
         text = f"address, folder = {server.address!r}, {str(tmp_path)!r}\nimport numpy as np\n{program}"
         environment = os.environ | {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
-        command = [python, "-c", text]
+        command = [*(python or (sys.executable,)), "-c", text]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
         return done.stdout.split("\n")
@@ -152,15 +153,15 @@ ImageLabel.from_zarr(zarr.open_group(address + "/zarr/cells/semantic", mode="r")
 
 
 def test_napari_with_its_plugin_for_ome_zarr(run, tmp_path):
-    """All but its window, for which there would have to be a display. It has an environment of its own."""
+    """In a window, on a display that nobody sees; what it draws is looked at. It has an environment of its own."""
     python = Path(sys.prefix) / "napari" / "bin" / "python"
     if not python.exists():
         pytest.skip("napari is not installed; make test-clients installs it")
+    if shutil.which("xvfb-run") is None:
+        pytest.skip("Xvfb is not installed (Debian's packages xvfb, xauth, libegl1, libxcb-cursor0 and others)")
     said = run("", """
-import npe2
-from napari.components import ViewerModel
-npe2.PluginManager.instance().discover()
-viewer = ViewerModel()
+import napari
+viewer = napari.Viewer()
 viewer.open(address + "/zarr/cells/image.zarr", plugin="napari-ome-zarr")
 layers = {layer.name: layer for layer in viewer.layers}
 for name in ("image", "instance"):
@@ -168,12 +169,19 @@ for name in ("image", "instance"):
     print(type(layer).__name__, [data.shape for data in layer.data], layer.scale.tolist())
     np.save(folder + "/" + name, np.asarray(layer.data[0]))
 print(sorted(layers))
-""", python)  # fmt: skip
+for name, layer in layers.items():
+    layer.visible = name.endswith("instance")
+np.save(folder + "/window", viewer.screenshot(flash=False))
+viewer.close()
+""", "xvfb-run", "-a", "-s", "-screen 0 1280x1024x24", str(python))  # fmt: skip
     shapes = "[(20, 60, 70), (10, 30, 35), (5, 15, 18)] [1.0, 1.0, 1.0]"
     assert [line for line in said if shapes in line] == [f"Image {shapes}", f"Labels {shapes}"]
     assert "semantic" in said[-2]
     assert np.array_equal(np.load(tmp_path / "image.npy"), IMAGE)
     assert np.array_equal(np.load(tmp_path / "instance.npy"), labels())
+    shown = np.load(tmp_path / "window.npy")[..., :3].astype(int) @ [1, 256, 65536]
+    _, counts = np.unique(shown, return_counts=True)
+    assert 15 < sum(counts > 400) <= len(np.unique(labels()[10])), "a colour for each label of the slice, or nearly so"
 
 
 def test_the_examples_of_the_page_run(run, server, current):

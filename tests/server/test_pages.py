@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from base64 import b64encode
 from hashlib import sha256
 from html import unescape
 
 import httpx
+import numpy as np
 import pytest
 
 import labelog
 from labelog_server.tokens import Tokens
 
+from .browser import MISSING, PROGRAM, Browser
 from .conftest import make_cells, serving
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"}
@@ -127,14 +127,18 @@ def test_a_person_is_asked_for_a_token(guarded):
         assert browser.get("/").status_code == 401
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="Chromium is not installed (Debian's package chromium)")
-def test_a_real_browser_draws_the_slice(shown, tmp_path):
-    """The policy of the page lets through what it needs: its style and its picture."""
-    command = ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile",
-               "--window-size=800,1200", f"--screenshot={tmp_path}/page.png"]  # fmt: skip
-    subprocess.run([*command, f"{shown.address}/volumes/cells"], capture_output=True, timeout=60, check=True)
-    from PIL import Image
-
-    with Image.open(tmp_path / "page.png") as found:
-        pixels = found.convert("RGB").getcolors(2**20)
-    assert sum(count for count, (r, g, b) in pixels if max(r, g, b) - min(r, g, b) > 100) > 100_000
+@pytest.mark.skipif(PROGRAM is None, reason=MISSING)
+def test_a_real_browser_draws_the_slice_and_logs_in(shown, guarded, tmp_path):
+    """The policy of the pages lets through what they need: their style, the picture, the script that logs in."""
+    with Browser(tmp_path / "profile") as browser:
+        browser.open(f"{shown.address}/volumes/cells")
+        browser.wait("document.images[0].complete")
+        assert np.count_nonzero(np.ptp(browser.picture().astype(int), axis=2) > 100) > 100_000
+        browser.open(f"{guarded.address}/volumes/cells")
+        for token, found in (("labelog_no", "no longer, good"), (guarded.text, "A label volume")):
+            browser.run(f'document.querySelector("input").value = "{token}"')
+            browser.run('document.querySelector("form button").click()')
+            browser.wait(f'document.body?.innerText.includes("{found}")')
+        browser.open(guarded.address)
+        browser.run('document.querySelector("button").click()')
+        browser.wait('document.querySelector("h1")?.textContent == "Log in"')
