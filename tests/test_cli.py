@@ -1315,7 +1315,8 @@ def test_check_names_the_damaged_chunk(volume):
     chunk.write_bytes(content)
     done = run("check", volume)
     assert (done.returncode, done.stderr) == (1, "")
-    assert "chunk (0, 1, 0)" in done.stdout
+    assert done.stdout.startswith(f"chunk (0, 1, 0) in {chunk} is damaged: ")
+    assert done.stdout.count("chunk (0, 1, 0)") == 1
     assert done.stdout.endswith("verified: 1 problem found\n")
     done = run("check", volume, "--json")
     assert (done.returncode, json.loads(done.stdout)["ok"]) == (1, False)

@@ -46,7 +46,7 @@ class Report:
         try:
             yield
         except LabelogError as error:
-            self.problems.append(f"{place}: {error}")
+            self.problems.append(str(error) if place in str(error) else f"{place}: {error}")
 
 
 def check(store: Store, progress: Callable[[int, int], None] | None = None) -> Report:

@@ -114,9 +114,14 @@ def keep_log(connection: apsw.Connection, keep: bool) -> None:
     connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(keep))
 
 
+def refuse_old(version: str) -> None:
+    """Raise Unsupported for a version of SQLite that may damage a database."""
+    if tuple(int(part) for part in version.split(".")) < OLDEST:
+        raise Unsupported(f"SQLite {version} is too old: {'.'.join(map(str, OLDEST))} or newer is needed")
+
+
 def _prepare() -> None:
-    if tuple(int(part) for part in apsw.sqlite_lib_version().split(".")) < OLDEST:
-        raise Unsupported(f"SQLite {apsw.sqlite_lib_version()} is too old: 3.51.3 or newer is needed")
+    refuse_old(apsw.sqlite_lib_version())
     if "cksmvfs" not in apsw.vfs_names():
         apsw.sqlite_extra.load(apsw.Connection(":memory:"), "cksumvfs")
 

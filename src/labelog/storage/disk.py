@@ -13,7 +13,11 @@ from pathlib import Path
 from labelog.errors import Exists, Invalid, LabelogError, NotFound, OutOfSpace, ReadOnly, Unsupported
 from labelog.storage.layout import META
 
-NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "gpfs", "beegfs", "fuse.sshfs"}
+MOUNTS = Path("/proc/self/mountinfo")
+NETWORK = {
+    "nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "gpfs", "beegfs",
+    *(f"fuse.{name}" for name in ("sshfs", "s3fs", "gcsfuse", "rclone", "glusterfs", "ceph-fuse")),
+}  # fmt: skip
 
 
 def checked_path(path: object) -> Path:
@@ -135,13 +139,20 @@ def refuse_network(path: Path) -> None:
 def filesystem(path: Path) -> str | None:
     """The type of the file system that holds an existing path, where the system tells (Linux)."""
     try:
-        lines = Path("/proc/self/mountinfo").read_text().splitlines()
-        device = os.stat(path).st_dev
+        mounts, device = MOUNTS.read_text(errors="replace"), os.stat(path).st_dev
     except OSError:
         return None
-    wanted = f"{os.major(device)}:{os.minor(device)}"
-    for line in lines:
+    return mounted(mounts, f"{os.major(device)}:{os.minor(device)}")
+
+
+def mounted(mounts: str, device: str) -> str | None:
+    """The type of the file system on a device "major:minor", by the text of mountinfo (proc(5)).
+
+    36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw
+          ^ device            any number ^        ^ type
+    """
+    for line in mounts.splitlines():
         mount, _, rest = line.partition(" - ")
-        if mount.split()[2] == wanted:
+        if mount.split()[2:3] == [device] and rest:
             return rest.split()[0]
     return None
