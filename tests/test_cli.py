@@ -453,6 +453,16 @@ def test_import_refuses_damaged_files(data, source, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["damaged.png", "damaged.tif", "source.npy"]
 
 
+def test_only_one_line_tells_of_a_damaged_tiff(data, tmp_path):
+    """And none of the library that reads it."""
+    content = bytearray((data / "fib25" / "ffn.tif").read_bytes())
+    content[8 + 2 + 12 + 2] = 99  # the type of the first page's second tag, its length along y
+    (tmp_path / "a.tif").write_bytes(content)
+    error = refused("import", tmp_path / "a.tif", tmp_path / "new")
+    assert error.startswith(f"labelog: {tmp_path}/a.tif, page 0 is damaged: it declares 0 x 250 pixels")
+    assert "invalid data type" in run("--debug", "import", tmp_path / "a.tif", tmp_path / "new").stderr
+
+
 def test_import_refuses_negative_labels_naming_the_place(tmp_path):
     array = labels().astype(np.int32)
     array[3, 2, 1] = -5

@@ -92,6 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = arguments.debug or os.environ.get("LABELOG_DEBUG", "") not in ("", "0")
     if debug:
         logging.basicConfig(level=logging.DEBUG, format="%(name)s: %(message)s")
+    else:
+        logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it says of damaged files, the error says
     _tidy_when_terminated()
     return _run(arguments, debug)
 
