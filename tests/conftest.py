@@ -24,6 +24,11 @@ settings.register_profile("soak", derandomize=False, max_examples=5_000, **_comm
 settings.load_profile("soak" if SOAK else "default")
 
 
+def examples(cases: int) -> settings:
+    """A property test of so many cases, and of ten times as many in `make soak`."""
+    return settings(max_examples=10 * cases if SOAK else cases)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What needs a server running, or clients beside Python, is told by its folder."""
     for item in items:

@@ -6,10 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import labelog
+from conftest import examples
 from labelog.engine.components import Components
 from labelog.errors import Invalid, NotFound, OutOfBounds
 from labelog.geometry import Box, Grid
@@ -63,7 +64,7 @@ def volumes(draw):
     return few[rng.integers(0, draw(st.integers(2, 4)), shape)], grid
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(volumes(), CONNECTIVITY)
 def test_as_the_dense_array(volume, connectivity):
     array, grid = volume
@@ -73,7 +74,7 @@ def test_as_the_dense_array(volume, connectivity):
     check(components, numbers, array)
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(volumes(), CONNECTIVITY, st.data())
 def test_a_box_some_labels_some_chunks(volume, connectivity, data):
     array, grid = volume

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from skimage.segmentation import flood
 
 import labelog
 import oracles
+from conftest import examples
 from labelog.errors import Invalid, NotFound, OutOfBounds
 from labelog.formats import read as read_file
 
@@ -52,7 +53,7 @@ def cases(draw):
     return array, seed, axis, connectivity, box, over
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(case=cases(), threads=st.sampled_from([1, 2]))
 def test_as_the_twin(tmp_path_factory, case, threads):
     array, seed, axis, connectivity, box, over = case

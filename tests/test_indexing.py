@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import labelog
+from conftest import examples
 from labelog.errors import Invalid, OutOfBounds
 from labelog.geometry import Grid
 
@@ -31,13 +32,13 @@ def same(volume, index):
 
 
 @given(hnp.basic_indices(SHAPE, allow_newaxis=True, max_dims=6))
-@settings(max_examples=300)
+@examples(300)
 def test_basic(volume, index):
     same(volume, index)
 
 
 @given(st.data())
-@settings(max_examples=200)
+@examples(200)
 def test_integer_arrays(volume, data):
     index = data.draw(hnp.integer_array_indices(SHAPE, result_shape=hnp.array_shapes(max_dims=2, max_side=5)))
     same(volume, index)

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
 import labelog
 import oracles
-from conftest import SOAK
+from conftest import examples
 from labelog import Invalid, NotFound
 from labelog.engine.classes import LabelClass
 from labelog.engine.problems import Problem
@@ -236,7 +236,7 @@ def twin(there, parents, classes, labels, connectivity):
             yield "disconnected", label, f"it is {count} pieces"
 
 
-@settings(max_examples=1000 if SOAK else 100)
+@examples(100)
 @given(
     st.tuples(st.integers(1, 4), st.integers(1, 7), st.integers(1, 9)),
     st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 6)),

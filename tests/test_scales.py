@@ -15,11 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import labelog
 import oracles
+from conftest import examples
 from labelog.engine.scales import Scales
 from labelog.errors import OutOfBounds
 from labelog.geometry import Grid, scales
@@ -128,7 +129,7 @@ def test_scales_of_an_image_lie_on_those_of_the_labels(tmp_path):
 # At every revision
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(st.data())
 def test_every_scale_at_every_revision(tmp_path_factory, data):
     """Edits, undo and merges through two handles; what is kept of older revisions is not taken for newer ones."""

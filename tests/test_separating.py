@@ -8,20 +8,19 @@ from pathlib import Path
 import cc3d
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
 import labelog
-from conftest import SOAK
+from conftest import examples
 from labelog import Invalid, NotFound
 from labelog.engine.classes import LabelClass
 from labelog.synthetic import Platelets
 
 CLASSES = [LabelClass(1, "cell"), LabelClass(2, "organelle"), LabelClass(3, "granule", kind_of="organelle")]
 CELL, ORGANELLE, CORE, OTHER = 1, 2, 3, 4
-EXAMPLES = 5_000 if SOAK else 20
 
 
 @pytest.fixture
@@ -175,7 +174,7 @@ def test_a_class_of_a_semantic_volume_beside_scipy(tmp_path):
         assert (volume.read()[semantic != 3] == semantic[semantic != 3]).all()
 
 
-@settings(max_examples=EXAMPLES)
+@examples(20)
 @given(hnp.arrays(np.uint64, (2, 5, 9), elements=st.integers(0, 5)), st.permutations([1, 2, 3, 4, 5]),
        st.lists(st.integers(0, 5), min_size=5, max_size=5), st.sampled_from([6, 18, 26]))  # fmt: skip
 def test_beside_one_object_at_a_time(array, order, above, connectivity):

@@ -7,14 +7,14 @@ import itertools
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
 import labelog
 import oracles
-from conftest import DATA, SOAK
+from conftest import DATA, examples
 from labelog import Invalid, NotFound, OutOfBounds, formats
 from labelog.geometry import REACHES, Box
 
@@ -327,7 +327,7 @@ def as_found(region, array):
     return len(places), box
 
 
-@settings(max_examples=5000 if SOAK else 400)
+@examples(400)
 @given(st.data())
 def test_as_the_twin(empties, data):
     volume = data.draw(st.sampled_from(empties))

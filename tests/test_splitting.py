@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import labelog
 import oracles
-from conftest import SOAK
+from conftest import examples
 from labelog import Invalid, NotFound, OutOfBounds
 from labelog.engine.classes import LabelClass
 
@@ -578,7 +578,7 @@ SPLITS = ["split_mask", "split_spans", "split_seeds", "separate"]
 ACTIONS = st.lists(st.sampled_from([*SPLITS, *SPLITS, "put", "put", "merge", "paint"]), min_size=1, max_size=5)
 
 
-@settings(max_examples=2000 if SOAK else 150)
+@examples(150)
 @given(
     st.tuples(st.integers(1, 4), st.integers(1, 7), st.integers(1, 9)),
     st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 6)),

@@ -6,10 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import oracles
+from conftest import examples
 from labelog.engine.walk import Walk
 from labelog.errors import Invalid
 from labelog.geometry import Box, Grid
@@ -56,7 +57,7 @@ def bounds(mask):
     return Box(tuple(at.min(axis=0).tolist()), tuple((at.max(axis=0) + 1).tolist()))
 
 
-@settings(max_examples=1000)
+@examples(1000)
 @given(masks(), st.integers(1, 3), st.sampled_from([None, POOL]))
 def test_as_one_box(given, reach, pool):
     mask, seed, grid = given
@@ -69,7 +70,7 @@ def test_as_one_box(given, reach, pool):
     assert len(boxes.asked) == len(set(boxes.asked)), "no box is divided twice"
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(masks(), st.integers(1, 3))
 def test_limits(given, reach):
     mask, seed, grid = given

@@ -8,11 +8,12 @@ from importlib import import_module
 import cc3d
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import labelog
 import oracles
+from conftest import examples
 from labelog.arrays import boxes
 from labelog.errors import Invalid
 
@@ -52,7 +53,7 @@ def volumes(draw):
     return array
 
 
-@settings(max_examples=1000)
+@examples(1000)
 @given(volumes(), st.sampled_from([2**22, 1, 20]), st.integers(1, 3), st.sampled_from([module.SHORT, ALWAYS, NEVER]),
        st.data())  # fmt: skip
 def test_as_filled_one_after_another(array, slab, threads, short, data):

@@ -6,12 +6,13 @@ from importlib import import_module
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from skimage.metrics import variation_of_information
 
 import labelog
 import oracles
+from conftest import examples
 from labelog.errors import Invalid
 
 module = import_module("labelog.arrays.contingency")  # the package has a function of this name
@@ -43,7 +44,7 @@ def arrays(draw, shape, turned):
     return array.transpose(turned)
 
 
-@settings(max_examples=500)
+@examples(500)
 @given(st.data(), st.sampled_from([2**20, 1, 7, 20]), st.integers(1, 2))
 def test_as_counted_voxel_by_voxel(data, piece, threads):
     shape = tuple(data.draw(st.lists(st.integers(0, 6), min_size=1, max_size=5)))

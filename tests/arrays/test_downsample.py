@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import labelog
 import oracles
+from conftest import examples
 from labelog.arrays import boxes
 from labelog.errors import Invalid
 
@@ -38,7 +39,7 @@ def volumes(draw):
     return made.get(layout, lambda a: a)(array)
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.data(), volumes(), st.integers(1, 3), st.sampled_from([1, 4, 2**22]))
 def test_windows_have_the_label_of_most(data, array, threads, slab):
     factors = data.draw(st.lists(st.integers(1, 2), min_size=array.ndim, max_size=array.ndim))

@@ -5,7 +5,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
@@ -13,6 +13,7 @@ from skimage import segmentation
 
 import labelog
 import oracles
+from conftest import examples
 from labelog.arrays import boxes
 from labelog.errors import Invalid, OutOfBounds
 
@@ -47,7 +48,7 @@ def small_slabs(monkeypatch):
     monkeypatch.setattr(boxes, "SLAB", 20)
 
 
-@settings(max_examples=700)
+@examples(700)
 @given(cases(), st.sampled_from([1, 2]))
 def test_as_the_twin(case, threads):
     array, seed, connectivity, reach = case
@@ -65,7 +66,7 @@ def test_as_the_twin(case, threads):
         assert (array == filled).all()
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(cases())
 def test_as_scikit_image(case):
     array, seed, connectivity, reach = case

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from conftest import examples
 from labelog import formats
 from labelog.damage import damage
 from labelog.errors import Corrupt, Exists, Invalid, LabelogError, NotFound, OutOfSpace, Unsupported
@@ -39,7 +40,7 @@ def test_real_labels_go_through_every_format_voxel_for_voxel(data, tmp_path, who
 
 
 @pytest.mark.parametrize("target", TARGETS)
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(drawn=st.data())
 def test_any_labels_come_back_or_are_refused(whole, target, drawn):
     dtype = np.dtype(drawn.draw(st.sampled_from(DTYPES)))

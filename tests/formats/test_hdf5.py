@@ -10,9 +10,10 @@ from dataclasses import replace
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from conftest import examples
 from labelog.errors import Corrupt, Invalid, NotFound, OutOfSpace, Unsupported
 from labelog.formats import Stack, hdf5, read, write
 from labelog.formats.hdf5_sink import Sink
@@ -163,7 +164,7 @@ def intact(tmp_path_factory):
     return path, path.read_bytes()
 
 
-@settings(deadline=None, max_examples=200)
+@examples(200)
 @given(drawn=st.data())
 def test_damage_is_an_error_or_a_stack_of_the_right_shape(intact, whole, drawn):
     path, good = intact

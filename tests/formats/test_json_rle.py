@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from conftest import examples
 from labelog.errors import Corrupt, Invalid, LabelogError
 from labelog.formats import Stack, json_rle, read, write
 
@@ -141,7 +142,7 @@ def test_memory_is_for_the_runs_not_for_the_shape(tmp_path):
         tracemalloc.stop()
 
 
-@settings(deadline=None, max_examples=150)
+@examples(150)
 @given(drawn=st.data())
 def test_damage_is_an_error_or_a_stack_of_the_right_shape(tmp_path_factory, whole, drawn):
     path = tmp_path_factory.getbasetemp() / "damaged.json"

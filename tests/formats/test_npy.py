@@ -7,10 +7,11 @@ import zipfile
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.lib import format as npy_format
 
+from conftest import examples
 from labelog.errors import Corrupt, Invalid, NotFound, Unsupported
 from labelog.formats import Stack, npy, read, write
 
@@ -128,7 +129,7 @@ def test_an_array_shorter_or_longer_than_it_says(tmp_path, whole, volume, monkey
         read(tmp_path / "a.npy")
 
 
-@settings(deadline=None, max_examples=150)
+@examples(150)
 @given(drawn=st.data())
 def test_a_damaged_npz_is_never_taken_for_other_labels(tmp_path_factory, whole, drawn):
     path = tmp_path_factory.getbasetemp() / "damaged.npz"

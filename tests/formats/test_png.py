@@ -9,10 +9,11 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from conftest import examples
 from labelog.errors import Corrupt, Exists, Invalid, NotFound, Unsupported
 from labelog.formats import Stack, read, write
 
@@ -249,7 +250,7 @@ def small_png(tmp_path_factory):
     return path
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @given(drawn=st.data())
 def test_every_changed_byte_and_every_cut_is_noticed(small_png, whole, drawn):
     whole_file = small_png.read_bytes()

@@ -8,10 +8,11 @@ import tracemalloc
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageSequence
 
+from conftest import examples
 from labelog.errors import Corrupt, Invalid, LabelogError, Unsupported
 from labelog.formats import Stack, read, tiff, write
 
@@ -230,7 +231,7 @@ def test_pictures_are_rgba_with_unassociated_alpha(tmp_path):
 
 
 @pytest.mark.parametrize("layout", ["plain", "strips", "deflate", "lzw tiles", "zstd", "BigTIFF", "ImageJ"])
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(drawn=st.data())
 def test_damage_is_an_error_or_a_stack_of_the_right_shape(tmp_path_factory, whole, layout, drawn):
     """Without checksums a changed voxel cannot be noticed; but nothing hangs, grows or raises anything else."""

@@ -14,10 +14,11 @@ import dask.array
 import numpy as np
 import pytest
 import zarr
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from conftest import examples
 from labelog.errors import Corrupt, Invalid, LabelogError, NotFound, OutOfBounds, Unsupported
 from labelog.image import address, open_image
 
@@ -131,13 +132,13 @@ def indexed(tmp_path_factory):
 
 
 @given(hnp.basic_indices(SHAPE, allow_newaxis=True, max_dims=6))
-@settings(max_examples=100)
+@examples(100)
 def test_basic_indices(indexed, index):
     same(*indexed, index)
 
 
 @given(st.data())
-@settings(max_examples=60)
+@examples(60)
 def test_integer_arrays(indexed, data):
     same(*indexed, data.draw(hnp.integer_array_indices(SHAPE, result_shape=hnp.array_shapes(max_dims=2, max_side=5))))
 

@@ -4,10 +4,11 @@ from itertools import accumulate
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from strategies import boxes, patches
 
+from conftest import examples
 from labelog.errors import Corrupt
 from labelog.kernels import codec
 from labelog.kernels import spans as kernel
@@ -15,6 +16,7 @@ from labelog.kernels.runs import Runs
 from reader import Words, read_numbers, read_rows
 
 
+@examples(1000)
 @given(boxes())
 def test_runs_there_and_back(array):
     runs = Runs.from_dense(array)
@@ -26,7 +28,7 @@ def test_runs_there_and_back(array):
 
 
 @given(boxes((4, 6, 70), elements=st.integers(0, 3)))
-@settings(max_examples=30)
+@examples(30)
 def test_rows_much_alike(array):
     """Boundaries that move, come and go from row to row, which is what the symbols are made for."""
     smooth = np.sort(array, axis=2)
@@ -86,6 +88,7 @@ def test_a_row_longer_than_words_count():
     assert codec.decode(codec.encode(runs), runs.shape) == runs
 
 
+@examples(1000)
 @given(st.data())
 def test_deltas_there_and_back(data):
     array = data.draw(boxes())

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from strategies import LABELS, boxes
 
 import oracles
+from conftest import examples
 from labelog.errors import Invalid
 from labelog.kernels import components as kernel
 from labelog.kernels.runs import Runs
@@ -21,7 +22,7 @@ def valid(runs):
     return Runs(runs.shape, runs.palette, runs.offsets, runs.ends, runs.index)
 
 
-@settings(max_examples=1000)
+@examples(1000)
 @given(boxes(elements=FEW), REACH)
 def test_components_of_a_box(array, reach):
     components, labels = kernel.label_runs(Runs.from_dense(array), reach)

@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as hnp
 from strategies import LABELS, boxes
 
 import oracles
+from conftest import examples
 from labelog.errors import Invalid
 from labelog.kernels.compressed_segmentation import encode
 from labelog.kernels.runs import Runs
@@ -37,11 +38,13 @@ def whole(array):
     return encode(runs, (0, 0, 0), array.shape, runs.palette)
 
 
+@examples(350)
 @given(boxes(SHAPES))
 def test_there_and_back(array):
     assert np.array_equal(read(whole(array), array.shape), array)
 
 
+@examples(350)
 @given(SHAPES, st.integers(0, 2**32), st.sampled_from([1, 2, 3, 4, 5, 16, 17, 256, 257, 4000]), st.integers(1, 12))
 def test_any_number_of_labels_in_a_block(shape, seed, labels, length):
     random = np.random.default_rng(seed)
@@ -50,6 +53,7 @@ def test_any_number_of_labels_in_a_block(shape, seed, labels, length):
     assert np.array_equal(read(whole(array), shape), array)
 
 
+@examples(350)
 @given(boxes(SHAPES), st.data())
 def test_a_box_in_runs_through_a_map(array, data):
     runs = Runs.from_dense(array)

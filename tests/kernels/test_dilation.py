@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from strategies import boxes, wide_boxes
 
 import oracles
+from conftest import examples
 from labelog.errors import Invalid
 from labelog.kernels.dilation import dilated
 from labelog.kernels.runs import Runs
@@ -23,7 +24,7 @@ def chords(offsets):
     return out
 
 
-@settings(max_examples=500)
+@examples(1000)
 @given(st.one_of(boxes(elements=FEW), wide_boxes()), st.sampled_from([0, 1, 1.5, 2, 3, 5]),
        st.sampled_from([(1, 1, 1), (4, 1, 1), (1, 0.5, 2.5), (3, 2, 1)]), st.data())  # fmt: skip
 def test_by_a_ball(array, distance, spacing, data):

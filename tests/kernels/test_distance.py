@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import oracles
+from conftest import examples
 from labelog.errors import Invalid
 from labelog.kernels.distance import squared_distances
 from labelog.kernels.runs import Runs
@@ -16,7 +17,7 @@ PLANES = hnp.arrays(np.uint64, st.tuples(st.just(1), st.integers(1, 12), st.inte
                     elements=st.sampled_from([0, 0, 0, 0, 1, 2**64 - 1]))  # fmt: skip
 
 
-@settings(max_examples=1000)
+@examples(1000)
 @given(PLANES, st.tuples(LENGTHS, LENGTHS))
 def test_distances(plane, spacing):
     found = squared_distances(Runs.from_dense(plane), spacing)

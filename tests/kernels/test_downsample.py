@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from strategies import boxes, wide_boxes
 
 import oracles
+from conftest import examples
 from labelog.errors import Invalid
 from labelog.kernels.downsample import downsample, downsample_dense
 from labelog.kernels.runs import Runs
@@ -19,7 +20,7 @@ def valid(runs):
     return Runs(runs.shape, runs.palette, runs.offsets, runs.ends, runs.index)
 
 
-@settings(max_examples=600)
+@examples(600)
 @given(st.one_of(boxes(), wide_boxes(), boxes(elements=st.integers(0, 2))), FACTORS)
 def test_downsample(array, factors):
     found = valid(downsample(Runs.from_dense(array), factors))
@@ -32,7 +33,7 @@ def halved(array, factors):
     return out
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.one_of(boxes(), wide_boxes(), boxes(elements=st.integers(0, 2))), FACTORS, st.booleans())
 def test_dense(array, factors, turned):
     if turned:
@@ -51,7 +52,7 @@ def test_dense_of_every_width(width, dtype):
             np.testing.assert_array_equal(halved(array, factors), oracles.downsample(array, factors))
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.data(), FACTORS)
 def test_only_what_is_within_the_extent_counts(data, factors):
     array = data.draw(boxes(elements=st.integers(0, 2)))

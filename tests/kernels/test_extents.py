@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from strategies import boxes, patches
 
 import oracles
+from conftest import examples
 from labelog.errors import Corrupt, Invalid
 from labelog.kernels import spans
 from labelog.kernels.extents import Extents, changed, counted, decode, encode, look_up
@@ -27,6 +28,7 @@ def expected(array):
     return {label: found for label, found in oracles.extents(array).items() if label}
 
 
+@examples(500)
 @given(boxes())
 def test_each_label_is_counted_where_it_is(array):
     assert told(counted(Runs.from_dense(array))) == expected(array)
@@ -45,6 +47,7 @@ def test_a_whole_chunk_of_one_label():
     assert told(counted(Runs.full((16, 256, 256), 7))) == {7: (2**20, 0, 0, 0, 16, 256, 256)}
 
 
+@examples(250)
 @given(boxes(), st.data())
 def test_within_a_box(array, data):
     start = tuple(data.draw(st.integers(0, n - 1)) for n in array.shape)
@@ -63,6 +66,7 @@ def test_boxes_outside_are_refused():
             counted(runs, start, size)
 
 
+@examples(250)
 @given(st.data())
 def test_what_a_delta_changes(data):
     """Of each label that lost or gained voxels what is there after; of one that is gone, nothing."""
@@ -76,6 +80,7 @@ def test_what_a_delta_changes(data):
     assert told(changed(delta, after)) == {label: there.get(label, (0,) * 7) for label in touched}
 
 
+@examples(1000)
 @given(st.data())
 def test_what_follows_from_a_delta_is_what_is_counted(data):
     """From the extents before, delta by delta: those of the labels that it changed, of all, and who is new there."""
@@ -115,6 +120,7 @@ def test_bounds_become_smaller_when_a_face_is_lost(axis, side):
 numbers = st.integers(0, 2**64 - 1) | st.sampled_from([255, 256, 2**16 - 1, 2**16, 2**32 - 1, 2**32, 2**63])
 
 
+@examples(300)
 @given(st.data())
 def test_bytes_give_back_what_they_were_made_of(data):
     labels = sorted(data.draw(st.sets(numbers.filter(bool), max_size=20)))

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from strategies import LABELS, wide_boxes
 
+from conftest import examples
 from labelog.errors import Invalid
 from labelog.kernels import fill as kernel
 from labelog.kernels.runs import Runs
@@ -16,7 +17,7 @@ def chosen_of(draw, runs):
     return np.array(draw(st.lists(st.booleans(), min_size=len(runs.palette), max_size=len(runs.palette))), bool)
 
 
-@settings(max_examples=500)
+@examples(1000)
 @given(wide_boxes(), st.data())
 def test_opened(array, data):
     runs = Runs.from_dense(array)

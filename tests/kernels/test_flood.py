@@ -4,10 +4,11 @@ import signal
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import oracles
+from conftest import examples
 from labelog.errors import Invalid
 from labelog.kernels.flood import flooded, write
 
@@ -38,7 +39,7 @@ def voxels(words, nx):
     return np.unpackbits(bits, axis=2, bitorder="little")[:, :, :nx].astype(bool)
 
 
-@settings(max_examples=700)
+@examples(1000)
 @given(floods(), REACHES, st.sampled_from([np.uint8, np.int16, np.uint32, np.uint64]),
        st.sampled_from(["as it is", "turned", "strided"]))  # fmt: skip
 def test_as_the_twin(case, reach, dtype, layout):
@@ -50,7 +51,7 @@ def test_as_the_twin(case, reach, dtype, layout):
     assert int(np.bitwise_count(words).sum()) == wanted.sum()
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(floods(), st.sampled_from([np.uint8, np.int16, np.uint32, np.uint64]),
        st.sampled_from(["as it is", "turned", "strided"]))  # fmt: skip
 def test_write(case, dtype, layout):

@@ -5,10 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conftest import examples
 from labelog.errors import Invalid
 from labelog.kernels.forest import Forest
 
 
+@examples(1000)
 @given(st.integers(1, 30), st.data())
 def test_forest(size, data):
     numbers = st.integers(0, size - 1)

@@ -4,10 +4,11 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from strategies import SHAPES, boxes
 
+from conftest import examples
 from labelog.errors import Invalid
 from labelog.kernels.join import join
 from labelog.kernels.runs import Runs
@@ -29,14 +30,14 @@ def check(found, wanted):
     assert found.palette.tolist() == np.unique(wanted).tolist()
 
 
-@settings(max_examples=300)
+@examples(500)
 @given(st.data(), SHAPES, COUNTS)
 def test_parts_side_by_side(data, shape, counts):
     parts = [data.draw(boxes(shape, elements=FEW)) for _ in range(math.prod(counts))]
     check(join([Runs.from_dense(part) for part in parts], counts), side_by_side(parts, counts))
 
 
-@settings(max_examples=300)
+@examples(500)
 @given(st.data(), SHAPES, COUNTS)
 def test_a_window_of_them_through_a_map(data, shape, counts):
     parts = [data.draw(boxes(shape, elements=FEW)) for _ in range(math.prod(counts))]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from strategies import boxes, patches
 
 import oracles
+from conftest import examples
 from labelog.errors import Invalid
 from labelog.kernels import spans
 from labelog.kernels.overlaid import Overlaid
@@ -18,6 +19,7 @@ from labelog.kernels.runs import Runs
 from labelog.kernels.spans import Spans
 
 
+@examples(500)
 @given(st.data())
 def test_patch_over_patch_is_what_is_written_at_once(data):
     """Whether somebody asks for the runs in between or not."""
@@ -57,6 +59,7 @@ def test_many_spans_are_put_into_the_runs():
     assert np.array_equal(chunk.runs().dense(), array)
 
 
+@examples(500)
 @given(st.data())
 def test_two_lists_of_the_same_voxels_make_a_delta(data):
     array = data.draw(boxes())

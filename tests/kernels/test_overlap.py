@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from strategies import boxes, wide_boxes
 
 import oracles
+from conftest import examples
 from labelog.errors import Invalid
 from labelog.kernels.overlap import overlap_dense, overlap_runs
 from labelog.kernels.pairs import in_order, merged
@@ -22,7 +23,7 @@ def rows(entries):
     return [list(row) for row in found]
 
 
-@settings(max_examples=300)
+@examples(500)
 @given(st.data(), UNSIGNED, UNSIGNED)
 def test_arrays(data, left, right):
     a = data.draw(wide_boxes())
@@ -55,7 +56,7 @@ def test_many_pairs_and_pairs_whose_bits_are_alike():
             assert rows(overlap_dense(a, b)) == oracles.contingency(a, b)
 
 
-@settings(max_examples=300)
+@examples(500)
 @given(st.data())
 def test_runs(data):
     """Boxes of two chunks where they lie over one another, dense table and sparse."""
@@ -104,7 +105,7 @@ def united(entries):
     return [(*pair, voxels) for pair, voxels in sorted(found.items())]
 
 
-@settings(max_examples=300)
+@examples(1000)
 @given(ENTRIES, ENTRIES)
 def test_entries_in_order_and_merged(one, other):
     lists = []

@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 from strategies import boxes, wide_boxes
 
 import oracles
+from conftest import examples
 from labelog.errors import Invalid
 from labelog.kernels.runs import Runs
 
 DTYPES = [np.uint8, np.uint16, np.uint32, np.uint64, np.int8, np.int16, np.int32, np.int64]
 
 
+@examples(200)
 @given(boxes())
 def test_dense_and_back(array):
     runs = Runs.from_dense(array)
@@ -24,6 +26,7 @@ def test_dense_and_back(array):
     assert pickle.loads(pickle.dumps(runs)) == runs
 
 
+@examples(200)
 @given(boxes(elements=st.integers(0, 5)), st.sampled_from(DTYPES), st.booleans(), st.sampled_from([1, -1, 2]))
 def test_any_dtype_order_and_stride(array, dtype, fortran, step):
     array = array.astype(dtype)
@@ -32,6 +35,7 @@ def test_any_dtype_order_and_stride(array, dtype, fortran, step):
     assert (Runs.from_dense(view).dense() == view).all()
 
 
+@examples(200)
 @given(boxes(), st.data())
 def test_fill_a_box_of_any_dtype_and_stride(array, data):
     runs = Runs.from_dense(array)
@@ -50,6 +54,7 @@ def test_fill_a_box_of_any_dtype_and_stride(array, data):
     assert (out == 77).all(), "wrote beside the box"
 
 
+@examples(200)
 @given(wide_boxes(), st.sampled_from(DTYPES), st.data())
 def test_fill_an_array_that_lies_across_the_faces(array, dtype, data):
     runs = Runs.from_dense(array)
@@ -63,6 +68,7 @@ def test_fill_an_array_that_lies_across_the_faces(array, dtype, data):
     assert (out == np.pad(wanted, 1, constant_values=77)).all()
 
 
+@examples(200)
 @given(boxes(), st.data())
 def test_single_voxels_and_counts(array, data):
     runs = Runs.from_dense(array)
@@ -72,6 +78,7 @@ def test_single_voxels_and_counts(array, data):
         assert count == (array == label).sum()
 
 
+@examples(200)
 @given(boxes(), st.data())
 def test_stacked_and_compacted(array, data):
     at = data.draw(st.integers(0, array.shape[0] - 1))

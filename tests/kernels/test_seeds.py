@@ -2,18 +2,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import oracles
+from conftest import examples
 from labelog.errors import Invalid
 from labelog.kernels.seeds import nearest_seed
 
 SHAPES = st.tuples(st.integers(0, 4), st.integers(1, 6), st.integers(1, 9))
 
 
-@settings(max_examples=1000)
+@examples(1000)
 @given(st.data())
 def test_each_voxel_goes_to_the_nearest_seed(data):
     shape = data.draw(SHAPES)

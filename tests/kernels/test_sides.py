@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import boxes
 
+from conftest import examples
 from labelog.errors import Invalid
 from labelog.kernels import sides
 from labelog.kernels.runs import Runs
@@ -20,6 +21,7 @@ def valid(runs):
     return Runs(runs.shape, runs.palette, runs.offsets, runs.ends, runs.index)
 
 
+@examples(500)
 @given(boxes(), st.sampled_from(DIRECTIONS))
 def test_cut(array, direction):
     found = valid(sides.cut(Runs.from_dense(array), direction))
@@ -30,6 +32,7 @@ def test_cut(array, direction):
         assert found.shape[1:] == wanted.shape
 
 
+@examples(500)
 @given(st.data(), st.integers(0, 2))
 def test_touching(data, reach):
     shape = (1, data.draw(st.integers(1, 4)), data.draw(st.integers(1, 9)))

@@ -4,12 +4,13 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from strategies import SHAPES, boxes, wide_boxes
 
 import oracles
+from conftest import examples
 from labelog.errors import Invalid
 from labelog.kernels import solid as kernel
 from labelog.kernels.runs import Runs
@@ -37,7 +38,7 @@ def part_of(array, start, shape):
     return padded[tuple(slice(40 + a, 40 + a + n) for a, n in zip(start, shape, strict=True))]
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(boxes(elements=FEW), SHAPES, st.tuples(*[st.integers(-3, 3)] * 3), SHAPES)
 def test_chunks_become_one_box(array, chunks, start, shape):
     """Of any part of an array, also such that reaches over it."""
@@ -48,7 +49,7 @@ def test_chunks_become_one_box(array, chunks, start, shape):
     assert found.palette.tolist() == [0, 1]
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(st.one_of(boxes(), wide_boxes()))
 def test_turned(array):
     runs = Runs.from_dense(array)
@@ -59,7 +60,7 @@ def test_turned(array):
     assert (valid(kernel.reshaped(runs, 1, nz * ny)).dense() == array.reshape(1, nz * ny, nx)).all()
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(st.data())
 def test_cut(data):
     array = data.draw(boxes())
@@ -79,7 +80,7 @@ def test_cut(data):
     assert (oracles.dense(spans, int(np.prod(chunk))) == expected).all()
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(boxes(), st.data())
 def test_bounds(array, data):
     runs = Runs.from_dense(array)

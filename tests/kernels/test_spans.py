@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from strategies import LABELS, SHAPES, boxes, patches
 
 import oracles
+from conftest import examples
 from labelog.errors import Invalid
 from labelog.kernels import spans as kernel
 from labelog.kernels.runs import Runs
@@ -20,6 +21,7 @@ def valid(spans):
     return Spans(spans.start, spans.stop, spans.value)
 
 
+@examples(200)
 @given(st.data())
 def test_two_lists(data):
     shape = data.draw(SHAPES)
@@ -32,6 +34,7 @@ def test_two_lists(data):
         assert found.voxels == (oracles.dense(found, voxels) != oracles.NONE).sum()
 
 
+@examples(200)
 @given(st.data())
 def test_apply_and_diff(data):
     array = data.draw(boxes())
@@ -50,6 +53,7 @@ def test_apply_and_diff(data):
     assert pickle.loads(pickle.dumps(delta)) == delta
 
 
+@examples(200)
 @given(st.data())
 def test_making_spans(data):
     shape = data.draw(SHAPES)
@@ -69,6 +73,7 @@ def test_making_spans(data):
         assert (oracles.dense(valid(made), expected.size) == expected.ravel()).all()
 
 
+@examples(200)
 @given(boxes(), st.data())
 def test_select(array, data):
     runs = Runs.from_dense(array)
@@ -80,6 +85,7 @@ def test_select(array, data):
     assert (oracles.dense(valid(kernel.select(runs, chosen, values)), array.size) == expected).all()
 
 
+@examples(200)
 @given(st.data())
 def test_bounds(data):
     shape = data.draw(SHAPES)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from strategies import boxes
 
 import oracles
+from conftest import examples
 from labelog.errors import Invalid
 from labelog.kernels import components
 from labelog.kernels.voxels import label_voxels
@@ -22,7 +23,7 @@ def dense(marks):
     return out
 
 
-@settings(max_examples=1000)
+@examples(1000)
 @given(boxes(elements=FEW), st.integers(1, 3))
 def test_as_filled_one_after_another(array, reach):
     marks = label_voxels(array, reach)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from conftest import SOAK
+from conftest import examples
 from layers import twin
 
 TRUST = ["instance", "semantic"]
@@ -30,7 +30,7 @@ def label_of(combined, layer, number):
     return combined.report.renumbered.get(layer, {}).get(number, number)
 
 
-@settings(max_examples=3_000 if SOAK else 300)
+@examples(300)
 @given(layers=layers(), trust=st.sampled_from(TRUST), depth=st.integers(1, 4))
 def test_as_the_twin_says(together, layers, trust, depth):
     semantic, cell, organelle = layers
@@ -56,7 +56,7 @@ def test_as_the_twin_says(together, layers, trust, depth):
     assert combined.table == table
 
 
-@settings(max_examples=1_000 if SOAK else 150)
+@examples(150)
 @given(layers=layers(), trust=st.sampled_from(TRUST))
 def test_the_depth_of_slabs_changes_nothing(together, layers, trust):
     semantic, cell, organelle = layers
@@ -68,7 +68,7 @@ def test_the_depth_of_slabs_changes_nothing(together, layers, trust):
         np.testing.assert_array_equal(np.concatenate(list(other.slabs())), np.concatenate(list(first.slabs())))
 
 
-@settings(max_examples=2_000 if SOAK else 200)
+@examples(200)
 @given(layers=layers(), trust=st.sampled_from(TRUST), depth=st.integers(1, 3))
 def test_wherever_views_differ_from_files_the_report_says_so(together, views, layers, trust, depth):
     """And it counts each voxel once."""
