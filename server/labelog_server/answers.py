@@ -74,7 +74,8 @@ def answer(
     if ranges is None:
         return Response(body, headers=headers, media_type=media_type)
     if not ranges:
-        return Response(status_code=416, headers={**headers, "Content-Range": f"bytes */{len(body)}"})
+        raise Problem(416, f"there are {len(body)} bytes, and none of those that Range asks for",
+                      headers={"Content-Range": f"bytes */{len(body)}"})  # fmt: skip
     if len(ranges) == 1:
         start, stop = ranges[0]
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(body)}"

@@ -117,6 +117,8 @@ def unread_field(item: dict[str, Any]) -> dict[str, str]:
         return {"at": str(at[0]), "what": f"it is no JSON: {item['ctx']['error']} at character {at[1]}"}
     if kind == "extra_forbidden":
         what = "there is no such field here"
+    elif kind == "value_error":  # one of ours, which says what was found
+        what = str(item["ctx"]["error"])
     elif kind not in (None, "missing", "union_tag_invalid", "union_tag_not_found"):
         what = f"{what[0].lower()}{what[1:]}; found {briefly(value)}"
     return {"at": ".".join(str(part) for part in at if "[" not in str(part)), "what": what}
@@ -180,7 +182,8 @@ def install(app: FastAPI) -> None:
             detail = f"{request.url.path} takes {headers['Allow']}"
         return response(error.status_code, detail, headers=headers)
 
-    @app.exception_handler(Exception)
-    async def bug(request: Request, error: Exception) -> Response:
-        log.exception("%s %s", request.method, request.url.path, exc_info=error)
-        return response(500, "an error of the server's own; its log has more")
+
+def unforeseen(method: str, path: str, error: Exception) -> Response:
+    """The answer to a request that met an error of the server's own, which the log has in full."""
+    log.exception("%s %s", method, path, exc_info=error)
+    return response(500, "an error of the server's own; its log has more")

@@ -4,7 +4,7 @@ type. Left aside, `?dry_run=true` would be done for real."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from fastapi import Request
 from fastapi.dependencies.utils import get_flat_params
@@ -29,16 +29,17 @@ def declared(route: APIRoute) -> frozenset[str]:
     return frozenset(field.alias for field in fields if not isinstance(field.field_info, (Path, Header, Cookie)))
 
 
-def refuse_unknown(given: Iterable[str], known: frozenset[str]) -> None:
+def refuse_unknown(given: Sequence[str], known: frozenset[str]) -> None:
     """Raises RequestValidationError, which names what is given and not known, and what there is; or given twice."""
+    if known.issuperset(given) and len(set(given)) == len(given):
+        return
     counts = Counter(given)
     there_are = f"it takes {', '.join(sorted(known))}" if known else "it takes none"
     wrong = [{"loc": ("query", name), "msg": f"the route has no such parameter; {there_are}"}
              for name in counts if name not in known]  # fmt: skip
     wrong += [{"loc": ("query", name), "msg": f"it is there {count} times; say it once"}
               for name, count in counts.items() if name in known and count > 1]  # fmt: skip
-    if wrong:
-        raise RequestValidationError(wrong)
+    raise RequestValidationError(wrong)
 
 
 def refuse_other_types(request: Request, route: APIRoute) -> None:
@@ -59,7 +60,7 @@ async def only_declared(request: Request) -> None:
             known = _DECLARED.get(route.unique_id)
             if known is None:
                 known = _DECLARED[route.unique_id] = declared(route)
-            refuse_unknown((name for name, _ in request.query_params.multi_items()), known)
+            refuse_unknown([name for name, _ in request.query_params.multi_items()], known)
         refuse_other_types(request, route)
     except (RequestValidationError, Problem):
         for each in route.dependencies:

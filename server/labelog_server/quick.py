@@ -44,7 +44,7 @@ class Quick(APIRoute):
             await check(request)
         place = _read(self._parts, "path", scope["path_params"])
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        refuse_unknown((name for name, _ in query), self._declared)
+        refuse_unknown([name for name, _ in query], self._declared)
         asked = _read(self._query, "query", dict(query))
         response: Response = await self.endpoint(request, asked=asked, **vars(place))
         await response(scope, receive, send)

@@ -13,13 +13,16 @@ from json.encoder import encode_basestring_ascii as quoted
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from labelog_server.problems import unforeseen
+
 log = logging.getLogger("labelog.requests")
 
 METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"}  # that are counted by name
 
 
 class Requests:
-    """Counts requests, and writes a line of each when its answer is over."""
+    """Counts requests, and writes a line of each when its answer is over; answers those that met an error nobody has
+    foreseen."""
 
     def __init__(self, app: ASGIApp, registry: CollectorRegistry) -> None:
         self._app = app
@@ -32,18 +35,22 @@ class Requests:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        start, status, sent = time.perf_counter(), 500, 0
+        start, status, sent, begun = time.perf_counter(), 500, 0, False
 
         async def counted(message: Message) -> None:
-            nonlocal status, sent
+            nonlocal status, sent, begun
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, begun = message["status"], True
             else:
                 sent += len(message.get("body", b""))
             await send(message)
 
         try:
             await self._app(scope, receive, counted)
+        except Exception as error:  # of those that get further, uvicorn cuts the connection, whatever is still sent
+            if begun:
+                raise
+            await unforeseen(scope["method"], scope["path"], error)(scope, receive, counted)
         finally:
             self._tell(scope, status, sent, time.perf_counter() - start)
 

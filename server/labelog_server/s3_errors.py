@@ -27,6 +27,7 @@ CODES = {
     412: (412, "PreconditionFailed"),
     413: (400, "EntityTooLarge"),
     415: (501, "NotImplemented"),
+    416: (416, "InvalidRange"),
     421: (403, "AccessDenied"),
     422: (400, "InvalidArgument"),
     429: (503, "SlowDown"),

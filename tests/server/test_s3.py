@@ -118,6 +118,7 @@ def test_of_a_bucket(web):
         ("GET", "cells/instance/s0/c/9/9/9", {}, 404, "NoSuchKey"),
         ("GET", "cells/dog/zarr.json", {}, 404, "NoSuchKey"),
         ("GET", CHUNK, {"If-Match": '"other"'}, 412, "PreconditionFailed"),
+        ("GET", CHUNK, {"Range": "bytes=999999999-"}, 416, "InvalidRange"),
         ("GET", "?prefix=cells", {}, 501, "NotImplemented"),
         ("GET", "?list-type=2&delimiter=.", {}, 501, "NotImplemented"),
         ("GET", "?list-type=2&continuation-token=%C3%A9", {}, 400, "InvalidArgument"),

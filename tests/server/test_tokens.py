@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import stat
 import subprocess
@@ -212,6 +213,24 @@ def test_a_browser_logs_in_through_a_proxy(guarded):
             assert proxy.get(f"/precomputed/cells/{path}", headers=asked).status_code == 200, path
         assert proxy.post("/session", json=login, headers=page).status_code == 403
         assert proxy.post("/session", json=login, headers={"Host": "other.example"} | page).status_code == 421
+
+
+def test_a_connection_outlives_an_error_of_the_server(tmp_path):
+    """Also one that is met before a large body was read."""
+    make_cells(tmp_path)
+    (tmp_path / "secrets").mkdir()
+    tokens = Tokens(tmp_path / "secrets" / "tokens.json")
+    tokens.add("ana", "read")
+    with serving(tmp_path, "--tokens", str(tokens.path)) as server:
+        tokens.path.write_text("no tokens")
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+        for body in (None, bytes(2**22)):
+            for _ in range(3):
+                connection.request("PUT" if body else "GET", "/api/v1/volumes/cells/voxels", body)
+                answer = connection.getresponse()
+                assert answer.status == 500 and str(tmp_path) not in answer.read().decode()
+                assert connection.sock is not None  # the same one, which still is there
+        connection.close()
 
 
 def test_only_hashes_are_kept(guarded):

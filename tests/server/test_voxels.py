@@ -133,6 +133,7 @@ def test_ranges(reader):
     assert parts == [whole.content[:4], whole.content[10:12], whole.content[-2:]]
     beyond = part(f"bytes={size}-")
     assert (beyond.status_code, beyond.headers["content-range"]) == (416, f"bytes */{size}")
+    assert beyond.headers["content-type"] == "application/problem+json" and str(size) in beyond.json()["detail"]
     for ignored in ("lines=1-2", "bytes=2-1", "bytes=a-b", "bytes=-"):
         assert part(ignored).status_code == 200
     assert part("bytes=0-1", **{"If-Range": whole.headers["etag"]}).status_code == 206
