@@ -2,6 +2,7 @@
 
 python tests/memory.py load PATH 1000     a load of so many slices of 16 million voxels
 python tests/memory.py fill PATH          a fill of 10^9 voxels of background
+python tests/memory.py components PATH    the components of 10^9 voxels, and slices of them
 """
 
 from __future__ import annotations
@@ -53,7 +54,21 @@ def fill(path):
         assert volume[249, 1999, 1999] == 8 and volume[120, 1000, 1000] == 7
 
 
+def components(path):
+    with labelog.create(path, (250, 2000, 2000)) as volume:
+        with volume.edit("maker") as edit:
+            edit[:] = 1
+            for y in range(0, 2000, 100):
+                edit[:, y] = 0
+            edit[120:130, 1000, 500:1500] = 1
+        found = volume.components()
+        assert len(found.label) == 1 + 20 - 1 and found.voxels.sum() == 250 * 1980 * 2000 + 10 * 1000
+        for z in (0, 125, 249):
+            plane = found[z]
+            assert plane[99, 0] == 1 and plane[1999, 1999] == len(found.label) - 1 and plane[900, 0] == 0
+
+
 if __name__ == "__main__":
     job, path, *size = sys.argv[1:]
-    {"load": lambda: load(path, int(size[0])), "fill": lambda: fill(path)}[job]()
+    {"load": lambda: load(path, int(size[0])), "fill": lambda: fill(path), "components": lambda: components(path)}[job]()
     sys.stdout.write(str(most_used()))

@@ -31,6 +31,11 @@ def test_a_fill_of_a_gigavoxel_of_background(tmp_path):
 
 
 @linux
+def test_components_of_a_gigavoxel(tmp_path):
+    assert memory_of("components", tmp_path / "v") < 300 * MIB
+
+
+@linux
 @soak
 def test_a_load_takes_as_much_memory_for_16_gigavoxels_as_for_1(tmp_path):
     """Of slices of 4000 x 4000 voxels, 64 or 1000 of them."""
