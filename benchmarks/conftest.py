@@ -28,6 +28,7 @@ ORDER = (
     "overlap",
     "shape",
     "scales",
+    "threads",
     "labels",
     "http",
     "journal_growth",

@@ -70,5 +70,7 @@ def components(path):
 
 if __name__ == "__main__":
     job, path, *size = sys.argv[1:]
-    {"load": lambda: load(path, int(size[0])), "fill": lambda: fill(path), "components": lambda: components(path)}[job]()
+    {"load": lambda: load(path, int(size[0])), "fill": lambda: fill(path), "components": lambda: components(path)}[
+        job
+    ]()
     sys.stdout.write(str(most_used()))

@@ -1,0 +1,51 @@
+"""What kernels gain by a second thread, beside what copying memory gains by it."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+import labelog
+from benchmarks import settings
+from benchmarks.bench_fill import middle
+from benchmarks.datasets import Labels
+from benchmarks.table import Row, Table, Target
+from benchmarks.timing import interleaved, number
+
+TOPIC = "Two threads"
+
+NOTE = """\
+How much faster functions of the dense array (uint32) are with two threads than with one, as a share of what copying it
+gains, half of it in each thread. All take turns, with one and with two. A flood fill goes through the array in one
+thread, whatever it is given; others write what it came to. Kernels that wait for memory gain as little as copying."""
+
+SHARE = Target(0.9)
+
+
+def bench_two_threads(table: Table, labels: Labels) -> None:
+    table.notes[TOPIC] = NOTE
+    array = labels.array.astype(np.uint32)
+    moved, copy, seed = np.roll(array, (3, 5, 7), axis=(0, 1, 2)), np.empty_like(array), middle(array)
+    jobs = {
+        "components, 6-connected": lambda threads: labelog.connected_components(array, 6, threads=threads),
+        "components, 26-connected": lambda threads: labelog.connected_components(array, 26, threads=threads),
+        "contingency table": lambda threads: labelog.contingency(array, moved, threads=threads),
+        "halve labels by the mode, 2x2x2": lambda threads: labelog.downsample(array, threads=threads),
+        "flood fill of one object": lambda threads: labelog.flood(array, seed, threads=threads),
+    }
+    with ThreadPoolExecutor(2) as pool:
+
+        def copied(threads: int) -> None:
+            parts = [slice(k * len(array) // threads, (k + 1) * len(array) // threads) for k in range(threads)]
+            for _ in pool.map(lambda part: np.copyto(copy[part], array[part]), parts):
+                pass
+
+        sides = {(name, threads): lambda _, job=job, threads=threads: job(threads)
+                 for name, job in {"copy": copied, **jobs}.items() for threads in (1, 2)}  # fmt: skip
+        found = interleaved(sides, range(settings.times(9, 3)), warm_up=1)
+    gain = {name: found[name, 1].median / found[name, 2].median for name, _ in sides}
+    theirs = f"{number(gain['copy'])}x faster with 2"
+    for name in jobs:
+        mine = f"{number(gain[name])}x faster with 2"
+        table.add(Row(TOPIC, f"{name}, 2 threads", mine, "memcpy", theirs, gain[name] / gain["copy"], SHARE))
