@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 import labelog
-from labelog import Invalid, LabelogError
+from labelog import Invalid, LabelogError, formats
 from labelog.engine.objects import Labels
+from labelog.formats import Stack
+from labelog.image import import_image, open_image
 
 STRANGE = [
     None, "x", "", -1, 1.5, math.nan, math.inf, True, 2**64, 10**30, "\ud800", "a\0b", b"x", [], {}, (), ["a"], [[1]],
@@ -243,6 +245,39 @@ def test_classes_to_a_file(tmp_path, monkeypatch, given):
         assert len(list(tmp_path.iterdir())) == 1
         return
     assert list(tmp_path.iterdir()) == []
+
+
+STACK = Stack.of(CELLS)
+FILES = {
+    "read": (formats.read, {"path": "there.npy", "format": "npy", "colours": None}),
+    "read pictures": (formats.read, {"path": "there.png", "colours": {1: "#ff0000"}, "palette": None, "snap": 0}),
+    "read_image": (formats.read_image, {"path": "there.npy", "format": "npy"}),
+    "write npy": (formats.write, {"stack": STACK, "path": "new", "format": "npy", "dtype": np.uint8}),
+    "write hdf5": (formats.write, {"stack": STACK, "path": "new", "format": "hdf5", "dataset": "a"}),
+    "write npz": (formats.write, {"stack": STACK, "path": "new", "format": "npz", "name": "a"}),
+    "write tiff": (formats.write, {"stack": STACK, "path": "new", "format": "tiff", "colours": False}),
+    "Stack.of": (Stack.of, {"array": CELLS, "colours": None}),
+    "import_image": (import_image, {"source": CELLS, "folder": "new", "voxel_size": (1, 1, 1), "unit": "nm"}),
+    "open_image": (open_image, {"address": "there.npy", "relative_to": None}),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_in_and_out(tmp_path, monkeypatch, name):
+    """Nothing is left of a file that was not written."""
+    monkeypatch.chdir(tmp_path)
+    np.save("there.npy", CELLS)
+    formats.write(Stack.of(CELLS[:1], colours={1: (255, 0, 0, 255)}), "there.png")
+    there = {"there.npy", "there.png"}
+    function, usual = FILES[name]
+    for given in itertools.chain.from_iterable(strangely(usual, place) for place in usual):
+        try:
+            function(**given)
+        except LabelogError:
+            assert {path.name for path in tmp_path.iterdir()} == there
+        for path in tmp_path.iterdir():
+            if path.name not in there:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def test_surfaces(volume):

@@ -214,9 +214,10 @@ def test_nothing_is_overwritten_and_nothing_is_left(tmp_path, em, monkeypatch):
 
 def test_the_document_on_images(tmp_path, monkeypatch):
     text = (Path(__file__).resolve().parents[2] / "docs" / "image.md").read_text()
-    (example,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    examples = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert len(examples) == 2
     monkeypatch.chdir(tmp_path)
-    exec(example, {})
+    exec("\n".join(examples), {})  # each goes on from the one before
 
 
 def test_the_extra_is_named(tmp_path, em, monkeypatch):

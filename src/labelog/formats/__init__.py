@@ -22,6 +22,7 @@ from labelog.errors import Corrupt, Invalid, NotFound, Unsupported
 from labelog.formats import hdf5, json_rle, npy, png, tiff
 from labelog.formats.colours import ColourSource
 from labelog.formats.stack import Colour, Stack
+from labelog.storage.disk import checked_path
 
 __all__ = ["FORMATS", "Colour", "Format", "Stack", "find", "names", "read", "read_image", "write"]
 
@@ -55,8 +56,10 @@ def names() -> tuple[str, ...]:
 def find(path: str | os.PathLike[str], format: str | None = None) -> Format:
     """The format named, or the one whose suffix `path` has; a folder is a PNG stack.
 
-    Raises Invalid for a name that is not known, Unsupported for a suffix that is not, listing those that are.
+    Raises Invalid for a name that is not known and for what is no path, Unsupported for a suffix that is not known,
+    listing those that are.
     """
+    checked_path(path)
     if format is not None:
         for known in FORMATS:
             if known.name == format:
@@ -127,6 +130,8 @@ def write(
     Exists, NotFound for a missing folder, OutOfSpace, Unsupported, Invalid for labels that do not fit the format or
     have no colour; and whatever the stack's own slabs raise.
     """
+    if not isinstance(stack, Stack):
+        raise Invalid(f"expected a Stack, such as Stack.of makes of an array; found {type(stack).__name__}")
     chosen = find(path, format)
     _check_options(chosen.write, chosen.name, options)
     chosen.write(stack, Path(path), overwrite=overwrite, **options)

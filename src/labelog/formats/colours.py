@@ -12,7 +12,6 @@ import json
 import tomllib
 from collections.abc import Mapping
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from labelog.engine.values import is_colour
 from labelog.errors import Invalid, NotFound
 from labelog.formats.raster import distinct, run_lengths, run_starts
 from labelog.formats.stack import Colour
+from labelog.storage.disk import checked_path
 
 ColourSource = Mapping[Any, Any] | str | PathLike[str]
 """label -> colour or colour -> label, or the path of a JSON or TOML file of either; see `colour` for a colour."""
@@ -86,7 +86,7 @@ def _entry(key: Any, value: Any) -> tuple[Colour, int]:
 def _entries(source: ColourSource) -> list[tuple[Any, Any]]:
     if isinstance(source, Mapping):
         return list(source.items())
-    path = Path(source)
+    path = checked_path(source)
     try:
         text = path.read_text(encoding="utf-8")
         table = tomllib.loads(text) if path.suffix.lower() == ".toml" else json.loads(text)

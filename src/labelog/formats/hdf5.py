@@ -25,7 +25,7 @@ from labelog.formats.limits import (
     voxel_dtype,
 )
 from labelog.formats.output import new_file
-from labelog.formats.stack import Stack, VoxelSize, blocks, voxel_size, written_dtype
+from labelog.formats.stack import Stack, VoxelSize, array_name, blocks, voxel_size, written_dtype
 
 DATASET = "stack"
 CHUNK = (16, 256, 256)
@@ -77,6 +77,7 @@ def write(
     that does not fit.
     """
     h5py = extra("h5py", "hdf5")
+    dataset = array_name(dataset)
     stored = written_dtype(stack, DTYPES, stack.dtype if dtype is None else dtype, "HDF5")
     depth = slab_depth(stack.shape, stored, most=CHUNK[0])
     chunks = (depth, min(CHUNK[1], stack.shape[1]), min(CHUNK[2], stack.shape[2]))

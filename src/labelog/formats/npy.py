@@ -15,7 +15,7 @@ from labelog.damage import damage
 from labelog.errors import Corrupt, Invalid, NotFound, Unsupported
 from labelog.formats.limits import check_labels, slab_depth, volume_shape, voxel_dtype
 from labelog.formats.output import new_file
-from labelog.formats.stack import Stack, blocks, written_dtype
+from labelog.formats.stack import Stack, array_name, blocks, written_dtype
 
 DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64")
 
@@ -92,6 +92,7 @@ def write_npz(
     stack: Stack, path: Path, *, overwrite: bool = False, name: str = "labels", dtype: DTypeLike | None = None
 ) -> None:
     """Write a compressed .npz of one array, `name`. Raises as `write`."""
+    name = array_name(name)
     stored = written_dtype(stack, DTYPES, stack.dtype if dtype is None else dtype, "npz")
     with (
         new_file(path, overwrite=overwrite) as temporary,

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from labelog.errors import Exists, Invalid, LabelogError, NotFound, OutOfSpace
-from labelog.storage.disk import refuse_inside_volume
+from labelog.storage.disk import explained, refuse_inside_volume
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -24,8 +24,10 @@ def new_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
     OutOfSpace.
     """
     refuse_inside_volume(path)
-    if path.is_dir() or (path.exists() and not overwrite):
-        raise Exists(f"{path} already exists{'' if path.is_dir() else '; overwrite=True replaces it'}", path=str(path))
+    with explained(path):
+        there, folder = path.exists(), path.is_dir()
+    if folder or (there and not overwrite):
+        raise Exists(f"{path} already exists{'' if folder else '; overwrite=True replaces it'}", path=str(path))
     with _beside(path) as temporary:
         yield temporary
         _sync(temporary)
@@ -39,7 +41,9 @@ def new_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
 def new_folder(path: Path, *, suffix: str, overwrite: bool) -> Iterator[Path]:
     """The same for a folder of files that end in `suffix`; a folder with anything else in it is never replaced."""
     refuse_inside_volume(path)
-    if path.exists():
+    with explained(path):
+        there = path.exists()
+    if there:
         if not overwrite:
             raise Exists(f"{path} already exists; overwrite=True replaces it", path=str(path))
         if not path.is_dir() or any(not f.is_file() or f.suffix.lower() != suffix for f in path.iterdir()):

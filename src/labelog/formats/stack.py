@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from labelog.engine.values import is_text
 from labelog.errors import Invalid
 from labelog.formats.limits import check_labels, label_dtype, slab_depth, volume_shape
 
@@ -51,6 +52,9 @@ class Stack:
         colours: dict[int, Colour] | None = None,
     ) -> Stack:
         """A stack over an integer array (z, y, x), or (y, x) for one slice; anything else is Invalid."""
+        array = np.asarray(array)
+        if not (colours is None or isinstance(colours, Mapping)):
+            raise Invalid(f"colours are a dict of labels and colours, not {colours!r}")
         shape, dtype = volume_shape(array.shape, "the array"), label_dtype(array.dtype, "the array")
         volume, depth = array.reshape(shape), slab_depth(shape, dtype)
 
@@ -59,6 +63,13 @@ class Stack:
                 yield volume[z : z + depth].astype(dtype, copy=False)
 
         return cls(shape, dtype, slabs, voxel_size, unit, dict(colours or {}))
+
+
+def array_name(name: object) -> str:
+    """The name that an array is given in a file with several, or Invalid."""
+    if not is_text(name) or "\0" in str(name) or not str(name).strip("/."):
+        raise Invalid(f"the name of an array in a file is a text such as 'stack', not {name!r}")
+    return str(name)
 
 
 VoxelSize = tuple[tuple[float, float, float] | None, str | None]
@@ -131,7 +142,11 @@ def written_dtype(stack: Stack, known: Sequence[str], dtype: DTypeLike | None, w
     Raises Invalid if the format `what` does not know the dtype, or no dtype it knows holds the largest label.
     """
     if dtype is not None:
-        chosen = label_dtype(np.dtype(dtype), "dtype")
+        try:
+            wanted = np.dtype(dtype)
+        except (TypeError, ValueError, SyntaxError):  # NumPy parses some texts as Python
+            raise Invalid(f"{what} holds {', '.join(known)}; dtype is {dtype!r}") from None
+        chosen = label_dtype(wanted, "dtype")
         if chosen.name not in known:
             raise Invalid(f"{what} holds {', '.join(known)}; dtype is {chosen}")
         return chosen

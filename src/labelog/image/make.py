@@ -6,7 +6,6 @@ import itertools
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from labelog.geometry import Grid, Lengths, Triple, next_factors, whole
 from labelog.image.halve import halved
 from labelog.image.image import Image, open_image
 from labelog.image.ome import group_attributes
-from labelog.storage.disk import explained, flush_tree, under_construction
+from labelog.storage.disk import checked_path, explained, flush_tree, under_construction
 from labelog.storage.meta import checked_size
 
 CHUNKS = (16, 256, 256)
@@ -60,7 +59,8 @@ def import_image(source: Any, folder: str | os.PathLike[str], *, voxel_size: Ite
     wanted = None if chunks is None else Grid.of((1, 1, 1), chunks).chunks
     most = None if scales is None else _most(scales)
     total, slabs = _slabs(source)
-    with under_construction(Path(folder)) as draft, explained(Path(folder)):
+    target = checked_path(folder)
+    with under_construction(target) as draft, explained(target):
         group = zarr.create_group(str(draft), zarr_format=3)
         array = _finest(group, slabs, wanted, lambda done: progress(done, total) if progress else None)
         placed = [(size, translation)]
