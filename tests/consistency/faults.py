@@ -25,7 +25,7 @@ class _Lost(Exception):
 
 def turn() -> None:
     """Nobody waits for the turn: commits of the same moment do not see one another."""
-    commit.Batch.runs = Moment.runs  # type: ignore[method-assign]
+    commit.Batch.chunk = Moment.chunk  # type: ignore[method-assign]
 
 
 def condition() -> None:
