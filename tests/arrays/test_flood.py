@@ -29,6 +29,7 @@ def cases(draw):
     dtype = np.dtype(draw(st.sampled_from(DTYPES)))
     values = [False, True] if dtype.kind == "b" else [0, 1, np.iinfo(dtype).max, np.iinfo(dtype).min]
     array = draw(hnp.arrays(dtype, shape, elements=st.sampled_from(values)))
+    array = np.repeat(array, draw(st.sampled_from([1, 1, 23])), axis=draw(st.integers(0, ndim - 1)))
     layout = draw(st.sampled_from(["C", "F", "turned", "strided", "read only"]))
     if layout == "F":
         array = np.asfortranarray(array)
@@ -105,6 +106,7 @@ def test_axes_stay_in_their_order_in_memory():
     assert labelog.flood(array, (0, 0, 0)).flags.f_contiguous
     assert labelog.flood_fill(array, (0, 0, 0), 1).flags.f_contiguous
     assert labelog.flood_fill(array.T, (0, 0, 0), 1).flags.c_contiguous
+    assert labelog.flood(np.zeros((100, 5, 3), np.uint8), (0, 0, 0)).flags.c_contiguous  # walked along the 100
 
 
 def test_seeds_and_labels_of_several_kinds():

@@ -64,15 +64,18 @@ def each(function: Callable[[Item], Result], items: Sequence[Item], threads: int
 
 
 class Turn(NamedTuple):
-    """How an array is looked at: as a box (z, y, x) whose x goes along memory, and whose z is what slabs cut."""
+    """How an array is looked at: as a box (z, y, x) whose z is what slabs cut."""
 
     axes: tuple[int, ...]
     steps: tuple[int, ...]  # along z, y, x of the box: voxels of the array in C order
     in_order: bool  # whether a walk over the box is a walk over the array in C order
 
     @classmethod
-    def along_memory(cls, array: NDArray[Any]) -> Turn:
+    def along_memory(cls, array: NDArray[Any], row: int = 1) -> Turn:
+        """One whose x goes along memory; or along the longest axis, where rows would have fewer than `row` voxels."""
         axes = sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
+        if array.shape[axes[-1]] < row:
+            axes.append(axes.pop(int(np.argmax([array.shape[axis] for axis in axes]))))
         if array.ndim == 3 and array.shape[axes[0]] == 1:
             axes[:2] = axes[1], axes[0]
         steps = [int(np.prod(array.shape[axis + 1 :], dtype=object)) for axis in axes]

@@ -15,6 +15,8 @@ from labelog.kernels.flood import flooded, write
 
 Seed = int | Sequence[int]
 
+WORD = 64  # voxels of a row that the kernel takes at a time
+
 
 def flood(array: ArrayLike, seed: Seed, connectivity: int | None = None, *,
           threads: int | None = None) -> NDArray[np.bool_]:  # fmt: skip
@@ -25,7 +27,7 @@ def flood(array: ArrayLike, seed: Seed, connectivity: int | None = None, *,
     """
     values = _raw(boxes.integers(array))
     fill = _Fill(values, seed, connectivity, threads)
-    axes = fill.turn.axes
+    axes = boxes.Turn.along_memory(values).axes
     out = np.zeros([values.shape[axis] for axis in axes], bool).transpose(np.argsort(axes))
     fill.write(_raw(out), np.uint8(1))
     return out
@@ -54,8 +56,8 @@ def flood_fill(array: ArrayLike, seed: Seed, new_label: int, connectivity: int |
 
     Notes
     -----
-    The fill goes on from row to row, 64 voxels at a time (see `kernels/flood.pyx`). Voxels that it does not come to are
-    not looked at. Threads write what it came to.
+    The fill goes on from row to row, 64 voxels at a time (see `kernels/flood.pyx`), along memory or, where such rows
+    are shorter, along the longest axis. Voxels that it does not come to are not looked at. Threads write what it came to.
     """
     if in_place and not (isinstance(array, np.ndarray) and array.flags.behaved):
         raise Invalid("only a writable and aligned NumPy array can be filled in place")
@@ -72,7 +74,7 @@ class _Fill:
 
     def __init__(self, values: NDArray[Any], seed: Seed, connectivity: int | None, threads: int | None) -> None:
         far = reach(2 * values.ndim if connectivity is None else connectivity, values.ndim)
-        self.turn = boxes.Turn.along_memory(values)
+        self.turn = boxes.Turn.along_memory(values, row=WORD)
         self.threads = boxes.thread_count(threads)
         first = _inside(seed, values.shape)
         self.words = flooded(self.turn.box(values), self.turn.voxel(first), far)

@@ -42,11 +42,24 @@ cdef extern from *:
     LABELOG_MARK(uint16_t)
     LABELOG_MARK(uint32_t)
     LABELOG_MARK(uint64_t)
+
+    #define LABELOG_OTHERS(T)                                                                           \\
+        LABELOG_WIDER static void labelog_others_##T(const T *row, const T *label, uint8_t *others) {   \\
+            for (int i = 0; i < 64; i++) others[i] = row[i] != *label;                                  \\
+        }
+    LABELOG_OTHERS(uint8_t)
+    LABELOG_OTHERS(uint16_t)
+    LABELOG_OTHERS(uint32_t)
+    LABELOG_OTHERS(uint64_t)
     """
     void mark_8 "labelog_mark_uint8_t"(const void *row, Py_ssize_t n, uint8_t *changes) noexcept nogil
     void mark_16 "labelog_mark_uint16_t"(const void *row, Py_ssize_t n, uint8_t *changes) noexcept nogil
     void mark_32 "labelog_mark_uint32_t"(const void *row, Py_ssize_t n, uint8_t *changes) noexcept nogil
     void mark_64 "labelog_mark_uint64_t"(const void *row, Py_ssize_t n, uint8_t *changes) noexcept nogil
+    void others_8 "labelog_others_uint8_t"(const void *row, const void *label, uint8_t *others) noexcept nogil
+    void others_16 "labelog_others_uint16_t"(const void *row, const void *label, uint8_t *others) noexcept nogil
+    void others_32 "labelog_others_uint32_t"(const void *row, const void *label, uint8_t *others) noexcept nogil
+    void others_64 "labelog_others_uint64_t"(const void *row, const void *label, uint8_t *others) noexcept nogil
     int trailing_zeros "__builtin_ctzll"(unsigned long long) noexcept nogil
 
 
@@ -102,6 +115,20 @@ cdef inline void mark_apart(const char *row, Py_ssize_t item, Py_ssize_t step, P
         memcpy(&there, row, item)
         changes[x] = here != there
         here = there
+
+
+cdef inline uint64_t others_in(const void *row, Py_ssize_t item, const void *label) noexcept nogil:
+    """Which of 64 integers of `item` bytes in a row are not this one, the first one lowest."""
+    cdef uint8_t[64] others
+    if item == 1:
+        others_8(row, label, others)
+    elif item == 2:
+        others_16(row, label, others)
+    elif item == 4:
+        others_32(row, label, others)
+    else:
+        others_64(row, label, others)
+    return bits_of(others)
 
 
 @overflowcheck(False)

@@ -15,11 +15,11 @@ it comes to, however large the array is.
 
 from cpython.exc cimport PyErr_CheckSignals
 from cython cimport overflowcheck
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from labelog.kernels.changes cimport bits_of
+from labelog.kernels.changes cimport others_in, trailing_zeros
 from labelog.kernels.labels cimport Label, grow
 
 import numpy as np
@@ -188,7 +188,7 @@ cdef inline uint64_t whole_runs(uint64_t bits, uint64_t left) noexcept nogil:
 cdef uint64_t shut_of(const Flood *f, const Label[:, :, :] array, Label value, size_t at) noexcept nogil:
     """The voxels of a word that cannot be filled: those of another value, and what is not of the array."""
     cdef Py_ssize_t z, y, x, n, i, step = array.strides[2]
-    cdef uint8_t[64] shut
+    cdef uint64_t shut
     cdef const char *row
     if <Py_ssize_t> at < f.first:
         return ALL
@@ -196,17 +196,15 @@ cdef uint64_t shut_of(const Flood *f, const Label[:, :, :] array, Label value, s
     if z >= array.shape[0] or y >= array.shape[1] or x >= array.shape[2]:
         return ALL
     row, n = <const char *> &array[z, y, x], min(64, array.shape[2] - x)
-    if step != sizeof(Label):
-        for i in range(n):
-            shut[i] = (<const Label *> (row + i * step))[0] != value
-    elif n == 64:                            # a loop of known length is made faster code
-        for i in range(64):
-            shut[i] = (<const Label *> row)[i] != value
-    else:
-        for i in range(n):
-            shut[i] = (<const Label *> row)[i] != value
-    memset(shut + n, 1, 64 - n)
-    return bits_of(shut)
+    if step == sizeof(Label) and n == 64:
+        return others_in(row, sizeof(Label), &value)
+    if step == sizeof(Label) and x > 0:      # the last 64 of the row
+        return others_in(row - (64 - n) * step, sizeof(Label), &value) >> (64 - n) | ALL << n
+    shut = ALL
+    for i in range(n):
+        if (<const Label *> (row + i * step))[0] == value:
+            shut ^= <uint64_t> 1 << i
+    return shut
 
 
 cdef inline void place_of(const Flood *f, Py_ssize_t at, Py_ssize_t *z, Py_ssize_t *y, Py_ssize_t *x) noexcept nogil:
@@ -230,13 +228,13 @@ cdef inline void fetch_ahead(const Flood *f, const Label[:, :, :] array) noexcep
         place_of(f, at, &z, &y, &x)
         for k in range(f.sides):
             if f.words[at + f.beside[k]].taken == 0:
-                for i in range(<Py_ssize_t> sizeof(Label)):
+                for i in range(<Py_ssize_t> sizeof(Label) + 1):        # it may begin within a line
                     prefetch(<const void *> (<size_t> &array[z, y, x] + f.bytes[k] + i * LINE))
 
 
 def write(const uint64_t[:, :, :] words, Label[:, :, :] out, Label value):
     """Give voxels of an array (z, y, x) of any strides a value: those that are reached in words as `flooded` gives."""
-    cdef Py_ssize_t z, y, w, x, step = out.strides[2]
+    cdef Py_ssize_t z, y, w, x, n, i, step = out.strides[2]
     cdef uint64_t bits
     cdef char *row
     if (words.shape[0], words.shape[1], words.shape[2]) != (out.shape[0], out.shape[1], (out.shape[2] + 63) // 64):
@@ -247,14 +245,16 @@ def write(const uint64_t[:, :, :] words, Label[:, :, :] out, Label value):
             for y in range(out.shape[1]):
                 row = <char *> &out[z, y, 0]
                 for w in range(words.shape[2]):
-                    bits = words[z, y, w]
-                    if bits == ALL and step == sizeof(Label):
-                        for x in range(64 * w, 64 * w + 64):
-                            (<Label *> row)[x] = value
-                    else:
-                        x = 64 * w
-                        while bits:
-                            if bits & 1:
-                                (<Label *> (row + x * step))[0] = value
-                            bits >>= 1
-                            x += 1
+                    bits, x = words[z, y, w], 64 * w
+                    while bits:                            # a run after the other
+                        x += trailing_zeros(bits)
+                        bits >>= trailing_zeros(bits)
+                        n = 64 if bits == ALL else trailing_zeros(~bits)
+                        bits = bits >> 1 >> (n - 1)        # a word cannot be shifted by 64
+                        if step == sizeof(Label):
+                            for i in range(n):
+                                (<Label *> row)[x + i] = value
+                        else:
+                            for i in range(n):
+                                (<Label *> (row + (x + i) * step))[0] = value
+                        x += n
