@@ -10,7 +10,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from getpass import getuser
@@ -93,9 +93,9 @@ def load(path: str | os.PathLike[str], labels: Any, *, voxel_size: Iterable[floa
     if chunks is None and total:
         chunks = _grid(labels.shape, None).chunks
     threads = thread_count(threads)
-    with under_construction(target) as folder, ThreadPoolExecutor(threads) as pool:
+    with under_construction(target) as folder, ThreadPoolExecutor(threads) as pool, ThreadPoolExecutor(1) as beside:
         with closing(Spool(folder)) as counts:
-            loader = _Loader(folder, chunks, pool, counts)
+            loader = _Loader(folder, chunks, pool, beside, counts)
             for number, slab in enumerate(slabs):
                 loader.add(slab, number)
                 if progress:
@@ -104,7 +104,7 @@ def load(path: str | os.PathLike[str], labels: Any, *, voxel_size: Iterable[floa
             meta = Meta(loader.key.hex, grid.shape, grid.chunks, size, unit,
                         checked_colours(colours or {}))  # fmt: skip
             facts = table_facts(known, table, merges)
-            _complete(folder, meta, who.author, message or "loaded", loader.manifest, facts, counts)
+            _complete(folder, meta, who.author, message or "loaded", loader.manifest, facts, counts, loader.flushed)
 
 
 def new_place(path: Any) -> Path:
@@ -123,7 +123,7 @@ def create(path: str | os.PathLike[str], shape: Iterable[int], voxel_size: Itera
     who = draft(user(author), None, "", None)
     with under_construction(target) as folder:
         meta = Meta(uuid.uuid4().hex, grid.shape, grid.chunks, size, unit)
-        _complete(folder, meta, who.author, "created", [], table_facts(known, {}, ()), [])
+        _complete(folder, meta, who.author, "created", [], table_facts(known, {}, ()), [], [])
 
 
 def _grid(shape: Any, chunks: Any) -> Grid:
@@ -134,7 +134,7 @@ def _grid(shape: Any, chunks: Any) -> Grid:
 
 
 def _complete(folder: Path, meta: Meta, author: str, message: str, manifest: list[tuple[int, int, int]],
-              facts: list[Fact], counts: Iterable[tuple[int, Pieces]]) -> None:  # fmt: skip
+              facts: list[Fact], counts: Iterable[tuple[int, Pieces]], flushed: list[Future[None]]) -> None:  # fmt: skip
     now = time.time_ns() // 1000
     members, clusters = clustered(edges(facts))
     refuse_cycles(facts, {label: clusters[member.cluster] for label, member in members.items()})
@@ -150,10 +150,10 @@ def _complete(folder: Path, meta: Meta, author: str, message: str, manifest: lis
                               for chunk, rows in counts for _, data in rows)  # fmt: skip
         turn.add_bodies(0, members, clusters)
 
-    with ThreadPoolExecutor(1) as beside:
-        flushed = beside.submit(base.flush)
-        SqliteJournal.create(folder, meta.key, record, facts, fill)
-    flushed.result()
+    SqliteJournal.create(folder, meta.key, record, facts, fill)
+    for row in flushed:
+        row.result()
+    base.flush()
     meta.write(folder)
 
 
@@ -222,12 +222,15 @@ def _slabs(labels: Any) -> tuple[int, Iterable[NDArray[Any]]]:
 
 
 class _Loader:
-    """Cuts slabs into chunks, and writes each row of chunks when it is complete."""
+    """Cuts slabs into chunks, and writes each row of chunks when it is complete; it is flushed while the next is made."""
 
-    def __init__(self, folder: Path, chunks: Any, pool: ThreadPoolExecutor, counts: Spool) -> None:
+    def __init__(self, folder: Path, chunks: Any, pool: ThreadPoolExecutor, beside: ThreadPoolExecutor,
+                 counts: Spool) -> None:  # fmt: skip
         self.key = uuid.uuid4()
         self.depth = 0
         self.manifest: list[tuple[int, int, int]] = []
+        self.flushed: list[Future[None]] = []
+        self._beside = beside
         self._counts = counts
         self._chunks = chunks
         self._pool = pool
@@ -294,6 +297,7 @@ class _Loader:
                 chunk, crc, found = written
                 self.manifest.append((chunk, 0, crc))
                 self._counts.add(chunk, pieces(found))
+        self.flushed.append(self._beside.submit(base.flush_row, base.grid.index(min(self._parts))[0]))
         self._parts.clear()
 
     def finish(self) -> Grid:

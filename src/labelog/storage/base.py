@@ -18,7 +18,7 @@ from labelog.errors import Corrupt, NotFound, Unsupported
 from labelog.geometry import Grid, Triple
 from labelog.kernels import codec
 from labelog.kernels.runs import Runs
-from labelog.storage.disk import explained, flush_folder, flush_tree, put_file, temporary, write_file
+from labelog.storage.disk import explained, flush_file, flush_folder, flush_tree, put_file, temporary, write_file
 from labelog.storage.layout import ARRAY, BASE, CHUNK_GUARDED, CHUNK_HEADER, CHUNK_MAGIC, CODEC, FORMAT
 from labelog.storage.meta import UNITS, Meta
 
@@ -88,13 +88,14 @@ class Base:
 
     def __init__(self, folder: Path, meta: Meta) -> None:
         self.folder = folder / BASE
+        self._chunks = self.folder / ARRAY / "c"
         self.meta = meta
         self.grid = meta.grid
 
     def path(self, chunk: int) -> Path:
         """Where the file of a chunk is."""
         z, y, x = self.grid.index(chunk)
-        return self.folder / ARRAY / "c" / str(z) / str(y) / str(x)
+        return self._chunks / str(z) / str(y) / str(x)
 
     def read(self, chunk: int) -> Chunk | None:
         """A chunk as stored; None if there is no file of it. Raises Corrupt, naming the chunk."""
@@ -122,7 +123,7 @@ class Base:
         return _crc_within(data)
 
     def place(self, chunk: int, data: bytes) -> int:
-        """The same in a base that nobody else knows yet, which `flush` makes durable when all chunks are there."""
+        """The same in a base that nobody else knows yet; `flush_row` and `flush` make it durable."""
         put_file(self.path(chunk), data)
         return _crc_within(data)
 
@@ -138,9 +139,17 @@ class Base:
         for path, data in self.documents().items():
             put_file(path, data)
 
+    def flush_row(self, z: int) -> None:
+        """Make chunks that were placed durable, those of this index along z."""
+        flush_tree(self._chunks / str(z))
+
     def flush(self) -> None:
-        """Make all that was placed durable."""
-        flush_tree(self.folder)
+        """Make durable what was placed beside rows of chunks: the documents, and all folders above the rows."""
+        for path in self.documents():
+            flush_file(path)
+        for folder in (self._chunks, self.folder / ARRAY, self.folder):
+            if folder.exists():  # a volume of zeros has no chunks
+                flush_folder(folder)
 
     def stray(self) -> list[Path]:
         """Files that are no chunk of this base and none of its documents, nor what a fold writes first."""

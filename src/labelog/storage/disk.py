@@ -85,6 +85,12 @@ def put_file(path: Path, data: bytes) -> None:
         path.write_bytes(data)
 
 
+def flush_file(path: Path) -> None:
+    """Make what was written to a file durable."""
+    with explained(path), open(path, "rb") as file:
+        os.fsync(file.fileno())
+
+
 def flush_folder(path: Path) -> None:
     """Make renames and new names within a folder durable."""
     with explained(path):
@@ -99,8 +105,7 @@ def flush_tree(path: Path) -> None:
     """Make a folder durable with all that is in it."""
     for folder, _, names in os.walk(path):
         for name in names:
-            with explained(path), open(os.path.join(folder, name), "rb") as file:
-                os.fsync(file.fileno())
+            flush_file(Path(folder, name))
         flush_folder(Path(folder))
 
 
