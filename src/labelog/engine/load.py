@@ -134,7 +134,8 @@ def _grid(shape: Any, chunks: Any) -> Grid:
 
 
 def _complete(folder: Path, meta: Meta, author: str, message: str, manifest: list[tuple[int, int, int]],
-              facts: list[Fact], counts: Iterable[tuple[int, Pieces]], flushed: list[Future[None]]) -> None:  # fmt: skip
+              facts: list[Fact], counts: Iterable[tuple[int, Pieces]],
+              flushed: list[Future[None]]) -> None:  # fmt: skip
     now = time.time_ns() // 1000
     members, clusters = clustered(edges(facts))
     refuse_cycles(facts, {label: clusters[member.cluster] for label, member in members.items()})
@@ -222,7 +223,7 @@ def _slabs(labels: Any) -> tuple[int, Iterable[NDArray[Any]]]:
 
 
 class _Loader:
-    """Cuts slabs into chunks, and writes each row of chunks when it is complete; it is flushed while the next is made."""
+    """Cuts slabs into chunks, and writes each row of chunks when it is complete; flushes it beside the next."""
 
     def __init__(self, folder: Path, chunks: Any, pool: ThreadPoolExecutor, beside: ThreadPoolExecutor,
                  counts: Spool) -> None:  # fmt: skip
