@@ -17,8 +17,8 @@ TOPIC = "Two threads"
 
 NOTE = """\
 How much faster functions of the dense array (uint32) are with two threads than with one, as a share of what copying it
-gains, half of it in each thread. All take turns, with one and with two. A flood fill goes through the array in one
-thread, whatever it is given; others write what it came to. Kernels that wait for memory gain as little as copying."""
+gains, half of it in each thread. All take turns, with one and with two. The flood fill begins in the middle of the
+object. Kernels that wait for memory gain as little as copying."""
 
 SHARE = Target(0.9)
 

@@ -41,11 +41,11 @@ def voxels(words, nx):
 
 @examples(1000)
 @given(floods(), REACHES, st.sampled_from([np.uint8, np.int16, np.uint32, np.uint64]),
-       st.sampled_from(["as it is", "turned", "strided"]))  # fmt: skip
-def test_as_the_twin(case, reach, dtype, layout):
+       st.sampled_from(["as it is", "turned", "strided"]), st.integers(1, 5))  # fmt: skip
+def test_as_the_twin(case, reach, dtype, layout, walkers):
     inside, seed = case
     array = laid_out(np.where(inside, dtype(7), np.arange(inside.shape[2], dtype=dtype) % 5), layout)
-    words = flooded(array, seed, reach)
+    words = flooded(array, seed, reach, walkers)
     wanted = oracles.flood(inside, seed, reach)
     assert (voxels(words, inside.shape[2]) == wanted).all()
     assert int(np.bitwise_count(words).sum()) == wanted.sum()
@@ -77,7 +77,9 @@ def test_a_spiral_and_a_staircase(reach):
     assert (voxels(words, spiral.shape[2]) == oracles.flood(spiral == 1, seed, reach)).all()
     stairs = np.zeros((200, 200, 200), np.uint8)
     stairs[np.arange(200), np.arange(200), np.arange(200)] = 1
-    assert np.bitwise_count(flooded(stairs, (77, 77, 77), reach)).sum() == (200 if reach == 3 else 1)
+    for walkers in (1, 200):  # of a plane each: every step is posted
+        words = flooded(stairs, (77, 77, 77), reach, walkers)
+        assert np.bitwise_count(words).sum() == (200 if reach == 3 else 1)
 
 
 @pytest.mark.parametrize("nx", [1, 63, 64, 65, 128, 130])

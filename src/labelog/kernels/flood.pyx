@@ -11,16 +11,20 @@ there the whole runs that it touches:
 Words with something new are passed on one after another, and after all of them those that have something new by that.
 So most are passed on once or twice, even where labels change at each voxel, and a fill takes the time of the words that
 it comes to, however large the array is.
+
+Several walkers have planes of their own. What reaches those of another is posted; it finds that when all have gone some
+steps, and so no word is ever touched by two at once.
 """
 
 from cpython.exc cimport PyErr_CheckSignals
 from cython cimport overflowcheck
 from libc.stdint cimport uint64_t
-from libc.stdlib cimport free
-from libc.string cimport memset
+from libc.stdlib cimport calloc, free
 
 from labelog.kernels.changes cimport others_in, trailing_zeros
 from labelog.kernels.labels cimport Label, grow
+
+from functools import partial
 
 import numpy as np
 
@@ -34,7 +38,8 @@ cdef extern from *:
     void prefetch "labelog_prefetch"(const void *) noexcept nogil
 
 cdef enum:
-    STEPS = 1_000_000        # after so many words Ctrl-C is heard
+    FEWEST = 2_048           # after so many words, then twice as many and so on up to MOST, all walkers wait for one
+    MOST = 131_072           # another, look for what was posted to them, and Ctrl-C is heard
     AHEAD = 8                # so many words before it is their turn the processor is told what will be needed
     LINE = 64                # bytes that it fetches at a time; so many labels has a word
 
@@ -53,11 +58,24 @@ cdef struct Places:
     size_t room
 
 
+cdef struct Letter:
+    size_t at                # a word of another walker
+    uint64_t bits            # which of its voxels something new comes to
+
+
+cdef struct Post:
+    Letter *at
+    size_t size
+    size_t room
+
+
 cdef struct Flood:
     # Words lie row after row, with one between rows and a row between planes in which nothing can be, so that what is
     # beside a word has a place too. That these are shut is found out like all else when a fill comes to them: no memory
     # is touched for an array's other parts.
     Word *words
+    size_t begin             # those from here to there are this walker's
+    size_t stop
     Py_ssize_t first         # the place of the first voxel's word
     Py_ssize_t row           # from a word to that in the next row, and in the next plane
     Py_ssize_t plane
@@ -68,9 +86,77 @@ cdef struct Flood:
     Places now               # words with something new, which are passed on one after the other
     Places then              # those that have something new by that
     size_t turn              # of the word in `now` that is next
+    Post sent                # to others, and not seen by them yet
+    Post come                # to others, what they look at now
 
 
-def flooded(const Label[:, :, :] array, seed, int reach):
+cdef class Walk:
+    """A fill under way, and its walkers: of each some planes.
+
+    Parameters
+    ----------
+    array : (z, y, x).
+    seed : the voxel where it begins.
+    reach : along how many axes neighbours may differ, 1 to 3.
+    walkers : how many, at most as many as planes.
+    """
+
+    cdef Flood *floods
+    cdef int walkers
+    cdef int steps           # that each goes before it waits for the others
+    cdef Py_ssize_t[3] seed
+    cdef object words        # uint64 (words, 3), each row a Word
+
+    def __cinit__(self, array, seed, int reach, int walkers):
+        cdef Py_ssize_t[3] sizes = array.shape
+        cdef Py_ssize_t[3] steps = array.strides
+        cdef uint64_t[:, ::1] words
+        cdef Flood *f
+        cdef Py_ssize_t z
+        cdef int k
+        self.seed, self.steps = seed, FEWEST
+        self.walkers = max(1, min(walkers, sizes[0]))
+        self.floods = f = <Flood *> calloc(self.walkers, sizeof(Flood))
+        if f == NULL:
+            raise MemoryError(f"no memory for {self.walkers} walkers")
+        begin(f, sizes, steps, reach)
+        self.words = words = np.zeros((2 * f.first + sizes[0] * f.plane, 3), np.uint64)
+        f.words = <Word *> &words[0, 0]
+        for k in range(1, self.walkers):
+            z = sizes[0] * k // self.walkers
+            if 2 * abs(z - self.seed[0]) * self.walkers < sizes[0]:
+                z = self.seed[0]             # walkers on both sides have work from the beginning
+            f[k] = f[0]
+            f[k].begin = f[k - 1].stop = f.first + z * f.plane
+        f[self.walkers - 1].stop = words.shape[0]
+        post(f, f.first + self.seed[0] * f.plane + self.seed[1] * f.row + self.seed[2] // 64,
+             <uint64_t> 1 << self.seed[2] % 64)
+
+    def __dealloc__(self):
+        cdef int k
+        if self.floods != NULL:
+            for k in range(self.walkers):
+                free(self.floods[k].now.at)
+                free(self.floods[k].then.at)
+                free(self.floods[k].sent.at)
+                free(self.floods[k].come.at)
+            free(self.floods)
+
+    cdef bint more(self) noexcept nogil:
+        """Let all see what was posted; whether there is anything left to do."""
+        cdef Flood *f
+        cdef size_t left = 0
+        cdef int k
+        self.steps = min(2 * self.steps, MOST)
+        for k in range(self.walkers):
+            f = &self.floods[k]
+            f.sent, f.come = f.come, f.sent
+            f.sent.size = 0
+            left += f.come.size + f.now.size - f.turn + f.then.size
+        return left > 0
+
+
+def flooded(const Label[:, :, :] array, seed, int reach, int walkers=1, each=map):
     """The voxels that equal one and hang together with it.
 
     Parameters
@@ -78,41 +164,50 @@ def flooded(const Label[:, :, :] array, seed, int reach):
     array : integers (z, y, x) of any strides.
     seed : that voxel.
     reach : along how many axes neighbours may differ, 1 to 3.
+    walkers : how many share the work.
+    each : calls a function for each of them, at a time or one after the other, as `map`.
 
     Returns
     -------
     uint64 (nz, ny, (nx + 63) // 64), strided: voxel x is bit x % 64 of word x // 64.
     """
     cdef Py_ssize_t nz = array.shape[0], ny = array.shape[1], nx = array.shape[2], z, y, x
-    cdef Flood f
-    cdef Label value
-    cdef bint more = True
+    cdef Walk walk
     z, y, x = seed
     if not 1 <= reach <= 3:
         raise Invalid(f"expected neighbours that differ along 1, 2 or 3 axes, found {reach}")
     if not (0 <= z < nz and 0 <= y < ny and 0 <= x < nx):
         raise Invalid(f"expected a voxel of an array of shape {(nz, ny, nx)}, found {(z, y, x)}")
-    begin(&f, array.shape, array.strides, reach)
-    cdef uint64_t[:, ::1] words = np.zeros((2 * f.first + nz * f.plane, 3), np.uint64)
-    f.words = <Word *> &words[0, 0]
-    value = array[z, y, x]
-    try:
-        with nogil:
-            touch(&f, array, value, f.first + z * f.plane + y * f.row + x // 64, <uint64_t> 1 << x % 64)
-        while more:
-            with nogil:
-                more = go_on(&f, array, value)
-            PyErr_CheckSignals()
-    finally:
-        free(f.now.at)
-        free(f.then.at)
-    reached = np.asarray(words)[f.first : f.first + nz * f.plane, 1].reshape(nz, ny + 1, f.row)
+    values = np.asarray(array)
+    walk = Walk(values, (z, y, x), reach, walkers)
+    go = partial(walked, values, walk)
+    while walk.more():
+        for _ in each(go, range(walk.walkers)):
+            pass
+        PyErr_CheckSignals()
+    f = walk.floods
+    reached = walk.words[f.first : f.first + nz * f.plane, 1].reshape(nz, ny + 1, f.row)
     return reached[:, :ny, : f.row - 1]
+
+
+def walked(const Label[:, :, :] array, Walk walk, int k):
+    """Let a walker take what has come to it, and go on for some steps."""
+    cdef Flood *f = &walk.floods[k]
+    cdef Label value = array[walk.seed[0], walk.seed[1], walk.seed[2]]
+    cdef const Letter *letter
+    cdef size_t i
+    cdef int j
+    with nogil:
+        for j in range(walk.walkers):
+            for i in range(walk.floods[j].come.size):
+                letter = &walk.floods[j].come.at[i]
+                if mine(f, letter.at):
+                    touch(f, array, value, letter.at, letter.bits)
+        go_on(f, array, value, walk.steps)
 
 
 cdef void begin(Flood *f, const Py_ssize_t *shape, const Py_ssize_t *strides, int reach) noexcept nogil:
     cdef int k
-    memset(f, 0, sizeof(Flood))
     f.row = (shape[2] + 63) // 64 + 1
     f.plane = f.row * (shape[1] + 1)
     f.first = f.plane + f.row + 1
@@ -126,17 +221,17 @@ cdef void begin(Flood *f, const Py_ssize_t *shape, const Py_ssize_t *strides, in
 
 
 @overflowcheck(False)
-cdef bint go_on(Flood *f, const Label[:, :, :] array, Label value) except -1 nogil:
-    """Pass on what is new in STEPS words at most; whether there is more."""
+cdef int go_on(Flood *f, const Label[:, :, :] array, Label value, int steps) except -1 nogil:
+    """Pass on what is new in so many words at most."""
     cdef size_t at
     cdef uint64_t bits
     cdef int k, _step
-    for _step in range(STEPS):
+    for _step in range(steps):
         if f.turn == f.now.size:
             f.now, f.then = f.then, f.now
             f.then.size = f.turn = 0
             if f.now.size == 0:
-                return False
+                return 0
         fetch_ahead(f, array)
         at = f.now.at[f.turn]
         f.turn += 1
@@ -150,7 +245,11 @@ cdef bint go_on(Flood *f, const Label[:, :, :] array, Label value) except -1 nog
                 touch(f, array, value, at + f.beside[k] + 1, bits >> 63)
             else:
                 touch(f, array, value, at + f.beside[k], bits)
-    return True
+    return 0
+
+
+cdef inline bint mine(const Flood *f, size_t at) noexcept nogil:
+    return f.begin <= at < f.stop
 
 
 cdef inline int touch(Flood *f, const Label[:, :, :] array, Label value, size_t at, uint64_t bits) except -1 nogil:
@@ -158,6 +257,8 @@ cdef inline int touch(Flood *f, const Label[:, :, :] array, Label value, size_t 
     cdef Word *word = f.words + at
     if bits == 0:
         return 0
+    if not mine(f, at):
+        return post(f, at, bits)
     if word.taken == 0:
         word.taken = shut_of(f, array, value, at)
     bits &= ~word.taken
@@ -174,6 +275,14 @@ cdef inline int touch(Flood *f, const Label[:, :, :] array, Label value, size_t 
     return 0
 
 
+cdef int post(Flood *f, size_t at, uint64_t bits) except -1 nogil:
+    """Leave it to the walker whose word that is."""
+    grow(<void **> &f.sent.at, &f.sent.room, f.sent.size + 1, sizeof(Letter))
+    f.sent.at[f.sent.size].at, f.sent.at[f.sent.size].bits = at, bits
+    f.sent.size += 1
+    return 0
+
+
 @overflowcheck(False)
 cdef inline uint64_t whole_runs(uint64_t bits, uint64_t left) noexcept nogil:
     """The runs of `left` in which these bits of it lie."""
@@ -185,6 +294,7 @@ cdef inline uint64_t whole_runs(uint64_t bits, uint64_t left) noexcept nogil:
     return bits
 
 
+@overflowcheck(False)
 cdef uint64_t shut_of(const Flood *f, const Label[:, :, :] array, Label value, size_t at) noexcept nogil:
     """The voxels of a word that cannot be filled: those of another value, and what is not of the array."""
     cdef Py_ssize_t z, y, x, n, i, step = array.strides[2]
@@ -227,7 +337,7 @@ cdef inline void fetch_ahead(const Flood *f, const Label[:, :, :] array) noexcep
         at = f.now.at[f.turn + AHEAD]
         place_of(f, at, &z, &y, &x)
         for k in range(f.sides):
-            if f.words[at + f.beside[k]].taken == 0:
+            if mine(f, at + f.beside[k]) and f.words[at + f.beside[k]].taken == 0:
                 for i in range(<Py_ssize_t> sizeof(Label) + 1):        # it may begin within a line
                     prefetch(<const void *> (<size_t> &array[z, y, x] + f.bytes[k] + i * LINE))
 
