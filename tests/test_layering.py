@@ -13,8 +13,8 @@ import labelog
 import labelog_server
 
 SOURCE = Path(labelog.__file__).parent
-LAYERS = ["errors", "extras", "damage", "geometry", "synthetic", "indexing", "kernels", "arrays", "storage", "image",
-          "engine", "remote", "opening", "formats", "layers", "cli"]  # fmt: skip
+LAYERS = ["errors", "progress", "extras", "damage", "geometry", "synthetic", "indexing", "kernels", "arrays", "storage",
+          "image", "engine", "remote", "opening", "formats", "layers", "cli"]  # fmt: skip
 
 
 def imported(path):

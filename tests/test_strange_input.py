@@ -6,6 +6,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import math
+import pickle
 import shutil
 from contextlib import suppress
 
@@ -32,9 +33,9 @@ SEEN = {
     "__getitem__": {"index": 0},
     "scale": {"number": 0},
     "extents": {"within": BOX},
-    "components": {"cls": "cell", "labels": [5], "within": BOX, "connectivity": 6},
+    "components": {"cls": "cell", "labels": [5], "within": BOX, "connectivity": 6, "progress": None},
     "fill_mask": {"seed": (0, 0, 1), "connectivity": 6, "within": BOX, "axis": None, "limit": 100, "over": 5,
-                  "tolerance": None, "between": None},
+                  "tolerance": None, "between": None, "progress": None},
     "remapped": {"since": 0},
     "version": {"box": BOX},
 }  # fmt: skip
@@ -63,7 +64,7 @@ ASKED = {
         "subtree": {"label": 5},
         "extent": {"labels": [5]},
         "extents": {"labels": [5]},
-        "problems": {"region": "seen", "connectivity": 6},
+        "problems": {"region": "seen", "connectivity": 6, "progress": None},
         "voxels_in": {"region": "seen"},
     },
     "labelog": {
@@ -86,8 +87,8 @@ STAGED = {
     "relabel": {"labels": {5: 7}, "within": BOX},
     "erase": {"label": 5, "within": BOX},
     "split": {"label": 5, "where": np.ones((2, 2), bool), "at": (0, 0, 0)},
-    "fill": {"seed": (0, 0, 1), "label": 11, "connectivity": 6, "within": BOX, "limit": 100},
-    "fill_mask": {"seed": (0, 0, 1), "view": "instance", "limit": 100},
+    "fill": {"seed": (0, 0, 1), "label": 11, "connectivity": 6, "within": BOX, "limit": 100, "progress": None},
+    "fill_mask": {"seed": (0, 0, 1), "view": "instance", "limit": 100, "progress": None},
     "fill_holes": {"label": 5, "axis": 0, "connectivity": 4, "below": 5, "over": 0, "within": BOX},
     "remove_islands": {"label": 5, "below": 5, "axis": 0, "connectivity": 4},
     "dilate": {"label": 5, "distance": 1, "unit": "voxel", "axis": 0, "over": 0, "within": BOX},
@@ -170,7 +171,7 @@ def test_questions(things, kind, name):
         try:
             called(things[kind], name, given)
         except LabelogError as error:
-            assert str(error)
+            assert 0 < len(str(error)) <= 1000
 
 
 @pytest.mark.parametrize("name", STAGED)
@@ -215,7 +216,8 @@ def test_undo_redo_and_revert(tmp_path, name):
 MADE = {
     "create": {"path": "v", "shape": (2, 2, 2), "voxel_size": (1, 1, 1), "unit": "nm", "chunks": (2, 2, 2),
                "classes": (), "author": "ana", "cache_bytes": 9, "threads": 1},
-    "load": {"path": "v", "labels": CELLS, "table": {}, "merges": (), "colours": None, "message": ""},
+    "load": {"path": "v", "labels": CELLS, "table": {}, "merges": (), "colours": None, "message": "",
+             "progress": None},
     "open": {"path": "there", "mode": "r", "cache_bytes": 9, "threads": 1, "token": None},
 }  # fmt: skip
 
@@ -257,7 +259,10 @@ FILES = {
     "write npz": (formats.write, {"stack": STACK, "path": "new", "format": "npz", "name": "a"}),
     "write tiff": (formats.write, {"stack": STACK, "path": "new", "format": "tiff", "colours": False}),
     "Stack.of": (Stack.of, {"array": CELLS, "colours": None}),
-    "import_image": (import_image, {"source": CELLS, "folder": "new", "voxel_size": (1, 1, 1), "unit": "nm"}),
+    "import_image": (
+        import_image,
+        {"source": CELLS, "folder": "new", "voxel_size": (1, 1, 1), "unit": "nm", "progress": None},
+    ),
     "open_image": (open_image, {"address": "there.npy", "relative_to": None}),
 }
 
@@ -294,16 +299,33 @@ def test_surfaces(volume):
     ("history", {"limit": 1.5}, "not 1.5"),
     ("history", {"author": 7}, "author must be a name or a path of names"),
     ("history", {"author": "\ud800"}, "author must be a name"),
-    ("history", {"session": 7}, "session must be a text or None, not 7"),
+    ("history", {"session": 7}, "session is a text, not empty and without NUL; found 7"),
     ("watch", {"timeout": "x"}, "timeout is a number of seconds, 0 or more, or None, not 'x'"),
     ("watch", {"timeout": -1}, "not -1"),
     ("watch", {"timeout": math.nan}, "not nan"),
     ("edit", {"labels": None}, "a label is a whole number .* not None"),
+    ("edit", {"session": ""}, "session is a text, not empty and without NUL; found ''"),
+    ("edit", {"key": "a\0b"}, "key is a text, not empty"),
+    ("fill_mask", {"seed": (0, 0, 0), "limit": 0}, "limit is a number of voxels, 1 or more, not 0"),
+    ("components", {"progress": 7}, "progress is a function of how much is done .* not 7"),
+    ("attach_image", {"source": CELLS, "progress": 7}, "progress is"),
+    ("check", {"progress": 7}, "progress is"),
+    ("compact", {"progress": 7}, "progress is"),
 ])  # fmt: skip
 def test_what_is_refused_at_once(volume, name, given, what):
     """Not when the first of what was asked for is fetched."""
     with pytest.raises(Invalid, match=what):
         getattr(volume, name)(**given)
+
+
+@pytest.mark.parametrize("text", ["x" * 10**6, "there is no class " * 10**5, "x" * 1001])
+def test_a_long_text_is_quoted_by_its_beginning_and_its_end(volume, text):
+    with pytest.raises(
+        labelog.NotFound, match=r"^there is no class '.* \[...\] .*'; there are: background, cell, .*core"
+    ) as caught:
+        volume.components(cls=text)
+    assert len(str(caught.value)) <= 1000
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
 @pytest.mark.parametrize(("name", "given", "what"), [

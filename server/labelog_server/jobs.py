@@ -12,7 +12,7 @@ from secrets import token_hex
 from typing import Any, Literal
 
 import labelog
-from labelog.engine.walk import Progress
+from labelog.progress import Progress
 from labelog_server.board import Board
 from labelog_server.problems import Problem, said, status_of, told
 

@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import Field
 
 import labelog
-from labelog.engine.walk import Progress
+from labelog.progress import Progress
 from labelog_server.memory import Share
 from labelog_server.parts import Part
 from labelog_server.problems import Problem

@@ -8,11 +8,19 @@ from __future__ import annotations
 
 from typing import Any
 
+LONGEST = 1000
+"""Characters of a message: what was found, and is quoted in it, may be of any length."""
+
 
 class LabelogError(Exception):
-    """Base of all errors raised by labelog; keyword arguments become attributes."""
+    """Base of all errors raised by labelog; keyword arguments become attributes.
+
+    A message that is too long to read keeps its beginning and its end.
+    """
 
     def __init__(self, message: str, **facts: Any) -> None:
+        if len(message) > LONGEST:
+            message = f"{message[: LONGEST * 3 // 4]} [...] {message[-LONGEST // 5 :]}"
         super().__init__(message)
         self.__dict__.update(facts)
 

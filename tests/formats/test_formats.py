@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import labelog
 from conftest import examples
 from labelog import formats
 from labelog.damage import damage
@@ -203,6 +204,10 @@ def test_unknown_formats_and_options_are_answered_with_the_known(tmp_path, volum
             write(Stack.of(volume), path)
     with pytest.raises(NotFound, match="expected PNG files"):  # a folder is a stack of PNGs
         read(tmp_path)
+    labelog.create(tmp_path / "v.labelog", (1, 1, 1)).close()
+    for format in (None, "png", "tiff"):
+        with pytest.raises(Invalid, match=r"v.labelog is a labelog volume, .* \(labelog export\)"):
+            read(tmp_path / "v.labelog", format=format)
     with pytest.raises(Exists):
         write(Stack.of(volume), tmp_path)
     with pytest.raises(Invalid, match="png, tiff, json"):

@@ -181,6 +181,21 @@ def test_what_is_refused_is_not_staged(pair, wrong):
     assert kinds[0] is kinds[1]
 
 
+@pytest.mark.parametrize("ask", [
+    lambda volume: volume.check(7),
+    lambda volume: volume.compact(progress=7),
+    lambda volume: volume.labels.problems(progress=7),
+    lambda volume: volume.components(progress=7),
+    lambda volume: volume.fill_mask((0, 0, 0), progress=7),
+    lambda volume: volume.edit("ana").__enter__().fill((0, 0, 0), 5, progress=7),
+    lambda volume: volume.edit("ana").__enter__().fill_mask((0, 0, 0), progress=7),
+])  # fmt: skip
+def test_what_cannot_be_told_of_progress_is_refused_at_once(pair, ask):
+    for volume in pair:
+        with pytest.raises(labelog.Invalid, match="progress is a function"):
+            ask(volume)
+
+
 @pytest.mark.parametrize("forgets", [False, True])
 def test_each_operation_is_sent_once_to_be_tried(far, near, monkeypatch, forgets):
     """Or an edit of many would cost their square. What the server has forgotten it is sent again."""

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 import labelog
-from labelog.engine.walk import Progress
+from labelog.progress import Progress
 from labelog_server import operations
 from labelog_server.access import Annotates, Reads, Sent, Writer
 from labelog_server.asked import Called, Key, Name, Served

@@ -51,9 +51,9 @@ class ChunkCache:
     def nearest(self, chunk: int, state: int) -> tuple[int, Runs] | None:
         """The newest state of a chunk that is not after `state`."""
         with self._lock:
-            found = max((s for s in self._states.get(chunk, ()) if s <= state), default=None)
-        runs = None if found is None else self.get(chunk, found)
-        return None if found is None or runs is None else (found, runs)
+            found = max((s for s in self._states.get(chunk, ()) if s <= state), default=-1)
+        runs = self.get(chunk, found)
+        return None if runs is None else (found, runs)
 
     def put(self, chunk: int, state: int, runs: Runs | Overlaid) -> None:
         with self._lock:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -13,6 +13,7 @@ from labelog.engine.store import Store
 from labelog.errors import LabelogError
 from labelog.kernels import spans
 from labelog.kernels.extents import changed, counted, encode
+from labelog.progress import Progress
 from labelog.storage.commits import Reader
 from labelog.storage.facts import Pieces, pieces
 from labelog.storage.journal import digest, link
@@ -49,7 +50,7 @@ class Report:
             self.problems.append(str(error) if place in str(error) else f"{place}: {error}")
 
 
-def check(store: Store, progress: Callable[[int, int], None] | None = None) -> Report:
+def check(store: Store, progress: Progress | None = None) -> Report:
     """Verify a volume. What is committed meanwhile is left for another time."""
     report = Report()
     upto = store.head()
@@ -72,7 +73,9 @@ def check(store: Store, progress: Callable[[int, int], None] | None = None) -> R
             if progress:
                 progress(done + 1, len(chunks))
         for chunk in noted:
-            report.problems.append(f"labels are noted to have been in chunk {chunk}, which was never written")
+            report.problems.append(
+                str(store.damaged(chunk, "labels noted to have been in it, which was never written"))
+            )
     _check_pyramid(store, report, upto)
     return report
 
@@ -113,7 +116,7 @@ def _check_journal(store: Store, report: Report, upto: int) -> list[int]:
             check_bodies(journal, upto, report.problems.append)
         for chunk, revision in journal.rows(f"SELECT chunk, {REVISION} AS made FROM deltas t WHERE made NOT IN "
                                             "(SELECT revision FROM edits)"):  # fmt: skip
-            report.problems.append(f"a delta of chunk {chunk} belongs to no commit ({revision})")
+            report.problems.append(str(store.damaged(chunk, f"a delta of it belongs to no commit ({revision})")))
         for table, known in (("facts", "edits"), ("members", "facts"), ("clusters", "facts"), ("extents", "edits"),
                              ("parcels", "edits")):  # fmt: skip
             for (revision,) in journal.rows(f"SELECT DISTINCT revision FROM {table} WHERE revision NOT IN "
@@ -123,7 +126,7 @@ def _check_journal(store: Store, report: Report, upto: int) -> list[int]:
         present = set(journal.chunks()) | set(store.base.present())
         for chunk in counted_in:
             if chunk not in present:
-                report.problems.append(f"labels are counted in chunk {chunk}, which was never written")
+                report.problems.append(str(store.damaged(chunk, "labels counted in it, which was never written")))
         return sorted(present)
 
 

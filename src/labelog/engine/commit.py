@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from labelog.engine.change import Moment, Work, change
 from labelog.engine.parcel import LARGE, PIECE, TRIES, Large, Parcel, add, weight
 from labelog.engine.store import Store, layered
-from labelog.engine.values import is_text
+from labelog.engine.values import checked_text, is_text
 from labelog.errors import Conflict, Exists, Invalid, LabelogError, NotFound, NothingToUndo, Unsupported
 from labelog.geometry import Box
 from labelog.kernels.overlaid import Overlaid
@@ -51,8 +51,8 @@ class Draft(NamedTuple):
 def draft(author: str, session: str | None, message: str, key: str | None, *asked: object) -> Draft:
     """A checked draft. Raises Invalid for an author that is no path of names, or texts that are no texts."""
     checked_author(author)
-    checked_name("session", session)
-    checked_name("key", key)
+    checked_text("session", session, empty=False)
+    checked_text("key", key, empty=False)
     if not is_text(message):
         raise Invalid(f"message must be a text, not {message!r}")
     told = b"" if key is None else blake2b(repr(asked).encode(), digest_size=16).digest()
@@ -65,12 +65,6 @@ def checked_author(author: Any, *, below: bool = False) -> str:
     if not isinstance(name, str) or not name.isprintable() or not all(name.split("/")):
         raise Invalid(f"author must be a name or a path of names such as 'vendor-b/ana', not {author!r}")
     return str(name)
-
-
-def checked_name(what: str, text: Any) -> None:
-    """Raise Invalid for a session or key that is no text, or an empty one."""
-    if text is not None and (not is_text(text) or not text or "\0" in text):
-        raise Invalid(f"{what} must be a text or None, not {text!r}")
 
 
 class Outcome(NamedTuple):

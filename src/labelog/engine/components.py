@@ -24,13 +24,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelog.engine.cache import ChunkCache
-from labelog.engine.walk import Progress
 from labelog.geometry import MAX_AXIS, Box, Grid, Triple, reach
 from labelog.indexing import Voxels
 from labelog.kernels import components as kernel
 from labelog.kernels import sides, spans
 from labelog.kernels.forest import Forest
 from labelog.kernels.runs import Runs
+from labelog.progress import Progress
 
 AHEAD = 8  # chunks that are labelled, or waited for, at one time
 KEPT = 2**26  # bytes of chunks' components that are kept, to be asked for

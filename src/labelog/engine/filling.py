@@ -10,10 +10,10 @@ from labelog.engine.fills import Filled, Limits, Rule, Source, filled, needless
 from labelog.engine.naming import Naming
 from labelog.engine.values import checked_label
 from labelog.engine.views import LabelMap
-from labelog.engine.walk import Progress
 from labelog.geometry import Box, Triple
 from labelog.image import Image
 from labelog.kernels.runs import Runs
+from labelog.progress import Progress, checked_progress
 
 
 class Filling(Naming):
@@ -66,6 +66,7 @@ class Filling(Naming):
         there is no image. Then nothing is staged.
         """
         self._mine()
+        checked_progress(progress)
         label = checked_label(label)
         rule = Rule.of(self._store.grid.shape, seed, connectivity=connectivity, within=within, axis=axis, limit=limit,
                        over=over, tolerance=tolerance, between=between)  # fmt: skip
@@ -80,6 +81,7 @@ class Filling(Naming):
                   **limits: Unpack[Limits]) -> Filled:  # fmt: skip
         """What `fill` would take, with what is staged so far. Nothing changes; other parameters are those of `fill`."""
         self._mine()
+        checked_progress(progress)
         return filled(self._source(view), Rule.of(self._store.grid.shape, seed, **limits), progress=progress)
 
     def _source(self, view: str) -> Source:

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from labelog import indexing
 from labelog.engine import drawing
 from labelog.engine.change import Patches, measure
-from labelog.engine.values import label_set
+from labelog.engine.values import checked_count, label_set
 from labelog.engine.views import LabelMap
-from labelog.engine.walk import Progress, Walk
+from labelog.engine.walk import Walk
 from labelog.errors import Invalid, OutOfBounds
 from labelog.geometry import Box, Grid, Triple, checked_axis, reach, whole
 from labelog.image import Image
@@ -23,6 +23,7 @@ from labelog.kernels import spans
 from labelog.kernels.components import label_runs
 from labelog.kernels.fill import opened
 from labelog.kernels.runs import Runs
+from labelog.progress import Progress
 
 if TYPE_CHECKING:
     from labelog.engine.store import Store
@@ -63,7 +64,8 @@ class Rule(NamedTuple):
             raise Invalid(f"the tolerance of a fill is a number from 0 on, not {tolerance!r}")
         if tolerance is not None and between is not None:
             raise Invalid("a fill goes by a tolerance, or between two values, not both")
-        return cls(first, _box(first, axis, within, shape), far, None if limit is None else _limit(limit),
+        return cls(first, _box(first, axis, within, shape), far,
+                   None if limit is None else checked_count("limit", limit, least=1),
                    None if over is None else tuple(sorted(label_set(over))),
                    None if tolerance is None else _number("tolerance", tolerance),
                    None if between is None else _pair(between))  # fmt: skip
@@ -208,16 +210,6 @@ def _box(seed: Triple, axis: int | None, within: Box | tuple[Triple, Triple] | N
     if not all(a <= i < b for a, i, b in zip(box.start, seed, box.stop, strict=True)):
         raise OutOfBounds(f"the seed {seed} is not within {box}, where it shall be filled", box=box)
     return box
-
-
-def _limit(value: Any) -> int:
-    try:
-        limit = whole(value)
-    except TypeError:
-        limit = 0
-    if limit < 1:
-        raise Invalid(f"the limit of a fill is a number of voxels from 1 on, not {value!r}")
-    return limit
 
 
 def _number(name: str, value: Any) -> float:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from labelog.errors import LabelogError
 from labelog.kernels.extents import counted
+from labelog.progress import Progress
 from labelog.storage.facts import pieces
 from labelog.storage.layout import FOLD_AT, KEEP_AT
 from labelog.storage.parcels import sweep
@@ -136,7 +137,7 @@ def fold(store: Store, chunks: Iterable[int]) -> int:
     return folded
 
 
-def compact(store: Store, progress: Callable[[int, int], None] | None = None) -> int:
+def compact(store: Store, progress: Progress | None = None) -> int:
     """Fold every chunk, and the log into the journal, complete the pyramid, and remove what was left behind; how many
     chunks were behind."""
     with store.journal.reading() as journal:

@@ -7,7 +7,7 @@ import io
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cache, cached_property
 from heapq import merge
@@ -25,6 +25,7 @@ from labelog.errors import Invalid, NotFound, Unsupported
 from labelog.geometry import Box, Triple, reach
 from labelog.kernels.overlap import overlap_runs
 from labelog.kernels.runs import Runs
+from labelog.progress import Progress, checked_progress
 from labelog.storage.facts import Occupied
 from labelog.storage.journal import CLASS, NAME, PARENT, Space, Value
 
@@ -293,7 +294,7 @@ class Labels:
         return {body: extent(self._store.grid, found) for body, found in parts.items()}
 
     def problems(self, *, region: str | None = None, connectivity: int = 6,
-                 progress: Callable[[int, int], None] | None = None) -> Iterator[Problem]:  # fmt: skip
+                 progress: Progress | None = None) -> Iterator[Problem]:  # fmt: skip
         """Objects that are empty, disconnected, without class, or whose class may not lie in that of their parent.
 
         Parameters
@@ -306,6 +307,7 @@ class Labels:
         connectivity.
         """
         reach(connectivity)
+        checked_progress(progress)
         box = None if region is None else self._region(region).box
         return problems(self._snapshot, self.where(box=box), connectivity, progress)
 

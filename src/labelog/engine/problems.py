@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from labelog.engine.components import Components
 from labelog.engine.splitting import Extent
 from labelog.kernels import components as kernel
 from labelog.kernels.runs import Runs
+from labelog.progress import Progress
 
 if TYPE_CHECKING:
     from labelog.engine.objects import Label
@@ -36,7 +37,7 @@ class Problem(NamedTuple):
 
 
 def problems(snapshot: Snapshot, chosen: list[Label], connectivity: int,
-             progress: Callable[[int, int], None] | None) -> Iterator[Problem]:  # fmt: skip
+             progress: Progress | None) -> Iterator[Problem]:  # fmt: skip
     """The problems of some objects of a snapshot."""
     pieces = own_pieces(snapshot, connectivity)
     classes = snapshot.classes

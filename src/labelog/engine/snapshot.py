@@ -25,12 +25,12 @@ from labelog.engine.regions import Region, Unannotated, regions
 from labelog.engine.remapped import Remapped, remapped
 from labelog.engine.values import checked_text, label_set
 from labelog.engine.views import LabelMap, seen_runs, values_of_class
-from labelog.engine.walk import Progress
 from labelog.errors import Invalid, NotFound
 from labelog.geometry import Box, Grid, Lengths, Scale, Triple
 from labelog.image import Image
 from labelog.indexing import Voxels
 from labelog.kernels.runs import Runs
+from labelog.progress import Progress, checked_progress
 from labelog.storage.journal import IMAGE, Space
 
 if TYPE_CHECKING:
@@ -136,6 +136,7 @@ class Revision(Voxels):
 
         Of coarser scales and of views with `unannotated` nothing is filled: Invalid.
         """
+        checked_progress(progress)
         if self.number or not self._is_mapped:
             raise Invalid("a fill is of the finest scale, and of labels as they are")
         source = Source(self.volume.store, self._runs, self._map, lambda: self.volume.at(self.revision).image)
@@ -232,6 +233,7 @@ class Revision(Voxels):
         chunks, not with voxels. Raises NotFound for a class that is not there, Invalid for a connectivity, label or
         view that is none, OutOfBounds for a box outside the volume, Corrupt (naming the chunk) for damaged bytes.
         """
+        checked_progress(progress)
         store = self.volume.store
         box = Box((0, 0, 0), self.shape) if within is None else indexing.within(within, self.shape)
         chosen = None if labels is None else label_set(labels)

@@ -24,10 +24,13 @@ def is_text(value: Any) -> bool:
         return False
 
 
-def checked_text(what: str, value: Any) -> None:
-    """Raise Invalid, which calls it `what`, for what is neither a text nor None."""
-    if not (value is None or is_text(value)):
-        raise Invalid(f"{what} is a text, not {value!r}")
+def checked_text(what: str, value: Any, *, empty: bool = True) -> None:
+    """Raise Invalid, which calls it `what`, for what is neither a text nor None.
+
+    With `empty=False` also for a text that is empty or has a NUL in it.
+    """
+    if not (value is None or (is_text(value) and (empty or (value and "\0" not in value)))):
+        raise Invalid(f"{what} is a text{'' if empty else ', not empty and without NUL'}; found {value!r}")
 
 
 def is_name(value: Any) -> bool:
@@ -69,14 +72,14 @@ def checked_colours(colours: Any) -> dict[int, str]:
     return {checked_label(label): colour for label, colour in colours.items()}
 
 
-def checked_count(name: str, value: Any, of: str = "voxels") -> int:
-    """A number of voxels, or of something else, 0 or more, or Invalid, which calls it `name`."""
+def checked_count(name: str, value: Any, of: str = "voxels", least: int = 0) -> int:
+    """A number of voxels, or of something else, `least` or more, or Invalid, which calls it `name`."""
     try:
         number = whole(value)
     except TypeError:
         number = -1
-    if number < 0:
-        raise Invalid(f"{name} is a number of {of}, 0 or more, not {value!r}")
+    if number < least:
+        raise Invalid(f"{name} is a number of {of}, {least} or more, not {value!r}")
     return number
 
 

@@ -21,13 +21,13 @@ from labelog.engine import check, history, keeper
 from labelog.engine import load as loading
 from labelog.engine.changes import Changes, changes
 from labelog.engine.classes import LabelClass
-from labelog.engine.commit import Committer, Draft, Job, checked_author, checked_name, draft
+from labelog.engine.commit import Committer, Draft, Job, checked_author, draft
 from labelog.engine.components import Components
 from labelog.engine.drawing import LabelRows
 from labelog.engine.edit import Edit
 from labelog.engine.extents import Extents
 from labelog.engine.fills import Filled, Limits
-from labelog.engine.load import Classes, Progress, TableRows, user
+from labelog.engine.load import Classes, TableRows, user
 from labelog.engine.objects import Labels
 from labelog.engine.preview import written
 from labelog.engine.regions import Region
@@ -38,6 +38,7 @@ from labelog.engine.values import (
     checked_label,
     checked_object,
     checked_revision,
+    checked_text,
     checked_wait,
     existing,
     several,
@@ -46,6 +47,7 @@ from labelog.errors import Invalid, NotFound
 from labelog.geometry import Box, Triple
 from labelog.image import Image, import_image, open_image
 from labelog.kernels import spans
+from labelog.progress import Progress, checked_progress
 from labelog.storage.disk import checked_path
 from labelog.storage.journal import Commit
 
@@ -85,6 +87,7 @@ def load(path: str | os.PathLike[str], labels: Any, *, voxel_size: Iterable[floa
          progress: Progress | None = None) -> Volume:  # fmt: skip
     """Make a new volume of an array or of slabs, and open it for editing."""
     _checked_resources(cache_bytes, threads)
+    checked_progress(progress)
     loading.load(path, labels, voxel_size=voxel_size, unit=unit, chunks=chunks, classes=classes, table=table,
                  merges=merges, colours=colours, author=author, message=message, threads=threads,
                  progress=progress)  # fmt: skip
@@ -351,6 +354,7 @@ class Volume:
         Raises Invalid if the image does not have the volume's shape, what `open_image` and `import_image` raise.
         """
         self.store.journal.refuse_to_write()
+        checked_progress(progress)
         if isinstance(source, (str, os.PathLike)):
             source = open_image(source)
         self._refuse_image(getattr(source, "shape", self.shape))
@@ -491,7 +495,7 @@ class Volume:
         """
         store = self.store
         limit = None if limit is None else checked_count("limit", limit, of="commits")
-        checked_name("session", session)
+        checked_text("session", session, empty=False)
         label = None if label is None else checked_label(label)
         bounds = None if box is None else indexing.within(box, self.shape)
         newest = self._bound(until)
@@ -582,9 +586,11 @@ class Volume:
 
         Nothing is forgotten: every revision can still be read and undone.
         """
+        checked_progress(progress)
         return keeper.compact(self.store, progress)
 
     def check(self, progress: Progress | None = None) -> check.Report:
         """Read everything and verify it: checksums, the hash chain, that all old and new labels follow from one
         another, that what is there is what the live edits made. What is wrong is in the report."""
+        checked_progress(progress)
         return check.check(self.store, progress)

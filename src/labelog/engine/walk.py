@@ -32,8 +32,8 @@ from labelog.geometry import Box, Grid, Triple
 from labelog.kernels import sides
 from labelog.kernels.components import measure
 from labelog.kernels.runs import Runs
+from labelog.progress import Progress
 
-Progress = Callable[[int, int], None]
 Numbers = NDArray[np.int64]
 
 DIRECTIONS: list[Triple] = [(z, y, x) for z, y, x in itertools.product((-1, 0, 1), repeat=3) if z or y or x]

@@ -23,6 +23,7 @@ from labelog.formats import hdf5, json_rle, npy, png, tiff
 from labelog.formats.colours import ColourSource
 from labelog.formats.stack import Colour, Stack
 from labelog.storage.disk import checked_path
+from labelog.storage.layout import META
 
 __all__ = ["FORMATS", "Colour", "Format", "Stack", "find", "names", "read", "read_image", "write"]
 
@@ -156,6 +157,9 @@ def _check_file(path: Path, chosen: Format) -> None:
         raise NotFound(f"{path} does not exist", path=str(path)) from None
     except (OSError, ValueError) as error:
         raise Invalid(f"{str(path)!r} cannot be read: {error}") from error
+    if (path / META).exists():
+        raise Invalid(f"{path} is a labelog volume, and no file to be read: open it, or make a file of it first "
+                      "(labelog export)", path=str(path))  # fmt: skip
     if stat.S_ISDIR(mode) and chosen.name == "png":
         return
     if not stat.S_ISREG(mode):

@@ -17,6 +17,7 @@ from labelog.geometry import Grid, Lengths, Triple, next_factors, whole
 from labelog.image.halve import halved
 from labelog.image.image import Image, open_image
 from labelog.image.ome import group_attributes
+from labelog.progress import Progress, checked_progress
 from labelog.storage.disk import checked_path, explained, flush_tree, under_construction
 from labelog.storage.meta import checked_size
 
@@ -28,9 +29,6 @@ SMALL = 256
 
 ROW_BYTES = 2**28
 """What a row of default chunks may take in memory; where slices are huge, chunks have fewer of them."""
-
-Progress = Callable[[int, int], None]
-"""Called with slices done and slices in all (0 if not known)."""
 
 
 def import_image(source: Any, folder: str | os.PathLike[str], *, voxel_size: Iterable[float] | None = None,
@@ -54,6 +52,7 @@ def import_image(source: Any, folder: str | os.PathLike[str], *, voxel_size: Ite
     Returns the image, opened. Raises Exists, Invalid (dtype, shape: naming the slab), Unsupported for a missing extra,
     OutOfSpace; then nothing is left behind.
     """
+    checked_progress(progress)
     zarr = extra("zarr", "zarr")
     size, unit, translation = _placed(source, voxel_size, unit)
     wanted = None if chunks is None else Grid.of((1, 1, 1), chunks).chunks

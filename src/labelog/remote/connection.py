@@ -6,13 +6,14 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from labelog.errors import Invalid, Unreachable
 from labelog.extras import extra
+from labelog.progress import Progress, checked_progress
 from labelog.remote.problems import error_of
 
 TOKEN = "LABELOG_TOKEN"
@@ -25,7 +26,6 @@ LONGEST_WAIT = 10.0
 BUSY = (429, 502, 503, 504)
 POLL = 0.01, 0.5  # seconds between looks at a job: at first, at most
 
-Progress = Callable[[int, int], None]
 JSON = dict[str, Any]
 
 
@@ -137,6 +137,7 @@ class Connection:
 
     def job(self, work: JSON, progress: Progress | None = None) -> Any:
         """Have the server do some long work; its result. What `progress` raises cancels it."""
+        checked_progress(progress)
         job = self.done("/jobs", work)["id"]
         wait, most = POLL
         told: JSON = {}

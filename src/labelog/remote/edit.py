@@ -41,10 +41,10 @@ from labelog.engine.values import (
     label_set,
     several,
 )
-from labelog.engine.walk import Progress
 from labelog.errors import Invalid, LabelogError, Unsupported
 from labelog.geometry import Box, Triple
 from labelog.kernels.runs import Runs
+from labelog.progress import Progress, checked_progress
 from labelog.remote import media
 from labelog.remote.problems import box_of, label_rows
 from labelog.remote.request import Operation, Request
@@ -241,6 +241,7 @@ class RemoteEdit(Edit):
              over: Iterable[int] | int | None = None, tolerance: float | None = None,
              between: tuple[float, float] | None = None, progress: Progress | None = None) -> Filled:  # fmt: skip
         self._mine()
+        checked_progress(progress)
         return self._filled("fill", seed, {"label": str(checked_label(label)), "view": view}, {
             "connectivity": connectivity, "within": within, "axis": axis, "limit": limit, "over": over,
             "tolerance": tolerance, "between": between,
@@ -249,6 +250,7 @@ class RemoteEdit(Edit):
     def fill_mask(self, seed: Iterable[int], *, view: str = "instance", progress: Progress | None = None,
                   **limits: Unpack[Limits]) -> Filled:  # fmt: skip
         self._mine()
+        checked_progress(progress)
         found = self._filled("fill_mask", seed, {"view": view}, limits)
         self._request.operations.pop()
         self._tried = min(self._tried, len(self._request.operations))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from labelog.engine.table import Table
 from labelog.engine.values import checked_count, checked_label, checked_text, label_set
 from labelog.errors import Invalid, NotFound, Unsupported
 from labelog.geometry import Box, Triple, reach
+from labelog.progress import Progress
 from labelog.remote.problems import box_of
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ class RemoteLabels(Labels):
         return {label: _extent(told["own"]) for label in label_set(labels) if (told := self._told_or_nothing(label))}
 
     def problems(self, *, region: str | None = None, connectivity: int = 6,
-                 progress: Callable[[int, int], None] | None = None) -> Iterator[Problem]:  # fmt: skip
+                 progress: Progress | None = None) -> Iterator[Problem]:  # fmt: skip
         reach(connectivity)
         if region is not None:
             self._region(region)

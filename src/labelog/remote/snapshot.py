@@ -19,11 +19,11 @@ from labelog.engine.remapped import Remapped
 from labelog.engine.snapshot import Revision, Snapshot, View
 from labelog.engine.values import checked_revision, checked_text, label_set
 from labelog.engine.views import seen_runs
-from labelog.engine.walk import Progress
 from labelog.errors import Invalid, NotFound, OutOfBounds
 from labelog.geometry import Box, Scale, Triple, whole
 from labelog.image import Image
 from labelog.kernels.runs import Runs
+from labelog.progress import Progress, checked_progress
 from labelog.remote import media
 from labelog.remote.image import RemoteImage
 from labelog.remote.labels import RemoteLabels, spelled
@@ -137,6 +137,7 @@ class RemoteRevision(Revision):
                    within: Box | tuple[Triple, Triple] | None = None, connectivity: int = 6,
                    progress: Progress | None = None) -> Components:  # fmt: skip
         """As of `Revision`; the chunks travel, and are labelled here."""
+        checked_progress(progress)
         box = Box((0, 0, 0), self.shape) if within is None else indexing.within(within, self.shape)
         chosen = None if labels is None else label_set(labels)
         if cls is not None:
@@ -164,6 +165,7 @@ class RemoteRevision(Revision):
         return {classes[name].id for name in kinds}
 
     def fill_mask(self, seed: Iterable[int], *, progress: Progress | None = None, **limits: Unpack[Limits]) -> Filled:
+        checked_progress(progress)
         if self.number or not self._is_mapped:
             raise Invalid("a fill is of the finest scale, and of labels as they are")
         return self.volume.fill_mask_at(self.revision, self.name, seed, limits)

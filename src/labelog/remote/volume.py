@@ -21,19 +21,28 @@ from labelog import indexing
 from labelog.arrays.boxes import thread_count
 from labelog.engine.changes import Changes
 from labelog.engine.check import Report
-from labelog.engine.commit import checked_author, checked_name, draft
+from labelog.engine.commit import checked_author, draft
 from labelog.engine.drawing import LabelRows
 from labelog.engine.edit import Edit
 from labelog.engine.fills import Filled, Limits
-from labelog.engine.load import Progress, user
+from labelog.engine.load import user
 from labelog.engine.regions import Region
 from labelog.engine.snapshot import Snapshot
-from labelog.engine.values import checked_count, checked_label, checked_object, checked_revision, existing, several
+from labelog.engine.values import (
+    checked_count,
+    checked_label,
+    checked_object,
+    checked_revision,
+    checked_text,
+    existing,
+    several,
+)
 from labelog.engine.volume import Mode, Volume
 from labelog.errors import Invalid, NotFound, ReadOnly, Unsupported
 from labelog.geometry import Box, Grid, Triple, scales, whole
 from labelog.image import Image
 from labelog.kernels.runs import Runs
+from labelog.progress import Progress
 from labelog.remote import media
 from labelog.remote.connection import TIMEOUT, Connection
 from labelog.remote.edit import RemoteEdit
@@ -255,7 +264,7 @@ class RemoteVolume(Volume):
         bounds = None if box is None else indexing.within(box, self.shape)
         limit = None if limit is None else checked_count("limit", limit, of="commits")
         author = None if author is None else checked_author(author, below=True)
-        checked_name("session", session)
+        checked_text("session", session, empty=False)
         query = {"author": author, "session": session, "label": None if label is None else str(checked_label(label)),
                  "box": None if bounds is None else spelled(bounds)}  # fmt: skip
         newest = self._bound(until)
