@@ -72,6 +72,20 @@ def bounds(calls: list[Call]) -> dict[str, int]:
     return lowest
 
 
+def highest(calls: list[Call]) -> dict[str, int]:
+    """For each call that is told no revision the last that it can have come to: what began after it shows that one."""
+    events = sorted([(call.start, 1, call) for call in calls] + [(call.stop, 0, call) for call in calls],
+                    key=lambda event: event[:2], reverse=True)  # fmt: skip
+    found, least = {}, None
+    for _, begins, call in events:
+        if not begins and call.revision is None:
+            found[call.name] = least
+        elif begins and call.revision is not None and not call.asked.get("rev"):
+            least = call.revision if least is None else min(least, call.revision)
+    last = max((call.revision or 0 for call in calls), default=0)
+    return {name: last if revision is None else revision for name, revision in found.items()}
+
+
 def order(calls: list[Call], lowest: dict[str, int]) -> Iterator[str]:
     for call in calls:
         if call.revision is None or call.asked.get("rev"):
@@ -119,9 +133,10 @@ class Replay:
         self._calls = {by_name[call.name][0]: call for call in calls if by_name.get(call.name)}
         self._seen: dict[int, list[Call]] = defaultdict(list)  # reads of a revision, and edits that it refused
         self._nothing: dict[int, list[Call]] = defaultdict(list)  # client -> undos and redos that found nothing
+        latest = highest(calls)
         for call in sorted(calls, key=lambda call: call.number):
             if call.kind == "read" or (call.kind == "edit" and call.status == 409):
-                self._seen[call.revision or 0].append(call)
+                self._seen[latest[call.name] if call.revision is None else call.revision].append(call)
             elif call.kind in ("undo", "redo") and call.status == 409 and not by_name.get(call.name):
                 self._nothing[call.client].append(call)
 
@@ -219,7 +234,7 @@ class Replay:
             if call.kind == "read":
                 yield from self._read(call)
             elif not self._rightly_refused(call):
-                yield f"{call.name} was refused at revision {call.revision}, and no voxel was in its way"
+                yield f"{call.name} was refused at revision {self._model.revision}, and no voxel was in its way"
 
     def _read(self, call: Call) -> Iterator[str]:
         state = self._model.head
@@ -230,6 +245,8 @@ class Replay:
 
     def _rightly_refused(self, call: Call) -> bool:
         seen = call.asked.get("seen")
+        if call.revision is None and (call.sent == 1 or call.told != call.name):
+            return False  # only what is asked again can have been refused before, under its own key
         stagings = (staging(self._model.shape, state, call.asked["operations"])
                     for state in self._model.back(self._lowest[call.name]))  # fmt: skip
         return seen is not None and any((self._model.changed[each.written.voxels] > seen).any() for each in stagings)

@@ -199,6 +199,8 @@ class Client:
         if status not in (200, 409):
             raise Failed(f"{call.name}: {path} {body} was answered {status}: {answer[:500]!r}")
         call.status, call.revision = status, told.get("revision")
+        if status == 409:
+            call.told = told.get("key")
         if status == 200:
             call.told = [told["voxels"], told["left_alone" if call.kind in ("undo", "redo") else "written"]]
             self._merged = kind == "merge"

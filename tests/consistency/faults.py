@@ -16,6 +16,7 @@ from labelog.engine.cache import ChunkCache
 from labelog.engine.change import Moment
 from labelog.engine.edit import Edit
 from labelog.engine.store import Store
+from labelog.errors import Conflict
 from labelog.storage.commits import Reader, Turn
 
 
@@ -78,6 +79,18 @@ def key() -> None:
     Turn.set_receipt = forgotten  # type: ignore[method-assign]
 
 
+def wary() -> None:
+    """Now and then it is said that an edit was refused before, which it was not."""
+    once, turns = commit._once, itertools.count(1)
+
+    def refusing(batch, draft, job):
+        if draft.key and next(turns) % 50 == 0:
+            raise Conflict("this was refused before", key=draft.key)
+        return once(batch, draft, job)
+
+    commit._once = refusing
+
+
 def lost() -> None:
     """Now and then an edit is acknowledged that is not there."""
     attempt, turns = commit._attempt, itertools.count()
@@ -109,7 +122,7 @@ def deaf() -> None:
 
 
 FAULTS: dict[str, Callable[[], None]] = {
-    fault.__name__: fault for fault in (turn, condition, seen, head, cache, key, lost, deaf)
+    fault.__name__: fault for fault in (turn, condition, seen, head, cache, key, wary, lost, deaf)
 }
 
 if __name__ in ("__main__", "__mp_main__"):  # several workers have it too

@@ -22,7 +22,7 @@ class Call:
     start, stop : before the first attempt and after the answer, in seconds of the machine's monotonic clock.
     sent : how often.
     status : of the answer.
-    revision : that the answer says, or None.
+    revision : that the answer says, or None. An edit that was refused before is told no revision, but its key.
     told : what else of it counts.
     """
 
