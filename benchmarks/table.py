@@ -73,7 +73,7 @@ class Table:
         (self.more if more else self.rows).append(row)
         self.tell("  ".join(filter(None, row.cells())))
 
-    def compare(self, topic: str, what: str, ours: Sample, peers: Mapping[str, Sample | None], target: Target, *,
+    def compare(self, topic: str, what: str, ours: Sample, peers: Mapping[str, Sample | None], target: Target | None, *,
                 also: Mapping[str, Sample | None] = {}, show: Callable[[Sample], str] = Sample.ms) -> None:  # fmt: skip
         """A row against the fastest of `peers`; the others, and those of `also`, are variants. None: not installed."""
         found = {name: sample for name, sample in peers.items() if sample is not None}

@@ -128,8 +128,11 @@ def islands(shape: Shape, reach: int, axis: int | None, below: int) -> Found | N
     parts = _components(inside, reach, axis)
     sizes = parts.counts().astype(np.int64)
     chosen = (sizes < below) & (parts.palette > 0)
-    plane = np.zeros(len(sizes), np.int64) if axis is None else components.first_voxels(parts, (0, 1, 0)) // inside.ny
-    chosen[_largest(sizes[1:], plane[1:]) + 1] = False
+    if axis is None:
+        chosen[np.argmax(sizes[1:]) + 1] = False
+    else:
+        plane = components.first_voxels(parts, (0, 1, 0)) // inside.ny
+        chosen[_largest(sizes[1:], plane[1:]) + 1] = False
     return Found(frame, _back(parts, inside, axis), chosen)
 
 
