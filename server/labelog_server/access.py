@@ -15,6 +15,8 @@ from urllib.parse import unquote_to_bytes
 from fastapi import Depends, Header, Request
 
 from labelog.engine.commit import checked_author
+from labelog.engine.load import user
+from labelog.errors import Corrupt
 from labelog_server import signature
 from labelog_server.guard import same_origin
 from labelog_server.problems import Problem
@@ -33,20 +35,28 @@ Author = Annotated[
 ]
 
 
+def found(request: Request, find: Callable[[Tokens], Token | None]) -> Token | None:
+    """A token of the file. Raises Problem 503 while that cannot be used: nobody is let in by what it said before."""
+    try:
+        return find(request.app.state.tokens)
+    except Corrupt:
+        raise Problem(503, "the server cannot use its file of tokens now; its log says why",
+                      headers={"Retry-After": "10"}) from None  # fmt: skip
+
+
 def presented(request: Request) -> Token | None:
-    """The token of a request; None where none is asked for. Raises Problem 401."""
-    tokens = request.app.state.tokens
-    if tokens is None:
+    """The token of a request; None where none is asked for. Raises Problem 401 or 503."""
+    if request.app.state.tokens is None:
         return None
     scheme, _, text = request.headers.get("authorization", "").partition(" ")
     if scheme == signature.ALGORITHM:
-        return signer(request, tokens)
+        return signer(request)
     text = text.strip() if scheme.lower() == "bearer" else _cookie(request)
-    found: Token | None = tokens.find(text)
-    if found is None:
+    token = found(request, lambda tokens: tokens.find(text))
+    if token is None:
         what = "the token is not, or no longer, good" if text else "this server asks for a token"
         raise Problem(401, f"{what}; send it as Authorization: Bearer ...", headers={"WWW-Authenticate": "Bearer"})
-    return found
+    return token
 
 
 def _cookie(request: Request) -> str:
@@ -60,12 +70,12 @@ def _cookie(request: Request) -> str:
     return text
 
 
-def signer(request: Request, tokens: Tokens) -> Token:
-    """Whose key pair a request is signed with. Raises Problem 400 or 403."""
+def signer(request: Request) -> Token:
+    """Whose key pair a request is signed with. Raises Problem 400, 403 or 503."""
     if not is_below(request.url.path):
         raise Problem(403, f"signed requests are taken below {ROOT} only; send a token as Authorization: Bearer ...")
     claim = signature.Claim.of(request.headers["authorization"])
-    token = tokens.key_pair(claim.key)
+    token = found(request, lambda tokens: tokens.key_pair(claim.key))
     if token is None or token.secret is None:
         raise Problem(403, f"the key {claim.key} is not, or no longer, good", code="InvalidAccessKeyId")
     scope = request.scope
@@ -93,14 +103,14 @@ def may(role: Role) -> Callable[..., Awaitable[None]]:
 Reads, Annotates, Reviews, Administers = (Depends(may(role)) for role in Role)
 
 
-async def writer(request: Request, author: Author = None) -> str | None:
+async def writer(request: Request, author: Author = None) -> str:
     """Whose an edit is: the token's, or of somebody below that name; without tokens as the request says, else as the
     server was told, else the operating system's user."""
     settings: Settings = request.app.state.settings
     token = presented(request)
     author = None if author is None else _spelled(author)
     if token is None:
-        return author or settings.author
+        return author or user(settings.author)
     if author is not None and author != token.name and not author.startswith(token.name + "/"):
         raise Problem(403, f"edits with this token are by {token.name}, or by {token.name}/..., not by {author}")
     return author or token.name
@@ -122,4 +132,4 @@ async def sender(request: Request) -> Token | None:
 
 
 Sent = Annotated[Token | None, Depends(sender)]
-Writer = Annotated[str | None, Depends(writer)]
+Writer = Annotated[str, Depends(writer)]

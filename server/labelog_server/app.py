@@ -65,7 +65,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings, app.state.catalog, app.state.news = settings, catalog, news
     app.state.presence, app.state.jobs, app.state.mesher = present, Jobs(board, settings.folders), Mesher()
     app.state.trials = Trials()
-    app.state.tokens = None if settings.tokens is None else Tokens(settings.tokens)
+    app.state.tokens = None if settings.tokens is None else Tokens(settings.tokens, problems.log.error)
     app.state.registry = registry = CollectorRegistry()
     catalog.timed = timed(registry)
     problems.install(app)

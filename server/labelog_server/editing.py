@@ -17,7 +17,7 @@ MOST_RUNS = 100_000  # that an answer lists beside others
 MOST_ROWS = 2**21  # that one lists that is about nothing else
 
 
-def carried_out(name: str, request: operations.Request, volume: labelog.Volume, author: str | None,
+def carried_out(name: str, request: operations.Request, volume: labelog.Volume, author: str,
                 called: names.Names, key: str | None, trials: Trials) -> dict[str, Any]:  # fmt: skip
     """Do all operations as one edit, or none; or tell what they would do. Raises what they raise, saying which did."""
     if request.dry_run:
@@ -35,7 +35,7 @@ def carried_out(name: str, request: operations.Request, volume: labelog.Volume, 
     return answer
 
 
-def _begun(request: operations.Request, volume: labelog.Volume, author: str | None, key: str | None) -> labelog.Edit:
+def _begun(request: operations.Request, volume: labelog.Volume, author: str, key: str | None) -> labelog.Edit:
     return volume.edit(author, request.message, session=request.session, key=key, seen=request.seen, at=request.at,
                        labels=request.labels)  # fmt: skip
 
@@ -74,7 +74,7 @@ class Tried(NamedTuple):
                 "trial": self.trial}  # fmt: skip
 
 
-def tried(request: operations.Request, volume: labelog.Volume, author: str | None, called: names.Names,
+def tried(request: operations.Request, volume: labelog.Volume, author: str, called: names.Names,
           key: str | None, trials: Trials) -> Tried:  # fmt: skip
     """Stage all operations, after those of an earlier trial if one is named, and go no further.
 

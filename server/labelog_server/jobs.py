@@ -52,7 +52,7 @@ class Job:
     id: str
     volume: str
     do: str
-    author: str | None
+    author: str
     state: State
     done: int
     total: int
@@ -72,7 +72,7 @@ class Jobs:
         self._board, self._folders = board, folders
         self._pool = ThreadPoolExecutor(AT_ONCE, "job")
 
-    def begin(self, volume: str, do: str, author: str | None, work: Callable[[Progress], Any]) -> Job:
+    def begin(self, volume: str, do: str, author: str, work: Callable[[Progress], Any]) -> Job:
         """Have it done. Raises Problem 503 if too many wait already."""
         number = token_hex(8)
         self._bury()

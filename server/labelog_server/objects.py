@@ -145,9 +145,7 @@ class Objects:
         name, _, rest = folder.partition("/")
         return self._volume(name).children(rest) if name else [f"{each}/" for each in self._catalog.names()]
 
-    def put(
-        self, key: str, body: bytes, author: str | None, if_match: str | None, if_none_match: str | None
-    ) -> str | None:
+    def put(self, key: str, body: bytes, author: str, if_match: str | None, if_none_match: str | None) -> str | None:
         """Write a chunk; its new tag, or None if it is now more than what was sent, as others wrote in it too.
 
         Raises Problem 405 for what cannot be written, 412 if a condition does not hold; Invalid.
@@ -163,7 +161,7 @@ class Objects:
             raise labelog.Invalid(f"voxels outside of the volume, beyond {box}, are 0")
         return self._write(volume, key, box, values[inside], author, if_match, if_none_match)
 
-    def delete(self, key: str, author: str | None, if_match: str | None) -> None:
+    def delete(self, key: str, author: str, if_match: str | None) -> None:
         """Make all voxels of a chunk 0. Raises as `put`."""
         volume, box = self._writable(key)
         self._write(volume, key, box, np.zeros(box.shape, np.uint64), author, if_match, None)
@@ -184,7 +182,7 @@ class Objects:
             raise _read_only(f"{rest.partition('/')[0]} is made from s0: write {name}/{WRITABLE}")
         return self._catalog[name], array.grid.box(number)
 
-    def _write(self, volume: labelog.Volume, key: str, box: Box, values: Any, author: str | None, if_match: str | None,
+    def _write(self, volume: labelog.Volume, key: str, box: Box, values: Any, author: str, if_match: str | None,
                if_none_match: str | None) -> str | None:  # fmt: skip
         snapshot = volume.at()
         seen = snapshot.view(dtype=np.uint64)

@@ -24,9 +24,9 @@ class Presence:
     def __init__(self, board: Board, clock: Callable[[], float] = time.time) -> None:
         self._board, self._clock = board, clock
 
-    def put(self, volume: str, author: str | None, session: str, facts: dict[str, Any], seconds: float) -> None:
+    def put(self, volume: str, author: str, session: str, facts: dict[str, Any], seconds: float) -> None:
         """Say where an author's session is, for so many seconds; 0 says that it has left. Raises Invalid."""
-        who = volume, author or "", session
+        who = volume, author, session
         with self._board.changing() as db:
             _forget(db, self._clock())
             before = db.execute("SELECT facts FROM present WHERE (volume, author, session) = (?, ?, ?)", who).get

@@ -16,7 +16,7 @@ import os
 import re
 import secrets
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -82,8 +82,11 @@ class Token:
 class Tokens:
     """The tokens of a file; read again when the file has changed. Safe for several threads."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, warn: Callable[[str], object] | None = None) -> None:
+        """`warn` is told, once, why the file cannot be used, and again when the reason is another."""
         self.path = path
+        self._warn = warn
+        self._trouble: str | None = None
         self._lock = threading.Lock()
         self._seen: tuple[int, int, int] | None = None
         self._known: dict[str, Token] = {}
@@ -95,7 +98,7 @@ class Tokens:
             return list(self._known.values())
 
     def find(self, text: str) -> Token | None:
-        """The token that a text is, if it is one that holds today."""
+        """The token that a text is, if it is one that holds today. Raises Corrupt."""
         match = FORMAT.fullmatch(text)
         with self._lock:
             self._refresh()
@@ -104,7 +107,7 @@ class Tokens:
         return known if known and good and not known.expired(datetime.now(UTC)) else None
 
     def key_pair(self, key: str) -> Token | None:
-        """The key pair whose id this is, if it is one that holds today."""
+        """The key pair whose id this is, if it is one that holds today. Raises Corrupt."""
         with self._lock:
             self._refresh()
             known = self._known.get(key.removeprefix(KEY).lower()) if key.startswith(KEY) else None
@@ -155,21 +158,27 @@ class Tokens:
     def _refresh(self) -> None:
         try:
             found = os.stat(self.path)
-            state = found.st_mtime_ns, found.st_size, found.st_ino
+            state = found.st_ctime_ns, found.st_size, found.st_ino  # that time is also of who may read it
             if state == self._seen:
                 return
             entries = json.loads(self.path.read_text())["tokens"]
             tokens = [replace(token, volumes=tuple(token.volumes)) for token in (Token(**entry) for entry in entries)]
             if any(token.role not in NAMES for token in tokens):
                 raise ValueError("a role that is none")
+            for token in tokens:
+                token.expired(datetime.now(UTC))  # which a time that is none cannot tell
             if found.st_mode & 0o077 and any(token.secret for token in tokens):
                 raise ValueError("it has secrets, and others than its owner may read it; chmod 600")
         except FileNotFoundError:
-            self._seen, self._known = None, {}
+            self._seen, self._known, self._trouble = None, {}, None
             return
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise Corrupt(f"{self.path} is no file of tokens that can be used: {error}", path=str(self.path)) from None
-        self._seen, self._known = state, {token.id: token for token in tokens}
+            trouble = f"{self.path} is no file of tokens that can be used: {error}"
+            if self._warn is not None and trouble != self._trouble:
+                self._warn(trouble)
+            self._trouble = trouble
+            raise Corrupt(trouble, path=str(self.path)) from None
+        self._seen, self._known, self._trouble = state, {token.id: token for token in tokens}, None
 
     def _write(self, tokens: dict[str, Token]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 
 import labelog
+from labelog_server.tokens import Tokens
 from serving import Server, serving
 
 
@@ -35,6 +38,19 @@ def shared(tmp_path_factory) -> Iterator[Server]:
 def make_cells(folder: Path) -> None:
     """cells.labelog, with classes."""
     labelog.load(folder / "cells.labelog", labels(), chunks=(8, 16, 32), classes="platelet", author="lab").close()
+
+
+@contextmanager
+def guarding(tmp_path_factory, give: Callable[[Tokens], Any], *options: str) -> Iterator[Server]:
+    """A server of the volumes cells and other that asks for tokens, and those that it was given."""
+    folder = tmp_path_factory.mktemp("served")
+    make_cells(folder)
+    labelog.create(folder / "other.labelog", (2, 3, 4)).close()
+    tokens = Tokens(tmp_path_factory.mktemp("secrets") / "tokens.json")
+    given = give(tokens)
+    with serving(folder, "--tokens", str(tokens.path), *options) as server:
+        server.tokens, server.given = tokens, given
+        yield server
 
 
 @pytest.fixture(scope="module")

@@ -60,6 +60,9 @@ def test_arrays_beside_the_json_are_described():
         assert set(taken) == {"application/json", "multipart/related"}
         parts = taken["multipart/related"]["schema"]["properties"]
         assert parts["json"] == taken["application/json"]["schema"]
+    taken = description()["paths"]["/api/v1/volumes/{name}/jobs"]["post"]["requestBody"]["content"]
+    edit = taken["multipart/related"]["schema"]["properties"]["json"]
+    assert edit in taken["application/json"]["schema"]["oneOf"] and edit["$ref"].endswith("/Edits")
 
 
 def changed(what):

@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 
 import labelog
-from labelog_server.tokens import Tokens
 
 from .browser import MISSING, PROGRAM, Browser
-from .conftest import make_cells, serving
+from .conftest import guarding, make_cells, serving
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"}
 STRANGE = 'a<script>&"b c'
@@ -98,13 +97,7 @@ def test_all_routes_and_objects_are_on_a_page(shown):
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory):
     """A server that asks for tokens, and one for one of its volumes."""
-    folder = tmp_path_factory.mktemp("guarded")
-    make_cells(folder)
-    labelog.create(folder / "other.labelog", (1, 1, 1)).close()
-    path = tmp_path_factory.mktemp("secrets") / "tokens.json"
-    text = Tokens(path).add("ana<b>", "read", ["cells"])
-    with serving(folder, "--tokens", str(path)) as server:
-        server.text = text
+    with guarding(tmp_path_factory, lambda tokens: tokens.add("ana<b>", "read", ["cells"])) as server:
         yield server
 
 
@@ -118,7 +111,7 @@ def test_a_person_is_asked_for_a_token(guarded):
         other = httpx.get(guarded.address + path)
         assert other.status_code == 401 and other.headers["content-type"] == "application/problem+json"
     with httpx.Client(base_url=guarded.address, headers=BROWSER) as browser:
-        browser.post("/session", json={"token": guarded.text})
+        browser.post("/session", json={"token": guarded.given})
         listed = browser.get("/").text
         assert "/volumes/cells" in listed and "other" not in listed and "ana&lt;b&gt;" in listed
         assert browser.get("/volumes/cells").status_code == 200
@@ -135,7 +128,7 @@ def test_a_real_browser_draws_the_slice_and_logs_in(shown, guarded, tmp_path):
         browser.wait("document.images[0].complete")
         assert np.count_nonzero(np.ptp(browser.picture().astype(int), axis=2) > 100) > 100_000
         browser.open(f"{guarded.address}/volumes/cells")
-        for token, found in (("labelog_no", "no longer, good"), (guarded.text, "A label volume")):
+        for token, found in (("labelog_no", "no longer, good"), (guarded.given, "A label volume")):
             browser.run(f'document.querySelector("input").value = "{token}"')
             browser.run('document.querySelector("form button").click()')
             browser.wait(f'document.body?.innerText.includes("{found}")')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from getpass import getuser
 
 import pytest
 
@@ -69,8 +70,6 @@ def test_a_session_is_its_authors(there):
     assert there.of("dogs") == [{"author": "ana", "session": "left", "at": [7, 8, 9]}]
     there.put("cells", "bo", "left", {}, 0)
     assert names(there) == [("ana", "left"), ("ana", "right")] and names(there, "dogs") == [("ana", "left")]
-    there.put("cells", None, "left", {}, 30)
-    assert names(there)[-1] == (None, "left")
 
 
 def test_what_is_told(there, clock):
@@ -148,6 +147,15 @@ def test_who_comes_to_listen_is_told_who_is_there(client):
         assert any("left" in line for line in first.iter_lines())
         (told,) = events(client, "/volumes/cells/events", 1)
     assert [each["session"] for each in json.loads(told["data"])["present"]] == ["left"]
+
+
+def test_who_gives_no_name_is_who_edits_without_one_are_by(client, edit):
+    client.put("/volumes/cells/presence", json={"session": "left"}).raise_for_status()
+    (there,) = client.get("/volumes/cells/presence").json()["present"]
+    job = client.post("/volumes/cells/jobs", json={"do": "compact"}).json()
+    edit({"op": "box", "label": "9", "box": [[0, 0, 0], [1, 1, 1]]}).raise_for_status()
+    (commit,) = client.get("/volumes/cells/history?limit=1").json()["commits"]
+    assert there["author"] == job["author"] == commit["author"] == getuser()
 
 
 def test_who_may_see_and_say_it(tmp_path):

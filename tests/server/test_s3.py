@@ -22,7 +22,7 @@ from zarr.storage import ObjectStore
 import labelog
 from labelog_server.tokens import Tokens
 
-from .conftest import labels, make_cells, serving
+from .conftest import guarding, labels
 
 CHUNK = "cells/instance/s0/c/0/1/1"
 BINARY = {"Content-Type": "application/octet-stream"}
@@ -162,13 +162,14 @@ def test_bodies_that_arrive_whole(web):
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory):
     """A server that asks for tokens, with key pairs."""
-    folder = tmp_path_factory.mktemp("served")
-    make_cells(folder)
-    labelog.create(folder / "other.labelog", (2, 3, 4)).close()
-    tokens = Tokens(tmp_path_factory.mktemp("secrets") / "tokens.json")
-    pairs = {"annotate": tokens.add_pair("vendor-b", "annotate", ["cells"]), "read": tokens.add_pair("guest", "read")}
-    with serving(folder, "--tokens", str(tokens.path)) as server:
-        server.tokens, server.pairs = tokens, pairs
+
+    def give(tokens):
+        return {
+            "annotate": tokens.add_pair("vendor-b", "annotate", ["cells"]),
+            "read": tokens.add_pair("guest", "read"),
+        }
+
+    with guarding(tmp_path_factory, give) as server:
         yield server
 
 
@@ -179,7 +180,7 @@ def signed(server, pair, **options):
 
 
 def test_signed_reading_and_writing(guarded):
-    store = signed(guarded, guarded.pairs["annotate"], prefix="cells/instance")
+    store = signed(guarded, guarded.given["annotate"], prefix="cells/instance")
     array = zarr.open_group(ObjectStore(store), mode="r+")["s0"]
     array[3:9, 10:40, 5:60] = 4321
     array[0:8, 0:16, 0:32] = 0
@@ -203,7 +204,7 @@ array = ts.open({{"driver": "zarr3", "kvstore": {{
 array[12, 3:5, 7] = 99
 print(array[12, 4, 7].read().result())
 """
-    key, secret = guarded.pairs["annotate"]
+    key, secret = guarded.given["annotate"]
     environment = os.environ | {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret}
 
     def run():
@@ -227,7 +228,7 @@ def test_curl_signs(guarded):
         command += ["-w", "%{http_code}", "-o", os.devnull, url]
         return subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
 
-    key, secret = guarded.pairs["read"]
+    key, secret = guarded.given["read"]
     assert curl(key, secret) == "200"
     assert curl(key, secret, "--head") == "200"
     assert curl(key, secret[::-1]) == "403"
@@ -238,7 +239,7 @@ def test_curl_signs(guarded):
 
 
 def test_roles_hold(guarded):
-    reader, writer = (signed(guarded, guarded.pairs[role]) for role in ("read", "annotate"))
+    reader, writer = (signed(guarded, guarded.given[role]) for role in ("read", "annotate"))
     assert reader.get("other/zarr.json").bytes()
     with pytest.raises(Exception, match="AccessDenied"):
         reader.put("cells/instance/s0/c/0/0/0", b"x")

@@ -17,8 +17,9 @@ import tensorstore as ts
 import labelog
 from labelog_server import routes
 from labelog_server.tokens import Tokens
+from serving import Server
 
-from .conftest import labels, make_cells, serving
+from .conftest import guarding, labels, make_cells, serving
 
 EDIT = {"operations": [{"op": "box", "label": "9", "box": [[0, 0, 0], [1, 1, 1]]}]}
 OPEN = {"/session", "/healthz", "/docs"}  # they ask for nothing, or for the token itself
@@ -27,20 +28,17 @@ OPEN = {"/session", "/healthz", "/docs"}  # they ask for nothing, or for the tok
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory):
     """A server that asks for tokens, and one of each role."""
-    folder = tmp_path_factory.mktemp("served")
-    make_cells(folder)
-    labelog.create(folder / "other.labelog", (2, 3, 4)).close()
-    path = tmp_path_factory.mktemp("secrets") / "tokens.json"
-    tokens = Tokens(path)
-    texts = {role: tokens.add(f"{role}-er", role) for role in ("read", "annotate", "review", "admin")}
-    texts["cells only"] = tokens.add("vendor-b", "annotate", ["cells"])
-    with serving(folder, "--tokens", str(path), "--host-name", "lab.example") as server:
-        server.tokens, server.texts = tokens, texts
+
+    def give(tokens):
+        texts = {role: tokens.add(f"{role}-er", role) for role in ("read", "annotate", "review", "admin")}
+        return texts | {"cells only": tokens.add("vendor-b", "annotate", ["cells"])}
+
+    with guarding(tmp_path_factory, give, "--host-name", "lab.example") as server:
         yield server
 
 
 def as_(server, role):
-    return server.client(headers={"Authorization": f"Bearer {server.texts[role]}"})
+    return server.client(headers={"Authorization": f"Bearer {server.given[role]}"})
 
 
 def test_without_a_token_nothing(guarded):
@@ -59,8 +57,8 @@ def test_without_a_token_nothing(guarded):
         assert health.status_code == 200 and "volumes" not in health.json()
         for text in (
             "x",
-            guarded.texts["admin"][:-1] + ("E" if guarded.texts["admin"].endswith("A") else "A"),
-            guarded.texts["admin"] + "A",
+            guarded.given["admin"][:-1] + ("E" if guarded.given["admin"].endswith("A") else "A"),
+            guarded.given["admin"] + "A",
             "labelog_00000000_" + "A" * 43,
         ):
             assert client.get("/volumes", headers={"Authorization": f"Bearer {text}"}).status_code == 401
@@ -110,7 +108,7 @@ def test_jobs_are_cancelled_by_who_began_them_or_a_reviewer(guarded):
     jobs = "/volumes/cells/jobs"
 
     def sent(role, method, path, **more):
-        with guarded.client(headers={"Authorization": f"Bearer {guarded.texts[role]}"}) as client:
+        with guarded.client(headers={"Authorization": f"Bearer {guarded.given[role]}"}) as client:
             return client.request(method, path, **more)
 
     job = f"{jobs}/{sent('admin', 'POST', jobs, json={'do': 'check'}).json()['id']}"
@@ -134,7 +132,7 @@ def test_a_token_for_one_volume(guarded):
 
 
 def test_programs_send_tokens_too(guarded):
-    headers = [f"Authorization: Bearer {guarded.texts['read']}"]
+    headers = [f"Authorization: Bearer {guarded.given['read']}"]
     store = {"driver": "http", "base_url": guarded.address, "path": "/zarr/cells/semantic/s0/", "headers": headers}
     assert ts.open({"driver": "zarr3", "kvstore": store}, read=True).result().read().result().shape == labels().shape
 
@@ -148,10 +146,52 @@ def test_revoked_and_expired(guarded):
         assert client.get("/volumes", headers={"Authorization": f"Bearer {text}"}).status_code == 401
 
 
+def test_a_file_of_tokens_that_breaks_and_is_mended(tmp_path):
+    """Nobody gets in by what it said before, and nobody is told where it lies: the log is, once."""
+    make_cells(tmp_path)
+    (tmp_path / "secrets").mkdir()
+    tokens = Tokens(tmp_path / "secrets" / "tokens.json")
+    bearer = {"Authorization": f"Bearer {tokens.add('ana', 'annotate')}"}
+    key, _ = tokens.add_pair("bo", "annotate")
+    good = tokens.path.read_bytes()
+    signature = f"AWS4-HMAC-SHA256 Credential={key}/20130524/us-east-1/s3/aws4_request,SignedHeaders=host,Signature=0"
+    server = Server(tmp_path, "--tokens", str(tokens.path))
+    try:
+        with httpx.Client(base_url=server.address) as client:
+            tokens.path.write_bytes(good[:-20])
+            asked = [client.get("/api/v1/volumes", headers=bearer), client.get("/api/v1/volumes"),
+                     client.post("/api/v1/volumes/cells/edits", json=EDIT, headers=bearer),
+                     client.post("/session", json={"token": "labelog_x"})]  # fmt: skip
+            for answer in asked:
+                assert answer.status_code == 503 and answer.headers["retry-after"], answer.text
+                assert answer.headers["content-type"] == "application/problem+json"
+                assert "file of tokens" in answer.json()["detail"] and "secrets" not in answer.text
+            for headers in (bearer, {"Authorization": signature}):
+                answer = client.get("/s3?list-type=2", headers=headers)
+                assert answer.status_code == 503 and "file of tokens" in answer.text and "<Error>" in answer.text
+            assert client.get("/healthz").status_code == 200
+            tokens.path.write_bytes(good)
+            assert client.get("/api/v1/volumes", headers=bearer).status_code == 200
+            tokens.path.chmod(0o644)  # which changes no byte, and lets others read the key's secret
+            assert client.get("/api/v1/volumes", headers=bearer).status_code == 503
+            tokens.path.chmod(0o600)
+            assert client.get("/api/v1/volumes", headers=bearer).status_code == 200
+            soon = json.loads(good)
+            soon["tokens"][-1]["expires"] = "soon"
+            tokens.path.write_text(json.dumps(soon))
+            assert client.get("/api/v1/volumes", headers=bearer).status_code == 503
+    finally:
+        _, log = server.stop()
+    said = [line for line in log if "no file of tokens that can be used" in line]
+    assert len(said) == 3 and "chmod 600" in said[1] and all(str(tokens.path) in line for line in said)
+    with pytest.raises(RuntimeError, match="no file of tokens that can be used"):
+        Server(tmp_path, "--tokens", str(tokens.path))
+
+
 def test_a_browser_logs_in(guarded):
     with httpx.Client(base_url=guarded.address) as browser:
         assert browser.post("/session", json={"token": "labelog_no"}).status_code == 401
-        answer = browser.post("/session", json={"token": guarded.texts["annotate"]})
+        answer = browser.post("/session", json={"token": guarded.given["annotate"]})
         assert (answer.json()["name"], answer.json()["role"]) == ("annotate-er", "annotate")
         cookie = answer.headers["set-cookie"].lower()
         assert "httponly" in cookie and "samesite=strict" in cookie
@@ -203,7 +243,7 @@ def test_a_browser_logs_in_through_a_proxy(guarded):
     """One that does TLS, and passes the name on: docs/neuroglancer.md. Under another one its page is a stranger's."""
     passed = {"Host": "lab.example", "X-Forwarded-Proto": "https"}
     page = {"Origin": "https://lab.example", "Sec-Fetch-Site": "same-origin"}
-    login = {"token": guarded.texts["read"]}
+    login = {"token": guarded.given["read"]}
     with httpx.Client(base_url=guarded.address) as proxy:
         answer = proxy.post("/session", json=login, headers=passed | page)
         cookie, *facts = answer.headers["set-cookie"].split("; ")
@@ -221,8 +261,10 @@ def test_a_connection_outlives_an_error_of_the_server(tmp_path):
     (tmp_path / "secrets").mkdir()
     tokens = Tokens(tmp_path / "secrets" / "tokens.json")
     tokens.add("ana", "read")
-    with serving(tmp_path, "--tokens", str(tokens.path)) as server:
-        tokens.path.write_text("no tokens")
+    failing = "from labelog_server.tokens import Tokens; Tokens.find = lambda *_: 1 / 0"
+    program = ("-c", f"{failing}; from labelog.cli import main; main()")
+    server = Server(tmp_path, "--tokens", str(tokens.path), program=program)
+    try:
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
         for body in (None, bytes(2**22)):
             for _ in range(3):
@@ -231,13 +273,15 @@ def test_a_connection_outlives_an_error_of_the_server(tmp_path):
                 assert answer.status == 500 and str(tmp_path) not in answer.read().decode()
                 assert connection.sock is not None  # the same one, which still is there
         connection.close()
+    finally:
+        server.stop()
 
 
 def test_only_hashes_are_kept(guarded):
     path = guarded.tokens.path
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     kept = path.read_text()
-    assert not any(text.split("_", 2)[2] in kept for text in guarded.texts.values())
+    assert not any(text.split("_", 2)[2] in kept for text in guarded.given.values())
     assert {entry["role"] for entry in json.loads(kept)["tokens"]} == {"read", "annotate", "review", "admin"}
 
 

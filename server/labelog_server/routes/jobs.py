@@ -14,6 +14,7 @@ from labelog_server import operations
 from labelog_server.access import Annotates, Reads, Sent, Writer
 from labelog_server.asked import Called, Key, Name, Served
 from labelog_server.editing import carried_out
+from labelog_server.facts import in_parts
 from labelog_server.jobs import Job, Jobs
 from labelog_server.problems import Problem
 from labelog_server.tokens import Role
@@ -107,10 +108,13 @@ async def _jobs(request: Request) -> Jobs:
 All = Annotated[Jobs, Depends(_jobs)]
 
 
-@router.post("/volumes/{name}/jobs", status_code=202, dependencies=[Annotates])
+@router.post("/volumes/{name}/jobs", status_code=202, dependencies=[Annotates], openapi_extra=in_parts("Edits"))
 def post_job(name: Name, work: AnyWork, response: Response, volume: Served, jobs: All, author: Writer, called: Called,
              http: Request, key: Key = None) -> dict[str, Any]:  # fmt: skip
-    """Begin some long work; `Location` is where to ask about it."""
+    """Begin some long work; `Location` is where to ask about it.
+
+    An edit with arrays beside it is sent as multipart/related, as to `POST edits`.
+    """
     run: Callable[[Progress], Any]
     if isinstance(work, Edits):
         edit = work.edit

@@ -196,7 +196,7 @@ async def delete_of_volume(request: Request, objects: Stored, author: Writer, to
     return await _delete_all(request, objects, author, token, f"{key.removesuffix('/')}/")
 
 
-async def _delete_all(request: Request, objects: Objects, author: str | None, token: Token | None,
+async def _delete_all(request: Request, objects: Objects, author: str, token: Token | None,
                       home: str) -> Response:  # fmt: skip
     if "delete" not in request.query_params:
         raise Problem(501, "of POST requests only DeleteObjects is taken")
@@ -210,7 +210,7 @@ async def _delete_all(request: Request, objects: Objects, author: str | None, to
     return await run_in_threadpool(_deleted, objects, found, author, token, len(home), settings(request).folders)
 
 
-def _deleted(objects: Objects, found: list[str], author: str | None, token: Token | None, cut: int,
+def _deleted(objects: Objects, found: list[str], author: str, token: Token | None, cut: int,
              folders: tuple[str, ...]) -> Response:  # fmt: skip
     root = ElementTree.Element("DeleteResult", xmlns=SPACE)
     for key in found:

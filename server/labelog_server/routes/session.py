@@ -7,9 +7,10 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict
 
-from labelog_server.access import COOKIE, Sent
+from labelog_server.access import COOKIE, Sent, found
 from labelog_server.problems import Problem
 from labelog_server.queries import only_declared
+from labelog_server.tokens import Token
 
 router = APIRouter(tags=["session"])
 
@@ -24,15 +25,14 @@ class Login(BaseModel):
 @router.post("/session", dependencies=[Depends(only_declared)])
 def log_in(login: Login, request: Request, response: Response) -> dict[str, Any]:
     """Take a token, and give it back as a cookie: HttpOnly, and not sent along from other sites."""
-    tokens = request.app.state.tokens
-    if tokens is None:
+    if request.app.state.tokens is None:
         raise Problem(409, "this server asks for no token")
-    found = tokens.find(login.token)
-    if found is None:
+    token = found(request, lambda tokens: tokens.find(login.token))
+    if token is None:
         raise Problem(401, "the token is not, or no longer, good", headers={"WWW-Authenticate": "Bearer"})
     response.set_cookie(COOKIE, login.token, max_age=MONTH, httponly=True, samesite="strict",
                         secure=request.url.scheme == "https")  # fmt: skip
-    return {"name": found.name, "role": found.role, "volumes": list(found.volumes), "expires": found.expires}
+    return _facts(token)
 
 
 @router.get("/session")
@@ -40,10 +40,14 @@ def who(token: Sent) -> dict[str, Any]:
     """Who the request is from."""
     if token is None:
         return {"name": None, "role": "admin", "volumes": ["*"], "expires": None}
-    return {"name": token.name, "role": token.role, "volumes": list(token.volumes), "expires": token.expires}
+    return _facts(token)
 
 
 @router.delete("/session", status_code=204)
 def log_out(response: Response) -> None:
     """Forget the cookie."""
     response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+
+
+def _facts(token: Token) -> dict[str, Any]:
+    return {"name": token.name, "role": token.role, "volumes": list(token.volumes), "expires": token.expires}
