@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
+from scipy import ndimage
 
 import labelog
 import oracles
@@ -143,13 +146,16 @@ def test_shapes_in_volumes(tmp_path, values, chunks):
     array = VALUES[values].astype(np.uint64)
     label = int(array[tuple(n // 2 for n in array.shape)]) or 5
     mask = array == label
-    ball = oracles.ball(1, (1, 1, 1))
+    ball, drawn = oracles.ball(1, (1, 1, 1)), np.flatnonzero(mask.any(axis=(1, 2)))
     wanted = {
         "dilate": np.where(oracles.dilated(mask, ball), label, array),
+        "erode": np.where(mask & oracles.dilated(~mask, ball), 0, array),
+        "interpolate": np.where(oracles.between(mask, drawn, 0, (1, 1)), label, array),
         "fill_holes": np.where(oracles.holes(mask, 1), label, array),
         "remove_islands": np.where(oracles.islands(mask, 1, 2), 0, array),
     }
-    options = {"dilate": {"distance": 1, "over": None}, "fill_holes": {"over": None}, "remove_islands": {"below": 2}}
+    options = {"dilate": {"distance": 1, "over": None}, "erode": {"distance": 1}, "interpolate": {"over": None},
+               "fill_holes": {"over": None}, "remove_islands": {"below": 2}}  # fmt: skip
     with labelog.load(tmp_path / "v.labelog", array, chunks=chunks) as volume:
         assert np.array_equal(volume[...], array)
         for name, expected in wanted.items():
@@ -164,6 +170,48 @@ def test_shapes_in_volumes(tmp_path, values, chunks):
             if volume.revision > before:
                 volume.undo("ana")
             assert np.array_equal(volume[...], array)
+        assert volume.check().problems == []
+
+
+@pytest.mark.parametrize("chunks", [(1, 1, 1), (2, 3, 4), (9, 9, 9)])
+@pytest.mark.parametrize("values", [name for name, array in VALUES.items() if array.size and array.min() >= 0])
+def test_components_fills_and_counts_of_volumes(tmp_path, values, chunks):
+    array = VALUES[values].astype(np.uint64)
+    seed = tuple(n // 2 for n in array.shape)
+    with labelog.load(tmp_path / "v.labelog", array, chunks=chunks) as volume:
+        for connectivity, reach in REACHES[3].items():
+            wanted = oracles.components(array, reach)
+            found = volume.components(connectivity=connectivity)
+            assert np.array_equal(found[...], wanted)
+            assert np.array_equal(found.voxels[1:], np.bincount(wanted.ravel())[1:])
+            region = oracles.flood(array == array[seed], seed, reach)
+            mask = volume.fill_mask(seed, connectivity=connectivity)
+            assert (mask.voxels, mask.box.slices()) == (region.sum(), ndimage.find_objects(region.astype(int))[0])
+            with volume.edit("ana") as edit:
+                edit.fill(seed, 9999, connectivity=connectivity)
+            assert np.array_equal(volume[...], np.where(region, 9999, array))
+            volume.undo("ana")
+            with volume.edit("ana") as edit:
+                edit.separate(connectivity=connectivity)
+            apart = volume[...]
+            assert np.array_equal(oracles.components(apart, reach), wanted)
+            assert len(np.unique(apart[apart > 0])) == wanted.max()
+            if volume.revision == edit.revision:
+                volume.undo("ana")
+        assert np.array_equal(volume[...], array)
+        for other in (volume, array[::-1], volume.at(0).view("fragment")):
+            table = labelog.contingency(volume, other)
+            pairs = zip(*map(np.ndarray.tolist, table), strict=True)
+            assert [*map(list, pairs)] == oracles.contingency(array, other[...])
+        rows = zip(*map(np.ndarray.tolist, volume.extents()), strict=True)
+        wanted = oracles.extents(array)
+        wanted.pop(0, None)
+        assert {label: (voxels, *start, *stop) for label, voxels, start, stop in rows} == wanted
+        for finer, scale in pairwise(volume.scales):
+            array = oracles.downsample(
+                array, [int(b / a) for a, b in zip(finer.voxel_size, scale.voxel_size, strict=True)]
+            )
+            assert np.array_equal(scale[...], array)
         assert volume.check().problems == []
 
 

@@ -45,7 +45,7 @@ def test_a_load_takes_as_much_memory_for_16_gigavoxels_as_for_1(tmp_path):
 
 
 @soak
-def test_components_of_more_than_2_to_31_voxels(tmp_path):
+def test_components_and_edits_of_more_than_2_to_31_voxels(tmp_path):
     """One component that has more, in a volume of little content; and what is cut off from it."""
     shape = (16, 12_000, 12_000)
     with labelog.create(tmp_path / "v", shape) as volume:
@@ -65,6 +65,22 @@ def test_components_of_more_than_2_to_31_voxels(tmp_path):
         with volume.edit("ana") as edit:
             done = edit.separate(7)
         assert done.labels == (8,) and volume[0, 0, 0] == 8 and volume[15, 11_999, 0] == 7
+        assert volume.extents().voxels.tolist() == [above, below, 1]
+        outside = 12_000 + 16 * 12_000
+        assert labelog.contingency(volume, volume).voxels.tolist() == [outside, above, below, 1]
+        assert volume.scale(1).extents().label.tolist() == [7, 8], "a voxel alone is not what most of its window have"
+        for change, voxels in (
+            (lambda edit: edit.fill((0, 6, 0), 9), above),
+            (lambda edit: edit.dilate(7, 1), outside),
+            (lambda edit: edit.erode(7, 1), 4 * 12_000 + 16 * 12_000 + 3),
+            (lambda edit: edit.remove_islands(7, below=10), 0),
+            (lambda edit: edit.fill_holes(7), 0),
+        ):
+            with volume.edit("ana") as edit:
+                assert change(edit).voxels == voxels
+            if voxels:
+                assert edit.revision is not None
+                volume.undo("ana")
         assert volume.extents().voxels.tolist() == [above, below, 1]
 
 
