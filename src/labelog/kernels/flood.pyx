@@ -58,6 +58,18 @@ cdef struct Places:
     size_t room
 
 
+cdef enum:                   # of what is new in a word, moved into one beside it:
+    WORD                     # all of it
+    SPREAD                   # and what is before and after it
+    FIRST                    # its first voxel, to the end of the word before
+    LAST                     # its last, to the beginning of the next
+
+
+cdef struct Way:             # on which what is new in a word is passed on
+    Py_ssize_t to            # how far the other word is
+    int part
+
+
 cdef struct Letter:
     size_t at                # a word of another walker
     uint64_t bits            # which of its voxels something new comes to
@@ -74,12 +86,16 @@ cdef struct Flood:
     # beside a word has a place too. That these are shut is found out like all else when a fill comes to them: no memory
     # is touched for an array's other parts.
     Word *words
+    const char *voxels       # of the array
+    Py_ssize_t[3] shape
+    Py_ssize_t[3] strides
     size_t begin             # those from here to there are this walker's
     size_t stop
     Py_ssize_t first         # the place of the first voxel's word
     Py_ssize_t row           # from a word to that in the next row, and in the next plane
     Py_ssize_t plane
-    int reach
+    int ways
+    Way[26] way
     int sides                # rows beside a row
     Py_ssize_t[8] beside     # how far their words are, first of those at faces
     Py_ssize_t[8] bytes      # and their voxels in the array
@@ -197,34 +213,52 @@ def walked(const Label[:, :, :] array, Walk walk, int k):
     cdef const Letter *letter
     cdef size_t i
     cdef int j
+    f.voxels = <const char *> &array[0, 0, 0]
     with nogil:
         for j in range(walk.walkers):
             for i in range(walk.floods[j].come.size):
                 letter = &walk.floods[j].come.at[i]
                 if mine(f, letter.at):
-                    touch(f, array, value, letter.at, letter.bits)
-        go_on(f, array, value, walk.steps)
+                    touch(f, value, letter.at, letter.bits)
+        go_on(f, value, walk.steps)
 
 
 cdef void begin(Flood *f, const Py_ssize_t *shape, const Py_ssize_t *strides, int reach) noexcept nogil:
     cdef int k
+    for k in range(3):
+        f.shape[k], f.strides[k] = shape[k], strides[k]
     f.row = (shape[2] + 63) // 64 + 1
     f.plane = f.row * (shape[1] + 1)
     f.first = f.plane + f.row + 1
-    f.reach, f.sides = reach, 4 if reach == 1 else 8
+    f.sides = 4 if reach == 1 else 8
     for k in range(2):
         f.beside[k], f.bytes[k] = f.plane - 2 * k * f.plane, strides[0] - 2 * k * strides[0]
         f.beside[2 + k], f.bytes[2 + k] = f.row - 2 * k * f.row, strides[1] - 2 * k * strides[1]
     for k in range(4):
         f.beside[4 + k] = f.beside[k % 2] + f.beside[2 + k // 2]
         f.bytes[4 + k] = f.bytes[k % 2] + f.bytes[2 + k // 2]
+    add_way(f, -1, FIRST)
+    add_way(f, 1, LAST)
+    for k in range(f.sides):
+        if reach > (2 if k >= 4 else 1):                  # x may differ too
+            add_way(f, f.beside[k] - 1, FIRST)
+            add_way(f, f.beside[k], SPREAD)
+            add_way(f, f.beside[k] + 1, LAST)
+        else:
+            add_way(f, f.beside[k], WORD)
+
+
+cdef void add_way(Flood *f, Py_ssize_t to, int part) noexcept nogil:
+    f.way[f.ways].to, f.way[f.ways].part = to, part
+    f.ways += 1
 
 
 @overflowcheck(False)
-cdef int go_on(Flood *f, const Label[:, :, :] array, Label value, int steps) except -1 nogil:
+cdef int go_on(Flood *f, Label value, int steps) except -1 nogil:
     """Pass on what is new in so many words at most."""
     cdef size_t at
     cdef uint64_t bits
+    cdef uint64_t[4] parts
     cdef int k, _step
     for _step in range(steps):
         if f.turn == f.now.size:
@@ -232,19 +266,14 @@ cdef int go_on(Flood *f, const Label[:, :, :] array, Label value, int steps) exc
             f.then.size = f.turn = 0
             if f.now.size == 0:
                 return 0
-        fetch_ahead(f, array)
+        fetch_ahead(f, value)
         at = f.now.at[f.turn]
         f.turn += 1
         bits, f.words[at].new = f.words[at].new, 0
-        touch(f, array, value, at - 1, bits << 63)
-        touch(f, array, value, at + 1, bits >> 63)
-        for k in range(f.sides):
-            if f.reach > (2 if k >= 4 else 1):            # x may differ too
-                touch(f, array, value, at + f.beside[k] - 1, bits << 63)
-                touch(f, array, value, at + f.beside[k], bits | bits << 1 | bits >> 1)
-                touch(f, array, value, at + f.beside[k] + 1, bits >> 63)
-            else:
-                touch(f, array, value, at + f.beside[k], bits)
+        parts[WORD], parts[SPREAD] = bits, bits | bits << 1 | bits >> 1
+        parts[FIRST], parts[LAST] = bits << 63, bits >> 63
+        for k in range(f.ways):
+            touch(f, value, at + f.way[k].to, parts[f.way[k].part])
     return 0
 
 
@@ -252,7 +281,7 @@ cdef inline bint mine(const Flood *f, size_t at) noexcept nogil:
     return f.begin <= at < f.stop
 
 
-cdef inline int touch(Flood *f, const Label[:, :, :] array, Label value, size_t at, uint64_t bits) except -1 nogil:
+cdef inline int touch(Flood *f, Label value, size_t at, uint64_t bits) except -1 nogil:
     """Reach the runs of a word in which these voxels lie."""
     cdef Word *word = f.words + at
     if bits == 0:
@@ -260,7 +289,7 @@ cdef inline int touch(Flood *f, const Label[:, :, :] array, Label value, size_t 
     if not mine(f, at):
         return post(f, at, bits)
     if word.taken == 0:
-        word.taken = shut_of(f, array, value, at)
+        word.taken = shut_of(f, value, at)
     bits &= ~word.taken
     if bits == 0:
         return 0
@@ -295,17 +324,17 @@ cdef inline uint64_t whole_runs(uint64_t bits, uint64_t left) noexcept nogil:
 
 
 @overflowcheck(False)
-cdef uint64_t shut_of(const Flood *f, const Label[:, :, :] array, Label value, size_t at) noexcept nogil:
+cdef uint64_t shut_of(const Flood *f, Label value, size_t at) noexcept nogil:
     """The voxels of a word that cannot be filled: those of another value, and what is not of the array."""
-    cdef Py_ssize_t z, y, x, n, i, step = array.strides[2]
+    cdef Py_ssize_t z, y, x, n, i, step = f.strides[2]
     cdef uint64_t shut
     cdef const char *row
     if <Py_ssize_t> at < f.first:
         return ALL
     place_of(f, at, &z, &y, &x)
-    if z >= array.shape[0] or y >= array.shape[1] or x >= array.shape[2]:
+    if z >= f.shape[0] or y >= f.shape[1] or x >= f.shape[2]:
         return ALL
-    row, n = <const char *> &array[z, y, x], min(64, array.shape[2] - x)
+    row, n = voxel_at(f, z, y, x), min(64, f.shape[2] - x)
     if step == sizeof(Label) and n == 64:
         return others_in(row, sizeof(Label), &value)
     if step == sizeof(Label) and x > 0:      # the last 64 of the row
@@ -323,8 +352,12 @@ cdef inline void place_of(const Flood *f, Py_ssize_t at, Py_ssize_t *z, Py_ssize
     z[0], y[0], x[0] = at // f.plane, at % f.plane // f.row, at % f.row * 64
 
 
+cdef inline const char *voxel_at(const Flood *f, Py_ssize_t z, Py_ssize_t y, Py_ssize_t x) noexcept nogil:
+    return f.voxels + z * f.strides[0] + y * f.strides[1] + x * f.strides[2]
+
+
 @overflowcheck(False)
-cdef inline void fetch_ahead(const Flood *f, const Label[:, :, :] array) noexcept nogil:
+cdef inline void fetch_ahead(const Flood *f, Label value) noexcept nogil:
     """Memory is what a fill waits for: it goes through rows in an order that no processor foresees."""
     cdef size_t at
     cdef Py_ssize_t z, y, x, i
@@ -339,7 +372,7 @@ cdef inline void fetch_ahead(const Flood *f, const Label[:, :, :] array) noexcep
         for k in range(f.sides):
             if mine(f, at + f.beside[k]) and f.words[at + f.beside[k]].taken == 0:
                 for i in range(<Py_ssize_t> sizeof(Label) + 1):        # it may begin within a line
-                    prefetch(<const void *> (<size_t> &array[z, y, x] + f.bytes[k] + i * LINE))
+                    prefetch(voxel_at(f, z, y, x) + f.bytes[k] + i * LINE)
 
 
 def write(const uint64_t[:, :, :] words, Label[:, :, :] out, Label value):
