@@ -1,4 +1,4 @@
-"""Who is not answered at all: requests under a strange name, or sent by strange pages.
+"""Who is not answered at all: requests under a strange name, with too much of a head, or sent by strange pages.
 
 Any web page can make a browser send requests to 127.0.0.1: under the page's own name, if that is made to resolve
 there (then the Host is not one of ours), or across origins (then the Origin is not). A page that may not read the
@@ -16,6 +16,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from labelog_server.problems import response
 
 FORMS = ("application/x-www-form-urlencoded", "text/plain", "multipart/form-data")
+
+LONGEST_HEAD = 2**14  # bytes; h11 counts those only of a head that does not come in one piece
 
 HEADERS = (b"content-md5",)
 """Headers that a page may not send elsewhere either without asking first: some S3 clients send no Content-Type."""
@@ -35,6 +37,10 @@ class Guard:
         await self._app(scope, receive, send)
 
     def _refused(self, scope: Scope) -> tuple[int, str] | None:
+        size = len(scope["raw_path"]) + len(scope["query_string"])
+        size += sum(len(name) + len(value) for name, value in scope["headers"])
+        if size > LONGEST_HEAD:
+            return 431, f"a request's head has {LONGEST_HEAD} bytes; this one has {size} or more"
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         host = headers.get(b"host", "")
         if _name(host) not in self._hosts:

@@ -12,6 +12,7 @@ import threading
 import time
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 import zstandard
@@ -126,6 +127,16 @@ def test_what_is_no_request(strict, said, status):
     with connected(strict) as raw:
         raw.sendall(said[: 2**14 + 2**13])
         refused(raw, status)
+
+
+@pytest.mark.parametrize("size", [2**14 - 200, 2**14 + 200])
+def test_a_head_that_comes_in_one_piece_has_an_end_too(strict, size):
+    answers = [httpx.get(f"{strict.address}/healthz", headers={"X": "x" * size}),
+               httpx.get(f"{strict.address}/healthz?{'x' * size}")]  # fmt: skip
+    for answer in answers:
+        assert answer.status_code == (200 if size < 2**14 else 431), answer.text
+        if size > 2**14:
+            assert answer.headers["content-type"] == "application/problem+json" and "16384" in answer.json()["detail"]
 
 
 def test_a_large_body_is_refused_before_it_is_sent(strict):
