@@ -33,7 +33,7 @@ Body = bytes | memoryview
 
 
 def label(value: object) -> int:
-    """A label of a decimal string. Raises ValueError."""
+    """A label of a decimal string. Raises Invalid."""
     if not isinstance(value, str) or not re.fullmatch(r"[0-9]{1,20}", value) or int(value) >= 2**64:
         raise labelog.Invalid(f'a label is a decimal string such as "7", from 0 to 2^64 - 1, not {value!r}')
     return int(value)
