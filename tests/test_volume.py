@@ -7,6 +7,7 @@ import pickle
 import threading
 from contextlib import nullcontext as nothing
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -75,6 +76,8 @@ def failing():
         ([np.zeros((1, 3, 4), int), np.zeros((1, 3, 5), int)], Invalid, r"slab 1.*expected slices of \(3, 4\)"),
         ([np.zeros((0, 3, 4), int)], Invalid, "with voxels"),
         (7, Invalid, "found int"),
+        ("cells.labelog", Invalid, "found a path, 'cells.labelog'; files are read by"),
+        (Path("cells.png"), Invalid, "found a path"),
         (failing(), OSError, "tape"),
     ],
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -32,6 +32,7 @@ from labelog.errors import Invalid
 from labelog.geometry import Box, Grid
 from labelog.kernels.extents import Extents, counted, decode
 from labelog.kernels.runs import Runs
+from labelog.progress import Progress
 from labelog.storage.base import Base
 from labelog.storage.commits import Turn
 from labelog.storage.disk import checked_path, refuse_inside_volume, under_construction
@@ -45,9 +46,6 @@ CHUNKS = (16, 256, 256)
 
 Classes = str | os.PathLike[str] | Iterable[LabelClass]
 TableRows = Mapping[int, Mapping[str, Any]] | Iterable[tuple[int, Mapping[str, Any]]]
-
-Progress = Callable[[int, int], None]
-"""Called with slices done and slices in all (0 if not known)."""
 
 
 def user(author: str | None) -> str:
@@ -217,6 +215,9 @@ def _slabs(labels: Any) -> tuple[int, Iterable[NDArray[Any]]]:
             raise Invalid(f"labels must be an array (z, y, x), not of shape {tuple(labels.shape)}")
         step = CHUNKS[0]
         return labels.shape[0], (np.asarray(labels[z : z + step]) for z in range(0, labels.shape[0], step))
+    if isinstance(labels, (str, bytes, os.PathLike)):
+        raise Invalid(f"expected an array (z, y, x) or an iterable of slabs (n, y, x), found a path, {labels!r}; "
+                      "files are read by `labelog import`, a volume by labelog.open(path)")  # fmt: skip
     if not hasattr(labels, "__iter__"):
         raise Invalid(f"expected an array (z, y, x) or an iterable of slabs (n, y, x), found {type(labels).__name__}")
     return 0, labels
