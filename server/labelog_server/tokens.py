@@ -17,10 +17,11 @@ import re
 import secrets
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from labelog.engine.commit import draft
 from labelog.engine.values import is_name
@@ -162,7 +163,7 @@ class Tokens:
             if state == self._seen:
                 return
             entries = json.loads(self.path.read_text())["tokens"]
-            tokens = [replace(token, volumes=tuple(token.volumes)) for token in (Token(**entry) for entry in entries)]
+            tokens = [_read(entry) for entry in entries]
             if any(token.role not in NAMES for token in tokens):
                 raise ValueError("a role that is none")
             for token in tokens:
@@ -189,6 +190,15 @@ class Tokens:
         finally:
             os.umask(before)
         self._seen, self._known = None, tokens
+
+
+def _read(entry: dict[str, Any]) -> Token:
+    """A token as the file has it; ValueError if something else is there."""
+    names = {field.name for field in fields(Token)}
+    if not isinstance(entry, dict) or not names - {"secret"} <= set(entry) <= names:
+        there = sorted(entry) if isinstance(entry, dict) else entry
+        raise ValueError(f"expected a token with {sorted(names)}, found {there}")
+    return Token(**{**entry, "volumes": tuple(entry["volumes"])})
 
 
 def _hash(text: str) -> str:

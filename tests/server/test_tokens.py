@@ -306,6 +306,9 @@ def test_on_the_command_line(tmp_path):
     assert run("token", "revoke", entry["id"], *path).returncode == 1
     (tmp_path / "t.json").write_text("{}")
     assert "no file of tokens" in run("token", "list", *path).stderr
+    for entries in ([{"id": "0123abcd"}], [5]):
+        (tmp_path / "t.json").write_text(json.dumps({"tokens": entries}))
+        assert "expected a token with ['expires', 'hash', 'id'" in run("token", "list", *path).stderr
     for volume in ("../x", "a/b", "", "..", "a\n"):
         wrong = run("token", "add", "ana", "--volume", "v", "--volume", volume, "--tokens", str(tmp_path / "u.json"))
         assert wrong.returncode == 1 and "volumes by name" in wrong.stderr and not (tmp_path / "u.json").exists()
