@@ -196,7 +196,7 @@ def _read(entry: dict[str, Any]) -> Token:
     """A token as the file has it; ValueError if something else is there."""
     names = {field.name for field in fields(Token)}
     if not isinstance(entry, dict) or not names - {"secret"} <= set(entry) <= names:
-        there = sorted(entry) if isinstance(entry, dict) else entry
+        there = sorted(entry) if isinstance(entry, dict) else type(entry).__name__  # values may be secret
         raise ValueError(f"expected a token with {sorted(names)}, found {there}")
     return Token(**{**entry, "volumes": tuple(entry["volumes"])})
 
