@@ -30,7 +30,7 @@ def checked_text(what: str, value: Any, *, empty: bool = True) -> None:
     With `empty=False` also for a text that is empty or has a NUL in it.
     """
     if not (value is None or (is_text(value) and (empty or (value and "\0" not in value)))):
-        raise Invalid(f"{what} is a text{'' if empty else ', not empty and without NUL'}; found {value!r}")
+        raise Invalid(f"{what} is a text{'' if empty else ' that is not empty and has no NUL'}, not {value!r}")
 
 
 def is_name(value: Any) -> bool:
