@@ -53,7 +53,7 @@ def test_of_some_labels(client, edit):
         assert client.get(MAP.format("instance"), params=bad).status_code == 422, bad
     assert client.get(MAP.format("dog")).status_code == 404
     assert client.get(MAP.format("instance") + "?rev=9").status_code == 404
-    assert client.get(MAP.format("instance"), params={"labels": ",".join(["7"] * 10_001)}).status_code == 413
+    assert client.get(MAP.format("instance"), params={"labels": ",".join(["7"] * 10_000)}).status_code == 431
 
 
 def test_it_is_as_it_was_until_something_is_said(client, edit):
