@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from secrets import token_hex
 from typing import Any, Literal
 
@@ -45,6 +46,7 @@ class Job:
     Attributes
     ----------
     done, total : steps; 0 in all if nobody knows.
+    time : when it was begun, as ISO 8601 has it.
     result : what came of it, in JSON.
     problem : why it failed.
     """
@@ -56,7 +58,7 @@ class Job:
     state: State
     done: int
     total: int
-    made: float
+    time: str
     result: Any
     problem: dict[str, Any] | None
     cancelling: bool
@@ -152,8 +154,8 @@ class _Run:
 
 def _job(row: Any) -> Job:
     number, volume, do, author, state, done, total, made, result, problem, cancelling = row
-    return Job(number, volume, do, author, state, done, total, made, json.loads(result or "null"),
-               json.loads(problem or "null"), bool(cancelling))  # fmt: skip
+    return Job(number, volume, do, author, state, done, total, datetime.fromtimestamp(made, UTC).isoformat(),
+               json.loads(result or "null"), json.loads(problem or "null"), bool(cancelling))  # fmt: skip
 
 
 def _why(error: labelog.LabelogError | Problem, folders: tuple[str, ...]) -> dict[str, Any]:

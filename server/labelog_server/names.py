@@ -52,10 +52,7 @@ class Names:
     def __call__(self, ref: str) -> int:
         """The label that is meant. Raises Invalid."""
         if not ref.startswith("$"):
-            try:
-                return label(ref)
-            except ValueError as error:
-                raise labelog.Invalid(str(error)) from None
+            return label(ref)
         if ref not in self.made:
             raise labelog.Invalid(f"no operation before this one has named a label {ref}")
         return self.made[ref]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 
 import labelog
 
@@ -30,6 +31,7 @@ def begin(client, headers=None, **work):
 
 
 def test_what_a_job_does_is_what_the_engine_does(client, server):
+    began = datetime.now(UTC)
     checked = over(client, begin(client, do="check"))
     assert checked["state"] == "done" and checked["result"]["ok"] and checked["done"] == checked["total"] > 0
     found = over(client, begin(client, do="components", labels=["1", "18446744073709551615"], connectivity=26))
@@ -50,6 +52,8 @@ def test_what_a_job_does_is_what_the_engine_does(client, server):
     listed = client.get(JOBS).json()["jobs"]
     assert [job["do"] for job in listed] == ["check", "components", "components", "edit", "edit", "compact"]
     assert client.get("/jobs").json()["jobs"] == listed and "result" not in listed[0]
+    begun = [datetime.fromisoformat(job["time"]) for job in listed]
+    assert began <= begun[0] and begun == sorted(begun) and begun[-1] <= datetime.now(UTC)
 
 
 def test_a_job_that_fails_says_why(client):

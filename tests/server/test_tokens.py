@@ -169,8 +169,10 @@ def test_a_file_of_tokens_that_breaks_and_is_mended(tmp_path):
             for headers in (bearer, {"Authorization": signature}):
                 answer = client.get("/s3?list-type=2", headers=headers)
                 assert answer.status_code == 503 and "file of tokens" in answer.text and "<Error>" in answer.text
-            assert client.get("/healthz").status_code == 200
+            failing = client.get("/healthz")
+            assert failing.status_code == 503 and failing.json() == {"status": "failing"}
             tokens.path.write_bytes(good)
+            assert client.get("/healthz").status_code == 200
             assert client.get("/api/v1/volumes", headers=bearer).status_code == 200
             tokens.path.chmod(0o644)  # which changes no byte, and lets others read the key's secret
             assert client.get("/api/v1/volumes", headers=bearer).status_code == 503

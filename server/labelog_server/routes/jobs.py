@@ -164,4 +164,4 @@ def cancel_job(name: Name, job: str, jobs: All, token: Sent, author: Writer) -> 
 
 def told(job: Job) -> dict[str, Any]:
     return {"id": job.id, "volume": job.volume, "do": job.do, "author": job.author, "state": job.state,
-            "done": job.done, "total": job.total, "cancelling": job.cancelling, "time": job.made}  # fmt: skip
+            "done": job.done, "total": job.total, "cancelling": job.cancelling, "time": job.time}  # fmt: skip

@@ -12,7 +12,7 @@ from labelog_server import wire
 from labelog_server.access import Reads
 from labelog_server.asked import Served
 from labelog_server.facts import LabelsFacts, WholeLabelFacts, answers
-from labelog_server.problems import Problem, plain
+from labelog_server.problems import plain
 
 router = APIRouter(prefix="/api/v1", tags=["labels"])
 
@@ -66,7 +66,7 @@ def labels_table(volume: Served, rev: Rev = None) -> Response:
 def get_label(volume: Served, label: str, rev: Rev = None) -> dict[str, Any]:
     """One object, with what lies in it and what it is made of."""
     labels = volume.at(rev).labels
-    found = labels[_number(label)]
+    found = labels[wire.label(label)]
     return label_facts(found) | {
         "children": list(map(str, found.children)), "ancestors": list(map(str, labels.ancestors(found.id))),
         "fragments": list(map(str, found.fragments)), "own": extent_facts(found.own),
@@ -77,14 +77,7 @@ def get_label(volume: Served, label: str, rev: Rev = None) -> dict[str, Any]:
 @router.get("/volumes/{name}/labels/{label}/subtree", dependencies=[Reads])
 def get_subtree(volume: Served, label: str, rev: Rev = None) -> dict[str, Any]:
     """An object and all that lie in it, at any depth; parents before children."""
-    return {"labels": list(map(str, volume.at(rev).labels.subtree(_number(label))))}
-
-
-def _number(label: str) -> int:
-    try:
-        return wire.label(label)
-    except ValueError as error:
-        raise Problem(422, str(error)) from None
+    return {"labels": list(map(str, volume.at(rev).labels.subtree(wire.label(label))))}
 
 
 @router.get("/volumes/{name}/classes", dependencies=[Reads])

@@ -27,7 +27,7 @@ GAUGES = {
 
 @router.get("/healthz")
 def healthz(request: Request, shelf: Shelf) -> Response:
-    """Whether the server lives, and, where no token is asked for, which volumes can be written."""
+    """Whether all of the server works, and, where no token is asked for, which volumes can be written."""
     states: dict[str, str] = {}
     for name in shelf.names():
         try:
@@ -39,7 +39,12 @@ def healthz(request: Request, shelf: Shelf) -> Response:
         except labelog.LabelogError as error:
             states[name] = type(error).__name__
     fine = all(state in ("writable", "read only") for state in states.values())
-    told = {"volumes": states} if request.app.state.tokens is None else {}
+    told = {"volumes": states} if (tokens := request.app.state.tokens) is None else {}
+    if tokens is not None:
+        try:
+            tokens.all()
+        except labelog.Corrupt:
+            fine = False
     return JSONResponse({"status": "ok" if fine else "failing", **told}, 200 if fine else 503)
 
 
