@@ -36,6 +36,14 @@ def test_any_dtype_order_and_stride(array, dtype, fortran, step):
 
 
 @examples(200)
+@given(wide_boxes(), st.sampled_from(DTYPES[:4]), st.integers(1, 70), st.sampled_from([1, -1, 2]))
+def test_columns_are_the_parts_of_an_array_along_x(array, dtype, width, step):
+    view = array.astype(dtype)[:, :, ::step]
+    parts = [view[:, :, x : x + width] for x in range(0, view.shape[2], width)]
+    assert Runs.columns(view, width) == [Runs.from_dense(part.copy()) for part in parts]
+
+
+@examples(200)
 @given(boxes(), st.data())
 def test_fill_a_box_of_any_dtype_and_stride(array, data):
     runs = Runs.from_dense(array)
@@ -99,6 +107,10 @@ def test_refusals():
         Runs.from_dense(np.array([[[0, 1, -7]]]))
     with pytest.raises(Invalid, match="must have voxels"):
         Runs.from_dense(np.zeros((0, 3, 3), np.uint8))
+    with pytest.raises(Invalid, match="found -7 in row \\(0, 1\\)"):
+        Runs.columns(np.array([[[0, 1, 2], [0, 1, -7]]]), 2)
+    with pytest.raises(Invalid, match="columns too, not 0"):
+        Runs.columns(np.zeros((1, 1, 3), np.uint8), 0)
     runs = Runs.full((2, 2, 2), 1)
     with pytest.raises(Invalid, match="not within"):
         runs.at(np.array([8]))

@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from getpass import getuser
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +224,18 @@ def _slabs(labels: Any) -> tuple[int, Iterable[NDArray[Any]]]:
     return 0, labels
 
 
+def _columns(band: NDArray[Any], size: tuple[int, int]) -> list[Runs]:
+    """The parts of slices (n, y, x) that lie in chunks beside one another; with zeros where those leave the volume."""
+    height, width = size
+    if band.shape[1] < height:
+        band = np.pad(band, [(0, 0), (0, height - band.shape[1]), (0, 0)])
+    whole = band.shape[2] // width * width
+    found = Runs.columns(band[:, :, :whole], width) if whole else []
+    if whole < band.shape[2]:
+        found.append(Runs.from_dense(np.pad(band[:, :, whole:], [(0, 0), (0, 0), (0, whole + width - band.shape[2])])))
+    return found
+
+
 class _Loader:
     """Cuts slabs into chunks, and writes each row of chunks when it is complete; flushes it beside the next."""
 
@@ -266,15 +279,11 @@ class _Loader:
         grid = self._base.grid
         box = Box((self.depth, 0, 0), (self.depth + len(slab), *grid.shape[1:]))
 
-        def column(part: tuple[int, Box]) -> tuple[int, Runs]:
-            chunk, voxels = part
-            piece = slab[voxels.relative(box.start).slices()]
-            size = len(slab), grid.chunks[1], grid.chunks[2]
-            if piece.shape != size:
-                piece = np.pad(piece, [(0, n - m) for n, m in zip(size, piece.shape, strict=True)])
-            return chunk, Runs.from_dense(piece)
+        def band(y: int) -> list[Runs]:
+            return _columns(slab[:, y : y + grid.chunks[1]], grid.chunks[1:])
 
-        for chunk, runs in self._pool.map(column, grid.touching(box)):
+        bands = self._pool.map(band, range(0, grid.shape[1], grid.chunks[1]))
+        for (chunk, _), runs in zip(grid.touching(box), chain.from_iterable(bands), strict=True):
             self._parts.setdefault(chunk, []).append(runs)
         self.depth += len(slab)
         if self.depth % grid.chunks[0] == 0:
