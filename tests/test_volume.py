@@ -416,6 +416,7 @@ def test_change_writes_what_differs(tmp_path):
         assert volume.view("fragment")[2, 3, 3] == 2
         with volume.edit("bo") as edit:
             edit.change(((0, 0, 0), volume.shape), volume[:])
+            edit.change(((2, 0, 0), (4, 3, 20)), np.full((2, 3, 20), 2))  # which is 1 since the merge
         assert edit.revision is None
 
 

@@ -146,7 +146,8 @@ class Objects:
         return self._volume(name).children(rest) if name else [f"{each}/" for each in self._catalog.names()]
 
     def put(self, key: str, body: bytes, author: str, if_match: str | None, if_none_match: str | None) -> str | None:
-        """Write a chunk; its new tag, or None if it is now more than what was sent, as others wrote in it too.
+        """Write a chunk; its new tag, or None if it is not what was sent: others wrote in it too, or a label that was
+        sent has been merged into another.
 
         Raises Problem 405 for what cannot be written, 412 if a condition does not hold; Invalid.
         """
@@ -199,7 +200,7 @@ class Objects:
         except labelog.Conflict as error:
             raise Problem(412, f"{key} was written meanwhile; read it again: {error}") from None
         after = volume.at(snapshot.revision if edit.revision is None else edit.revision)
-        whole = edit.revision in (None, snapshot.revision + 1) or np.array_equal(after.read(box), values)
+        whole = np.array_equal(after.read(box), values)
         return tagged(after.view(dtype=np.uint64).version(box)) if whole else None
 
 

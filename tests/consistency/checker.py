@@ -110,8 +110,6 @@ def taken(calls: list[Call], by_name: dict[str, list[int]]) -> Iterator[str]:
         if call.kind == "put":
             if call.status == 412 and call.sent == 1 and revisions:
                 yield f"{call.name} (put) was refused, and is revision {revisions}"
-            if call.status == 204 and call.asked["changes"] and not revisions:
-                yield f"{call.name} (put) was acknowledged, and is not in the history"
         elif call.kind in ("edit", "undo", "redo") and call.status == 200:
             if revisions != ([] if call.revision is None else [call.revision]):
                 yield f"{call.name} ({call.kind}) was told revision {call.revision}; the history has {revisions}"
@@ -131,11 +129,12 @@ class Replay:
         self._done: dict[int, list[int]] = defaultdict(list)  # client -> its live edits
         self._undone: dict[int, list[int]] = defaultdict(list)
         self._calls = {by_name[call.name][0]: call for call in calls if by_name.get(call.name)}
-        self._seen: dict[int, list[Call]] = defaultdict(list)  # reads of a revision, and edits that it refused
+        self._seen: dict[int, list[Call]] = defaultdict(list)  # what made none: reads, refusals, puts in vain
         self._nothing: dict[int, list[Call]] = defaultdict(list)  # client -> undos and redos that found nothing
         latest = highest(calls)
         for call in sorted(calls, key=lambda call: call.number):
-            if call.kind == "read" or (call.kind == "edit" and call.status == 409):
+            in_vain = call.kind == "put" and call.status == 204 and call.asked["changes"] and not by_name.get(call.name)
+            if call.kind == "read" or (call.kind == "edit" and call.status == 409) or in_vain:
                 self._seen[latest[call.name] if call.revision is None else call.revision].append(call)
             elif call.kind in ("undo", "redo") and call.status == 409 and not by_name.get(call.name):
                 self._nothing[call.client].append(call)
@@ -233,6 +232,9 @@ class Replay:
         for call in self._seen.get(self._model.revision, []):
             if call.kind == "read":
                 yield from self._read(call)
+            elif call.kind == "put":
+                if not any(self._shows(call, state) for state in self._model.back(self._lowest[call.name])):
+                    yield f"{call.name} (put) was acknowledged, and is not in the history"
             elif not self._rightly_refused(call):
                 yield f"{call.name} was refused at revision {self._model.revision}, and no voxel was in its way"
 
@@ -242,6 +244,12 @@ class Replay:
             state = State(state.labels, np.arange(len(state.bodies), dtype=np.uint64))
         if digest(boxed(state, self._model.shape, call.asked["box"]).tobytes()) != call.told:
             yield f"{call.name} read {call.asked}, and was shown other voxels than those of revision {call.revision}"
+
+    def _shows(self, call: Call, state: State) -> bool:
+        """Whether a chunk is what the client had read, and what it painted there would show as the same."""
+        before = boxed(state, self._model.shape, call.asked["box"])
+        after = state.bodies[painted(before, call.asked)]
+        return digest(before.tobytes()) == call.asked["read"] and np.array_equal(before, after)
 
     def _rightly_refused(self, call: Call) -> bool:
         seen = call.asked.get("seen")

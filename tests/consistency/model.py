@@ -210,5 +210,5 @@ class Staged:
     def change(self, box: list[list[int]], values: np.ndarray) -> None:
         """Voxels of a box as somebody wants them: those that are so already are not written."""
         voxels = self._voxels(box).ravel()
-        differs = self._instance()[voxels] != values
+        differs = self._instance()[voxels] != self._state.bodies[values]
         self._write(voxels[differs], values[differs])

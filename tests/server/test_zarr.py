@@ -130,6 +130,26 @@ def test_conditions_guard_a_chunk(web, client, edit):
     assert np.array_equal(decoded(web.get(f"/zarr/{CHUNK}").content), values)
 
 
+def test_a_label_that_was_merged_shows_as_its_body(web, client, edit):
+    """Writing it where the body is, is no edit; and no program may keep it under the chunk's tag."""
+    edit({"op": "paint", "label": "5", "spans": [[7, 31, 60, 63]]},
+         {"op": "paint", "label": "6", "spans": [[7, 31, 63, 64]]},
+         {"op": "merge", "label": "5", "others": ["6"]})  # fmt: skip
+    got = web.get(f"/zarr/{CHUNK}")
+    values = decoded(got.content).copy()
+    assert (values == 5).sum() >= 4 and not (values == 6).any()
+    kind = {"Content-Type": "application/octet-stream", "If-Match": got.headers["etag"]}
+    vain = web.put(f"/zarr/{CHUNK}", content=encoded(np.where(values == 5, 6, values)), headers=kind)
+    assert vain.status_code == 204 and "etag" not in vain.headers
+    assert client.get("/volumes/cells").json()["revision"] == 1
+    values[0, 0, 0] = 6
+    put = web.put(f"/zarr/{CHUNK}", content=encoded(values), headers=kind)
+    assert put.status_code == 204 and "etag" not in put.headers
+    values[0, 0, 0] = 5
+    assert np.array_equal(decoded(web.get(f"/zarr/{CHUNK}").content), values)
+    assert client.get("/volumes/cells/history/2").json()["written"] == 1
+
+
 @pytest.mark.parametrize(
     ("path", "content", "status"),
     [

@@ -137,7 +137,7 @@ class Edit(Shaping, Filling, Separating):
         self._stage(drawn, chosen)
 
     def change(self, box: Box | tuple[Triple, Triple], labels: ArrayLike) -> None:
-        """As `edit[box] = labels`, of the voxels only that have another label now; the others are not written.
+        """As `edit[box] = labels`, of the voxels only that this would give to another object; others are not written.
 
         Parameters
         ----------
@@ -156,7 +156,10 @@ class Edit(Shaping, Filling, Separating):
         staged = {}
         for chunk, part in self._store.grid.touching(bounds):
             values, local = array[part.relative(bounds.start).slices()], self._local(chunk, part)
-            differs = np.not_equal(self[part.slices()], values)
+            runs = Runs.from_dense(values)
+            shown = np.empty(part.shape, np.uint64)
+            runs.fill(shown, (0, 0, 0), self._map.values(runs))  # a label that was merged shows as its body
+            differs = np.not_equal(self[part.slices()], shown)
             where = spans.mask_spans(self._store.grid.chunks, local, differs.view(np.uint8), 0)
             staged[chunk] = spans.intersect(spans.array_spans(self._store.grid.chunks, local, values), where)
         self._stage(staged)
