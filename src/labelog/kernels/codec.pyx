@@ -40,6 +40,8 @@ from labelog.kernels.delta_codec import decode_delta, encode_delta  # no-cython-
 cdef enum:
     N_KINDS = 4
 
+cdef int64_t BEYOND = <int64_t> 1 << 40             # where no run begins
+
 cdef Kind KINDS[N_KINDS]
 KINDS[0] = Kind(MOVE, COUNT - MOVE, MOVES)
 KINDS[1] = Kind(COUNT, GAP - COUNT, NUMBERS)
@@ -77,23 +79,32 @@ def encode(Runs runs):
         close_recorder(&recorder)
 
 
+cdef struct Matches:     # of the runs of a row with those of the row that it is coded against
+    int64_t *starts      # of the latter, and then one that is beyond all
+    uint32_t *sources    # for each of the row 1 + which of those it was, or 0 for a new one
+    size_t room_of_starts
+    size_t room
+
+
 cdef int encode_rows(Walk *w, Recorder *recorder, size_t n_rows) except -1 nogil:
-    cdef uint32_t *sources = NULL
-    cdef size_t capacity = 0, r, n
+    cdef Matches m = [NULL, NULL, 0, 0]
+    cdef size_t r, n, n_ref
     try:
         for r in range(n_rows):
             open_row(w, r, w.rows[r])
-            n = w.rows[r + 1] - w.first
+            n, n_ref = w.rows[r + 1] - w.first, w.ref_end - w.ref
             reserve_traces(w, n)
-            reserve(&recorder.events, 3 + (w.ref_end - w.ref) + 6 * n)
+            reserve(&recorder.events, 3 + n_ref + 6 * n)
             if is_moved(w, n):
                 w.counts[r] = 0
                 encode_moved_row(w, recorder, n)
             else:
-                grow(<void **> &sources, &capacity, n, sizeof(uint32_t))
-                w.counts[r] = encode_row(w, recorder, w.rows[r + 1], sources)
+                grow(<void **> &m.starts, &m.room_of_starts, n_ref + 1, sizeof(int64_t))
+                grow(<void **> &m.sources, &m.room, n, sizeof(uint32_t))
+                w.counts[r] = encode_row(w, recorder, &m, w.rows[r + 1])
     finally:
-        free(sources)
+        free(m.starts)
+        free(m.sources)
     return 0
 
 
@@ -131,58 +142,85 @@ cdef inline void encode_moved_row(Walk *w, Recorder *recorder, size_t n) noexcep
         set_trace(&out[k], followed.next, w.contexts[followed.did][symbol])
 
 
-cdef inline uint8_t encode_row(Walk *w, Recorder *recorder, size_t end, uint32_t *sources) noexcept nogil:
+cdef inline uint8_t encode_row(Walk *w, Recorder *recorder, Matches *m, size_t end) noexcept nogil:
     """How many of its runs, up to `end`, are new, but no more than 2."""
-    cdef size_t n_new = find_sources(w, end, sources), i = w.first, k
-    cdef int symbol, context = FIRST
-    cdef uint32_t followed = 0
-    cdef Trace *ref = NULL
+    cdef size_t n_new = find_sources(w, m, end)
     put_number_in(recorder, w.count_context, n_new)
-    for k in range(w.ref, w.ref_end):
-        if w.top:
-            followed = there(w, k)
-        else:
-            ref = &w.traces[here(w, k)]
-            followed = ref.guide
-        if k > w.ref:
-            context = TOP if w.top else <int> ref.context
-        while i < end and sources[i - w.first] < k + 1:         # a new one has 0
-            i += 1
-        symbol = GONE
-        if i < end and sources[i - w.first] == k + 1:
-            symbol = <int> (start_of(w.stops, w.first, i) - start_of(w.stops, w.ref, k)) + STAYED
-            trace_run(w, i, followed, symbol)
-        if n_new or k > w.ref:
-            put_symbol(recorder, context, symbol)
-        if not w.top:
-            ref.did = symbol
-            ref.next = here(w, i) if symbol else 0
+    if w.top:
+        put_boundaries(w, recorder, m, end, n_new > 0, True)
+    else:
+        put_boundaries(w, recorder, m, end, n_new > 0, False)
     if n_new:
-        encode_new(w, recorder, end, sources)
+        encode_new(w, recorder, end, m.sources)
     return <uint8_t> min(n_new, <size_t> 2)
 
 
-cdef inline size_t find_sources(const Walk *w, size_t end, uint32_t *sources) noexcept nogil:
-    """For each run of the row, 1 + the run of the row before that it was, or 0; how many are new."""
-    cdef size_t i, k, scan = w.ref, n_new = 0
-    cdef int64_t start
+cdef inline size_t find_sources(const Walk *w, Matches *m, size_t end) noexcept nogil:
+    """For each run of the row, the first of the row before, after that of the run before, with its label and near it.
+    How many are new."""
+    cdef const int64_t *starts = m.starts
+    cdef const uint32_t *ref_picks = w.picks + w.ref
+    cdef size_t n_ref = w.ref_end - w.ref, i, k, scan = 0, n_new = 0
+    cdef int64_t start = 0
+    cdef uint32_t pick, source
+    for k in range(n_ref):
+        m.starts[k] = start
+        start = w.stops[w.ref + k]
+    m.starts[n_ref] = BEYOND
+    start = 0
     for i in range(w.first, end):
-        start = start_of(w.stops, w.first, i)
-        sources[i - w.first] = 0
-        while scan < w.ref_end and start_of(w.stops, w.ref, scan) + REACH < start:
+        pick, source = w.picks[i], 0
+        while starts[scan] < start - REACH:
             scan += 1
         k = scan
-        while k < w.ref_end and start_of(w.stops, w.ref, k) - REACH <= start:
-            if w.picks[k] == w.picks[i]:
-                sources[i - w.first] = <uint32_t> k + 1
+        while starts[k] <= start + REACH:
+            if ref_picks[k] == pick:
+                source = <uint32_t> k + 1
                 scan = k + 1
                 break
             k += 1
-        n_new += sources[i - w.first] == 0
-    if n_new == 0 and sources[0] != w.ref + 1:      # in a row without new ones the first is the first
-        sources[0] = 0
+        m.sources[i - w.first] = source
+        n_new += source == 0
+        start = w.stops[i]
+    if n_new == 0 and m.sources[0] != 1:            # in a row without new ones the first is the first
+        m.sources[0] = 0
         n_new = 1
     return n_new
+
+
+cdef inline void put_boundaries(Walk *w, Recorder *recorder, const Matches *m, size_t end, bint first_too,
+                                bint top) noexcept nogil:
+    """What became of each run of the row before; of its first one that is known in a row without new ones."""
+    cdef size_t i, k = w.ref
+    cdef int64_t start = 0
+    cdef uint32_t source
+    for i in range(w.first, end):
+        source = m.sources[i - w.first]
+        if source:
+            while k + 1 < w.ref + source:
+                put_boundary(w, recorder, k, 0, GONE, first_too, top)
+                k += 1
+            put_boundary(w, recorder, k, i, <int> (start - m.starts[k - w.ref]) + STAYED, first_too, top)
+            k += 1
+        start = w.stops[i]
+    while k < w.ref_end:
+        put_boundary(w, recorder, k, 0, GONE, first_too, top)
+        k += 1
+
+
+cdef inline void put_boundary(Walk *w, Recorder *recorder, size_t k, size_t i, int symbol, bint first_too,
+                              bint top) noexcept nogil:
+    """That run k of the row before is run i of this one, or gone."""
+    cdef Trace *ref = NULL if top else &w.traces[here(w, k)]
+    cdef int context = FIRST
+    if k > w.ref:
+        context = TOP if top else <int> ref.context
+    if symbol != GONE:
+        trace_run(w, i, there(w, k) if top else ref.guide, symbol)
+    if first_too or k > w.ref:
+        put_symbol(recorder, context, symbol)
+    if not top:
+        ref.did, ref.next = symbol, here(w, i) if symbol != GONE else 0
 
 
 cdef inline void encode_new(Walk *w, Recorder *recorder, size_t end, const uint32_t *sources) noexcept nogil:
