@@ -102,11 +102,20 @@ def flush_folder(path: Path) -> None:
 
 
 def flush_tree(path: Path) -> None:
-    """Make a folder durable with all that is in it."""
-    for folder, _, names in os.walk(path):
-        for name in names:
-            flush_file(Path(folder, name))
-        flush_folder(Path(folder))
+    """Make a folder durable with all that is in it.
+
+    The disk begins with all files before one is waited for. Else each would take a commit of the file system's journal:
+    of files that are under way one commit takes all.
+    """
+    folders = [Path(folder) for folder, _, _ in os.walk(path)]
+    files = [file for folder in folders for file in folder.iterdir() if not file.is_dir()]
+    for file in files:
+        with explained(file), open(file, "rb") as opened:
+            os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # what is not written is begun
+    for file in files:
+        flush_file(file)
+    for folder in folders:
+        flush_folder(folder)
 
 
 @contextmanager
