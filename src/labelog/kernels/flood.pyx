@@ -38,7 +38,7 @@ cdef extern from *:
     void prefetch "labelog_prefetch"(const void *) noexcept nogil
 
 cdef enum:
-    FEWEST = 2_048           # after so many words, then twice as many and so on up to MOST, all walkers wait for one
+    FEWEST = 4_096           # after so many words, then twice as many and so on up to MOST, all walkers wait for one
     MOST = 131_072           # another, look for what was posted to them, and Ctrl-C is heard
     AHEAD = 8                # so many words before it is their turn the processor is told what will be needed
     LINE = 64                # bytes that it fetches at a time; so many labels has a word
@@ -130,7 +130,7 @@ cdef class Walk:
         cdef Flood *f
         cdef Py_ssize_t z
         cdef int k
-        self.seed, self.steps = seed, FEWEST
+        self.seed, self.steps = seed, FEWEST // 2
         self.walkers = max(1, min(walkers, sizes[0]))
         self.floods = f = <Flood *> calloc(self.walkers, sizeof(Flood))
         if f == NULL:
