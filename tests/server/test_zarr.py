@@ -240,6 +240,23 @@ for row in range(int(sys.argv[1]), 32, 2):
     assert np.array_equal(current(server), expected)
 
 
+@pytest.mark.parametrize("cache", [0, 10**8])
+def test_a_writer_of_a_merged_label_reads_its_body(server, edit, cache):
+    """The chunk is not what it sent, and it does not go on with what it sent."""
+    edit({"op": "paint", "label": "5", "spans": [[0, 0, 0, 20]]},
+         {"op": "paint", "label": "6", "spans": [[0, 0, 20, 24]]},
+         {"op": "merge", "label": "5", "others": ["6"]})  # fmt: skip
+    array, before = tensor(server, cache), current(server)
+    array[0, 0, 0:10] = np.full(10, 6, np.uint64)
+    assert np.array_equal(array[...].read().result(), before)
+    array[0, 0, 8:12] = np.array([6, 9, 6, 9], np.uint64)
+    before[0, 0, [9, 11]] = 9
+    assert np.array_equal(array[...].read().result(), before)
+    assert np.array_equal(current(server), before)
+    with labelog.open(server.folder / "cells.labelog", "r") as volume:
+        assert [commit.written for commit in volume.history()][:2] == [2, 24]
+
+
 def test_obstore_writes_with_zarr_python(server):
     store = obstore.store.S3Store("cells", prefix="instance", endpoint=f"{server.address}/s3", region="us-east-1",
                                   skip_signature=True, client_options={"allow_http": True})  # fmt: skip
