@@ -304,6 +304,19 @@ def test_if_match_guards_against_what_was_not_seen(client, edit):
     assert put("*").status_code == 200
 
 
+def test_a_merged_label_that_is_written_is_read_back_as_its_body(client, edit):
+    """So the answer has no tag, under which a program could keep what it sent."""
+    edit({"op": "merge", "label": "1", "others": ["11"]})
+    new = np.load(io.BytesIO(client.get(SLICE).content))
+    for label, tagged in ((11, False), (1, True)):
+        new[0, :4, :4] = label
+        data, kind = body(new, "npy")
+        answer = client.put(SLICE, content=data, headers={"Content-Type": kind})
+        assert answer.status_code == 200 and ("etag" in answer.headers) == tagged
+        shown = np.load(io.BytesIO(client.get(SLICE).content))
+        assert (shown[0, :4, :4] == 1).all() and np.array_equal(shown, new) == tagged
+
+
 def test_what_collides_is_named_as_far_as_a_tag_says(client, edit):
     edit({"op": "paint", "label": "5", "spans": [[6, 0, 0, 9]]})
     kinds = ("npy", "png", "runs")
