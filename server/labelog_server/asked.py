@@ -66,7 +66,7 @@ class Look(BaseModel):
 
     rev: int | None = Field(None, ge=0, description="the revision; the newest if left out")
     view: str = Field("instance", description="instance, fragment, semantic, or the name of a class")
-    dtype: str | None = Field(None, description="an integer dtype of the values")
+    dtype: str | None = Field(None, description="an integer dtype of the values; `smallest` is that which holds them")
     unannotated: int | None = Field(None, ge=0, description="the value of what nobody has looked at")
     scale: int = Field(0, ge=0, description="0 is the finest; indices and boxes are in voxels of the scale")
 
@@ -77,7 +77,8 @@ class Look(BaseModel):
 
     def at(self, volume: labelog.Volume) -> Revision:
         snapshot = volume.at(self.rev)
-        found = snapshot if self.is_plain else snapshot.view(self.view, dtype=self.dtype, unannotated=self.unannotated)
+        dtype = None if self.dtype == "smallest" else self.dtype
+        found = snapshot if self.is_plain else snapshot.view(self.view, dtype=dtype, unannotated=self.unannotated)
         return found.scale(self.scale) if self.scale else found
 
 

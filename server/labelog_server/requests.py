@@ -13,6 +13,7 @@ from json.encoder import encode_basestring_ascii as quoted
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from labelog_server.answers import CHANGES
 from labelog_server.problems import unforeseen
 
 log = logging.getLogger("labelog.requests")
@@ -22,7 +23,7 @@ METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"}  # that a
 
 class Requests:
     """Counts requests, and writes a line of each when its answer is over; answers those that met an error nobody has
-    foreseen."""
+    foreseen. What says nothing of how long it holds is asked for again each time."""
 
     def __init__(self, app: ASGIApp, registry: CollectorRegistry) -> None:
         self._app = app
@@ -41,6 +42,8 @@ class Requests:
             nonlocal status, sent, begun
             if message["type"] == "http.response.start":
                 status, begun = message["status"], True
+                if not any(name == b"cache-control" for name, _ in message["headers"]):  # nor is it kept by a guess
+                    message["headers"] = [*message["headers"], (b"cache-control", CHANGES.encode())]
             else:
                 sent += len(message.get("body", b""))
             await send(message)

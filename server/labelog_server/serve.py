@@ -118,3 +118,4 @@ def _log_to_stderr() -> None:
     for name in ("labelog.requests", "labelog.http"):
         logging.getLogger(name).addHandler(handler)
     logging.getLogger("labelog.requests").setLevel(logging.INFO)
+    logging.getLogger("uvicorn.error").addFilter(lambda record: not record.getMessage().startswith("Invalid HTTP"))

@@ -22,7 +22,7 @@ class Settings:
     origins : the origins, such as `https://annotate.example.org`, of pages that may use the server from elsewhere.
     max_body : bytes that a request may have, as sent.
     max_decoded : bytes that it may have once decompressed.
-    max_voxels : voxels that a request may read or write at once.
+    max_voxels : voxels that a request may read at once, or send as arrays and masks.
     max_memory : bytes of bodies, masks, arrays and answers that all requests hold together; caches are not among them.
     max_requests : requests that are carried out or wait for it at a time; streams of events are not counted.
     max_connections : connections at a time, whatever they do.

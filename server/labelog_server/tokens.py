@@ -151,7 +151,9 @@ class Tokens:
         with self._lock:
             self._refresh()
             if number not in self._known:
-                raise NotFound(f"there is no token {number!r} in {self.path}")
+                named = ", ".join(token.id for token in self._known.values() if token.name == number)
+                raise NotFound(f"there is no token with the id {number!r} in {self.path}"
+                               + (f"; those of that name have the ids {named}" if named else ""))  # fmt: skip
             gone = self._known[number]
             self._write({known: token for known, token in self._known.items() if known != number})
         return gone

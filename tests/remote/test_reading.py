@@ -54,6 +54,26 @@ def test_what_it_is(near, far, address):
     assert len(far) == 20
 
 
+def test_a_view_has_the_smallest_dtype_that_holds_it(served):
+    with served.client() as client:
+        assert client.post("/volumes", json={"name": "small", "shape": [2, 3, 4]}).status_code == 201
+    for label in (200, 70_000):
+        with labelog.open(f"{served.address}/volumes/small") as far, far.edit("ana") as edit:
+            edit[0, 0, 0] = label
+        with (
+            labelog.open(f"{served.address}/volumes/small") as far,
+            labelog.open(served.folder / "small.labelog", "r") as near,
+        ):
+            for view in VIEWS[:3]:
+                found, expected = far.view(**view), near.view(**view)
+                assert found.dtype == found[:].dtype == found.scale(0).dtype == expected.dtype, view
+            assert far.view("instance").dtype == np.min_scalar_type(label) and far.view("instance")[0, 0, 0] == label
+    with served.client() as client:
+        answer = client.get("/volumes/small/slices/z/0", params={"dtype": "smallest", "format": "raw"})
+        assert np.frombuffer(answer.content, "<u4")[0] == 70_000 and answer.headers["labelog-dtype"] == "uint32"
+        client.delete("/volumes/small", params={"confirm": "small"})
+
+
 def test_voxels(near, far, cell):
     for index in INDEXES:
         found, expected = far[index], near[index]

@@ -187,8 +187,8 @@ viewer.close()
 def test_the_examples_of_the_page_run(run, server, current):
     page = (Path(__file__).parents[2] / "docs" / "zarr.md").read_text()
     examples = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    assert len(examples) == 6
+    assert len(examples) == 7
     for example in examples:
         assert "127.0.0.1:8000" in example
         run("aiohttp cloudvolume", example.replace("http://127.0.0.1:8000", server.address))
-    assert set(np.unique(current()[10, 10:20, 20:30])) == {8}
+    assert set(np.unique(current()[10, 10:20, 20:30])) == {8} and set(np.unique(current()[:8, :16, :32])) == {9}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import socket
 
 import pytest
 import zstandard
@@ -87,12 +88,17 @@ def test_a_body_in_pieces_is_counted(raw):
 def test_it_says_how_it_is(own):
     with own.client() as client:
         client.get("/volumes/cells/slices/z/1")
-        client.request("BREW", "/volumes/a%22%0a%c3%a9")
+        assert client.request("BREW", "/volumes/a%22%0a%c3%a9").headers["cache-control"] == "private, no-cache"
         paint = {"op": "paint", "label": "7", "spans": [[0, 0, 0, 9]]}
         assert client.post("/volumes/cells/edits", json={"operations": [paint]}).status_code == 200
         client.head("/volumes/cells/slices/z/1")
         health = client.get(own.address + "/healthz")
         metrics = client.get(own.address + "/metrics").text
+        for path in ("/volumes", "/volumes/cells", "/volumes/cells/labels", "/volumes/none"):
+            assert client.get(path).headers["cache-control"] == "private, no-cache"
+    with socket.create_connection(("127.0.0.1", own.port)) as raw:
+        raw.sendall(b"labelog, please\r\n\r\n")
+        assert b" 400 " in raw.recv(4096)
     assert health.json() == {"status": "ok", "volumes": {"cells": "writable"}}
     route = "/api/v1/volumes/{name}/slices/{axis}/{index}"
     for method in ("GET", "HEAD"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import stat
 import subprocess
 import sys
@@ -62,6 +63,13 @@ def test_without_a_token_nothing(guarded):
             "labelog_00000000_" + "A" * 43,
         ):
             assert client.get("/volumes", headers={"Authorization": f"Bearer {text}"}).status_code == 401
+
+
+def test_metrics_are_of_the_volumes_that_a_token_is_for(guarded):
+    one = guarded.tokens.add("one", "read", volumes=["other"])
+    for text, names in ((guarded.given["admin"], {"cells", "other"}), (one, {"other"})):
+        with guarded.client(headers={"Authorization": f"Bearer {text}"}) as client:
+            assert set(re.findall('volume="([^"]+)"', client.get(guarded.address + "/metrics").text)) == names
 
 
 def test_roles(guarded):
@@ -304,6 +312,8 @@ def test_on_the_command_line(tmp_path):
     (entry,) = json.loads(run("token", "list", "--json", *path).stdout)
     assert (entry["role"], entry["volumes"]) == ("annotate", ["v"]) and "hash" not in entry
     assert entry["id"] in run("token", "list", *path).stdout
+    by_name = run("token", "revoke", "vendor-b/ana", *path)
+    assert by_name.returncode == 1 and f"those of that name have the ids {entry['id']}" in by_name.stderr
     assert run("token", "revoke", entry["id"], *path).returncode == 0
     assert run("token", "revoke", entry["id"], *path).returncode == 1
     (tmp_path / "t.json").write_text("{}")

@@ -53,4 +53,4 @@ def get_blame(request: Request, volume: Served, box: str | None = None) -> Respo
     bounds = wire.box_of(box, volume.shape)
     refuse_many(request, bounds)
     kind = accepted(request.headers.get("accept", "*/*"), [kind for kind in FORMATS if kind != PNG])
-    return Response(wire.encode(volume.blame(bounds), kind, {}), media_type=kind, headers={"Cache-Control": "no-cache"})
+    return Response(wire.encode(volume.blame(bounds), kind, {}), media_type=kind)

@@ -58,8 +58,7 @@ def list_labels(
 @router.get("/volumes/{name}/labels.csv", response_class=Response, dependencies=[Reads])
 def labels_table(volume: Served, rev: Rev = None) -> Response:
     """All objects as CSV."""
-    return Response(as_csv(volume.at(rev).labels.table_rows()), media_type="text/csv; charset=utf-8",
-                    headers={"Cache-Control": "no-cache"})  # fmt: skip
+    return Response(as_csv(volume.at(rev).labels.table_rows()), media_type="text/csv; charset=utf-8")
 
 
 @router.get("/volumes/{name}/labels/{label}", responses=answers(WholeLabelFacts), dependencies=[Reads])

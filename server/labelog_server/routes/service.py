@@ -12,8 +12,9 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.responses import JSONResponse
 
 import labelog
-from labelog_server.access import Reads
+from labelog_server.access import Reads, Sent
 from labelog_server.asked import Limits, Shelf
+from labelog_server.tokens import Token
 
 router = APIRouter(tags=["service"])
 
@@ -49,22 +50,22 @@ def healthz(request: Request, shelf: Shelf) -> Response:
 
 
 @router.get("/metrics", response_class=Response, dependencies=[Reads])
-def metrics(request: Request, shelf: Shelf, limits: Limits) -> Response:
-    """Counts for Prometheus."""
+def metrics(request: Request, shelf: Shelf, limits: Limits, token: Sent) -> Response:
+    """Counts for Prometheus; of volumes those that the token is for."""
     registry = request.app.state.registry
     if limits.workers > 1:
         MultiProcessCollector(registry := CollectorRegistry())  # type: ignore[no-untyped-call]
     lines = [generate_latest(registry).decode()]
-    gauges = _gauges(shelf)
+    gauges = _gauges(shelf, token)
     for name, help_text in GAUGES.items():
         lines.append(f"# HELP labelog_{name} {help_text}\n# TYPE labelog_{name} gauge\n")
         lines += [f'labelog_{name}{{volume="{volume}"}} {facts[name]}\n' for volume, facts in gauges.items()]
     return Response("".join(lines), media_type=CONTENT_TYPE_LATEST)
 
 
-def _gauges(shelf: Shelf) -> dict[str, dict[str, Any]]:
+def _gauges(shelf: Shelf, token: Token | None) -> dict[str, dict[str, Any]]:
     found = {}
-    for name in shelf.names():
+    for name in shelf.names() if token is None else filter(token.good_for, shelf.names()):
         with suppress(labelog.LabelogError):  # /healthz tells of those
             volume = shelf[name]
             free = shutil.disk_usage(volume.address).free

@@ -17,7 +17,7 @@ MB = 2**20
 LIMITS = (
     ("--max-body", "MB", positive, 64, "size of a request's body, as sent"),
     ("--max-decoded", "MB", positive, 256, "size of a body once decompressed"),
-    ("--max-voxels", "N", positive, 2**27, "voxels that a request reads or writes at once"),
+    ("--max-voxels", "N", positive, 2**27, "voxels that a request reads at once, or sends as arrays and masks"),
     ("--max-memory", "MB", positive, 4096, "memory of all requests together: bodies, masks, arrays, answers"),
     ("--max-requests", "N", positive, 256, "requests that are carried out, or wait for it, at a time"),
     ("--max-connections", "N", positive, 1000, "connections at a time"),

@@ -230,7 +230,7 @@ class RemoteView(RemoteRevision, View):
         if unannotated is not None:
             Unannotated((), unannotated)  # is a value, or Invalid
         try:
-            self._wanted = None if dtype is None else np.dtype(dtype).name
+            self._wanted = "smallest" if dtype is None else np.dtype(dtype).name
         except (TypeError, ValueError, SyntaxError) as error:
             raise Invalid(f"a view is of an integer dtype, not {dtype!r}") from error
         told = snapshot.volume.connection.told("/views", **self._query)
