@@ -29,7 +29,7 @@ BYTES = Target(0.9, 1)
 
 def bench_encode(table: Table, labels: Labels) -> None:
     table.notes[TOPIC] = NOTE
-    dense = [chunk.astype(np.uint64) for chunk in chosen(labels, SHAPE)]
+    dense = [chunk.astype(np.uint64) for chunk in chosen(labels.array, SHAPE)]
     runs, turned = [Runs.from_dense(chunk) for chunk in dense], [np.asfortranarray(chunk.T) for chunk in dense]
     theirs = peers.compressed_segmentation
 
