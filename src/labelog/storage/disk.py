@@ -107,14 +107,14 @@ def flush_tree(path: Path) -> None:
     The disk begins with all files before one is waited for. Else each would take a commit of the file system's journal:
     of files that are under way one commit takes all.
     """
-    folders = [Path(folder) for folder, _, _ in os.walk(path)]
-    files = [file for folder in folders for file in folder.iterdir() if not file.is_dir()]
+    tree = [(Path(folder), names) for folder, _, names in os.walk(path)]
+    files = [folder / name for folder, names in tree for name in names]
     for file in files:
         with explained(file), open(file, "rb") as opened:
             os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # what is not written is begun
     for file in files:
         flush_file(file)
-    for folder in folders:
+    for folder, _ in tree:
         flush_folder(folder)
 
 
