@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from itertools import pairwise
 from typing import Any, Literal, Protocol, overload
 
 import numpy as np
@@ -82,7 +81,7 @@ def connected_components(array: ArrayLike, connectivity: int | None = None, *, d
     box = turn.box(values)
     labelled, places = (_Voxels, _parts(box, threads)) if _restless(box, far) else (_Runs, boxes.slabs(box))
     slabs: list[_Slab] = boxes.each(lambda place: labelled(box[place], far), places, threads)
-    numbering = _Numbering(slabs, far)
+    numbering = _Numbering(slabs, far, threads)
     if not turn.in_order:
         numbering.order(slabs, places, turn.steps)
     out = np.empty_like(values, _fitting(dtype, numbering.count), subok=False)
@@ -184,14 +183,16 @@ class _Voxels:
 class _Numbering:
     """The numbers of all slabs' components. `joined` are those that are one with a component before, `into`."""
 
-    def __init__(self, slabs: list[_Slab], far: int) -> None:
+    def __init__(self, slabs: list[_Slab], far: int, threads: int) -> None:
         counts = [slab.count for slab in slabs]
         self.base = np.cumsum([0, *counts])
-        pairs = [np.zeros((0, 2), np.int64)]
-        for k, ((a, labels_a), (b, labels_b)) in enumerate((a.last, b.first) for a, b in pairwise(slabs)):
-            found = sides.touching(a, b, labels_a, labels_b, far - 1).astype(np.int64)
-            pairs.append(found - 1 + self.base[k : k + 2])
-        ids, flat = np.unique(np.concatenate(pairs), return_inverse=True)
+
+        def joins(k: int) -> Numbers:
+            (a, labels_a), (b, labels_b) = slabs[k].last, slabs[k + 1].first
+            return sides.touching(a, b, labels_a, labels_b, far - 1).astype(np.int64) - 1 + self.base[k : k + 2]
+
+        pairs = boxes.each(joins, range(len(slabs) - 1), threads)
+        ids, flat = np.unique(np.concatenate([np.zeros((0, 2), np.int64), *pairs]), return_inverse=True)
         forest = Forest(len(ids))
         forest.union(*flat.reshape(-1, 2).T)
         roots = forest.roots()
