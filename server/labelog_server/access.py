@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import unquote_to_bytes
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, FastAPI, Header, Request
 
 from labelog.engine.commit import checked_author
 from labelog.engine.load import user
@@ -25,6 +25,12 @@ from labelog_server.settings import Settings
 from labelog_server.tokens import Role, Token, Tokens
 
 COOKIE = "labelog_token"
+SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "a token, as `labelog token add` prints it"},
+    "cookie": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "a token that POST /session was sent"},
+}
+SECURITY: list[dict[str, list[str]]] = [{}, *({name: []} for name in SCHEMES)]
+"""What a request may show, as OpenAPI says it: nothing, to a server on this machine only that asks for no tokens."""
 
 Author = Annotated[
     str | None,
@@ -133,3 +139,15 @@ async def sender(request: Request) -> Token | None:
 
 Sent = Annotated[Token | None, Depends(sender)]
 Writer = Annotated[str, Depends(writer)]
+
+
+def install(app: FastAPI) -> None:
+    """Let the description say how a token is sent."""
+    described = app.openapi
+
+    def with_security() -> dict[str, Any]:
+        found = described()
+        found["components"]["securitySchemes"], found["security"] = SCHEMES, SECURITY
+        return found
+
+    app.openapi = with_security  # type: ignore[method-assign]

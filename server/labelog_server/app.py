@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from starlette.middleware.cors import CORSMiddleware
 
 import labelog
-from labelog_server import problems
+from labelog_server import access, problems
 from labelog_server.board import Board
 from labelog_server.bodies import Bodies
 from labelog_server.callers import Callers
@@ -69,6 +69,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.registry = registry = CollectorRegistry()
     catalog.timed = timed(registry)
     problems.install(app)
+    access.install(app)
     voxels.add_quick(app.router)
     app.router.routes.sort(key=lambda route: not isinstance(route, Quick))  # what is asked most is looked at first
     for topic in TOPICS:

@@ -122,7 +122,10 @@ class Objects:
         self._catalog, self._share = catalog, share
         self._shown: dict[str, Shown] = {}
 
-    def _volume(self, name: str) -> Shown:
+    def volume(self, name: str) -> Shown:
+        """The objects of one volume. Raises NotFound."""
+        if not name:
+            raise labelog.NotFound(f"keys are volume/view/..., such as cells/instance/{DOCUMENT}; found no volume")
         if name not in self._shown:
             self._shown[name] = Shown(self._catalog[name].at(), self._share)
         return self._shown[name]
@@ -130,7 +133,7 @@ class Objects:
     def get(self, key: str) -> Object:
         """The object under a key. Raises NotFound."""
         name, rest = _split(key)
-        found = self._volume(name).get(rest)
+        found = self.volume(name).get(rest)
         if found is None:
             raise labelog.NotFound(f"there is no object {key!r}: all its voxels are 0, or it is no key of a volume; "
                                    f"keys are volume/view/{DOCUMENT} and volume/view/s0/...")  # fmt: skip
@@ -138,12 +141,12 @@ class Objects:
 
     def modified(self, key: str) -> datetime:
         """When the newest revision was made of the volume that a key is of: nothing has changed since."""
-        return self._volume(key.partition("/")[0]).snapshot.time
+        return self.volume(key.partition("/")[0]).snapshot.time
 
     def children(self, folder: str) -> list[str]:
         """What lies directly in a folder (its name ends in a slash, or is empty); folders end in a slash."""
         name, _, rest = folder.partition("/")
-        return self._volume(name).children(rest) if name else [f"{each}/" for each in self._catalog.names()]
+        return self.volume(name).children(rest) if name else [f"{each}/" for each in self._catalog.names()]
 
     def put(self, key: str, body: bytes, author: str, if_match: str | None, if_none_match: str | None) -> str | None:
         """Write a chunk; its new tag, or None if it is not what was sent: others wrote in it too, or a label that was
@@ -171,7 +174,7 @@ class Objects:
         """The volume and the voxels of a chunk that may be written. Raises Problem 405, saying why it may not."""
         name, rest = _split(key)
         view, _, rest = rest.removeprefix(LABELS).partition("/")
-        array, within = self._volume(name).array(view, rest)
+        array, within = self.volume(name).array(view, rest)
         number = None if array is None else chunk_of(array, within)
         if array is None or number is None:
             raise _read_only(f"{key} is no chunk's key, and only chunks are written this way")

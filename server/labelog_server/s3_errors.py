@@ -1,4 +1,7 @@
-"""Errors below /s3 as S3 tells them: whatever fails there, in whatever layer, is a problem that becomes XML here."""
+"""Errors as S3 tells them: whatever fails below /s3, in whatever layer, is a problem that becomes XML here.
+
+So is what fails elsewhere of a request that is signed as S3 clients sign: it is of a bucket that is not here.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,16 @@ import json
 from typing import Any
 from xml.etree import ElementTree
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from labelog_server import problems
 from labelog_server.bodies import decompressed
+from labelog_server.signature import ALGORITHM
 
 ROOT = "/s3"
 XML = "application/xml"
+NO_BUCKET = "NoSuchBucket"
 MOST = 2**24  # bytes of a problem: it names the key once or twice
 
 CODES = {
@@ -41,6 +46,11 @@ def is_below(path: str) -> bool:
     return path == ROOT or path.startswith(f"{ROOT}/")
 
 
+def is_meant(scope: Scope) -> bool:
+    """Whether an S3 client sent a request, to a bucket of ours or another one."""
+    return is_below(scope["path"]) or Headers(scope=scope).get("authorization", "").startswith(f"{ALGORITHM} ")
+
+
 class S3Errors:
     """Turns problems into S3's errors."""
 
@@ -48,7 +58,7 @@ class S3Errors:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not is_below(scope["path"]):
+        if scope["type"] != "http" or not is_meant(scope):
             await self._app(scope, receive, send)
             return
         start: Message | None = None
@@ -80,6 +90,8 @@ def _xml(start: Message, body: bytes, path: str) -> bytes:
         del headers["content-encoding"]
     problem: dict[str, Any] = json.loads(body) if body else {}
     status, code = CODES.get(start["status"], (start["status"], "InternalError"))
+    if start["status"] == 404 and not is_below(path):
+        code = NO_BUCKET
     start["status"] = status
     headers["content-type"] = XML
     root = ElementTree.Element("Error")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from labelog_server.access import COOKIE
 from labelog_server.describe import description
 
 from .contract import breaking
@@ -52,6 +53,14 @@ def test_nothing_breaks_programs_that_know_the_committed_one():
 def test_the_committed_one_has_all_that_the_server_has():
     missing = list(breaking(description(), json.loads(COMMITTED.read_text())))
     assert missing == [], f"routes changed; if programs still work: {AGAIN}"
+
+
+def test_how_a_token_is_sent_is_described():
+    for found in (description(), json.loads(COMMITTED.read_text())):
+        schemes = found["components"]["securitySchemes"]
+        assert (schemes["bearer"]["type"], schemes["bearer"]["scheme"]) == ("http", "bearer")
+        assert (schemes["cookie"]["in"], schemes["cookie"]["name"]) == ("cookie", COOKIE)
+        assert found["security"] == [{}, {"bearer": []}, {"cookie": []}]
 
 
 def test_arrays_beside_the_json_are_described():

@@ -108,8 +108,16 @@ def test_of_a_bucket(web):
     for bucket in ("/s3", "/s3/", "/s3/cells"):
         assert web.head(bucket).status_code == 200
         assert "LocationConstraint" in web.get(f"{bucket}?location").text
-    assert web.head("/s3/dogs").status_code == 404
-    assert told(web.get("/s3/dogs?list-type=2"))[0] == "NoSuchBucket"
+    xml = {"Content-Type": "application/xml"}
+    for method, path in (
+        ("GET", "dogs?list-type=2"), ("GET", "dogs/zarr.json"), ("PUT", "dogs/instance/s0/c/0/0/0"),
+        ("DELETE", "dogs/instance/s0/c/0/0/0"), ("POST", "dogs?delete"),
+    ):  # fmt: skip
+        body = b"<Delete><Object><Key>zarr.json</Key></Object></Delete>" if method == "POST" else None
+        answer = web.request(method, f"/s3/{path}", content=body, headers=xml)
+        assert (answer.status_code, *told(answer)) == (404, "NoSuchBucket", "there is no volume 'dogs' here"), path
+    for path in ("dogs", "dogs/zarr.json"):
+        assert web.head(f"/s3/{path}").status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -236,6 +244,19 @@ def test_curl_signs(guarded):
     assert curl(key, secret, "-T", os.devnull) == "403"  # it may read
     for elsewhere in ("api/v1/volumes", f"zarr/{CHUNK}", "session"):
         assert curl(key, secret, path=elsewhere) == "403", "a signature is for S3 only"
+
+
+def test_of_another_bucket(guarded, server):
+    """An S3 client, known by its signature, asks for a bucket that is at no path of ours; others are told as ever."""
+    for at, pair in ((guarded, guarded.given["read"]), (server, ("none", "none"))):
+        key, secret = pair
+        command = ["curl", "-s", "--aws-sigv4", "aws:amz:us-east-1:s3", "--user", f"{key}:{secret}"]
+        for path in ("dogs?list-type=2", "dogs/zarr.json"):
+            done = subprocess.run([*command, f"{at.address}/{path}"], capture_output=True, check=True, timeout=60)
+            assert ElementTree.fromstring(done.stdout).find("Code").text == "NoSuchBucket"
+    for headers in ({}, {"Authorization": "Bearer none"}, {"x-amz-cf-id": "1"}):
+        answer = httpx.get(f"{server.address}/dogs", headers=headers)
+        assert answer.status_code == 404 and answer.json()["status"] == 404
 
 
 def test_roles_hold(guarded):

@@ -378,6 +378,13 @@ def test_no_such_object(web, key):
         assert web.request(method, f"/zarr/{key}").status_code == 404
 
 
+def test_a_key_without_a_volume(web):
+    for method in ("GET", "PUT", "DELETE"):
+        for path in ("/zarr/", "/zarr//instance/s0/c/0/0/0"):
+            answer = web.request(method, path)
+            assert answer.status_code == 404 and "volume/view/" in answer.json()["detail"]
+
+
 @pytest.mark.parametrize("path", ["zarr", "s3"])
 def test_conditions_and_ranges_of_reading(web, path):
     got = web.get(f"/{path}/{CHUNK}")

@@ -25,15 +25,16 @@ from starlette.concurrency import run_in_threadpool
 import labelog
 from labelog_server.access import Annotates, Reads, Sent, Writer
 from labelog_server.answers import PACKED, answer, not_modified, refuse_other
-from labelog_server.asked import Shelf, Stored, settings
+from labelog_server.asked import catalog, settings
 from labelog_server.digests import refuse_damaged
 from labelog_server.facts import takes
 from labelog_server.listing import Asked, keys
-from labelog_server.objects import Objects
+from labelog_server.memory import share_of
+from labelog_server.objects import Objects, Shown
 from labelog_server.ome import Object, tagged
 from labelog_server.problems import Problem, said, status_of
 from labelog_server.routes.zarr import Condition
-from labelog_server.s3_errors import CODES, ROOT, XML, xml
+from labelog_server.s3_errors import CODES, NO_BUCKET, ROOT, XML, xml
 from labelog_server.tokens import Token
 from labelog_server.wire import RAW
 
@@ -57,6 +58,25 @@ def whole(request: Request) -> None:
 
 router = APIRouter(prefix=ROOT, tags=["s3"], dependencies=[Depends(whole)], responses={"4XX": ERROR, "5XX": ERROR})
 
+
+class Buckets(Objects):
+    """The objects of volumes that are buckets."""
+
+    def volume(self, name: str) -> Shown:
+        """Raises Problem 404 if there is none of that name."""
+        try:
+            return super().volume(name)
+        except labelog.NotFound:
+            if not name or name in self._catalog.names():
+                raise
+            raise Problem(404, f"there is no volume {name!r} here", code=NO_BUCKET) from None
+
+
+async def stored(request: Request) -> Buckets:
+    return Buckets(catalog(request), share_of(request.scope))
+
+
+Stored = Annotated[Buckets, Depends(stored)]
 Marker = Annotated[str, Query(alias="continuation-token")]
 StartAfter = Annotated[str, Query(alias="start-after")]
 Most = Annotated[int, Query(alias="max-keys", ge=0)]
@@ -153,12 +173,11 @@ def _of_bucket(request: Request) -> Response | None:
 
 
 @router.get("/{key:path}", response_class=Response, dependencies=[Reads])
-def get_object(request: Request, shelf: Shelf, objects: Stored, key: str, listing: Listed) -> Response:
+def get_object(request: Request, objects: Stored, key: str, listing: Listed) -> Response:
     """GetObject, HeadObject; of a volume's name alone ListObjectsV2, HeadBucket, GetBucketLocation."""
     name = key.removesuffix("/")
     if "/" not in name:
-        if name not in shelf.names():
-            raise Problem(404, f"there is no volume {name!r} here", code="NoSuchBucket")
+        objects.volume(name)
         return _of_bucket(request) or listing.answered(name, objects, objects.children, f"{name}/")
     found = objects.get(key)
     refuse_other(request, found.tag)
@@ -210,11 +229,13 @@ async def _delete_all(request: Request, objects: Objects, author: str, token: To
     found = [home + (element.text or "") for element in asked.iter() if element.tag.split("}")[-1] == "Key"]
     if not 1 <= len(found) <= MOST_KEYS:
         raise Problem(400, f"DeleteObjects takes 1 to {MOST_KEYS} keys, not {len(found)}")
-    return await run_in_threadpool(_deleted, objects, found, author, token, len(home), settings(request).folders)
+    return await run_in_threadpool(_deleted, objects, found, author, token, home, settings(request).folders)
 
 
-def _deleted(objects: Objects, found: list[str], author: str, token: Token | None, cut: int,
+def _deleted(objects: Objects, found: list[str], author: str, token: Token | None, home: str,
              folders: tuple[str, ...]) -> Response:  # fmt: skip
+    if home:
+        objects.volume(home.split("/")[0])
     root = ElementTree.Element("DeleteResult", xmlns=SPACE)
     for key in found:
         try:
@@ -229,7 +250,7 @@ def _deleted(objects: Objects, found: list[str], author: str, token: Token | Non
             ElementTree.SubElement(entry, "Message").text = (
                 error.detail if isinstance(error, Problem) else said(error, folders)
             )
-        ElementTree.SubElement(entry, "Key").text = key[cut:]
+        ElementTree.SubElement(entry, "Key").text = key.removeprefix(home)
     return Response(xml(root), media_type=XML)
 
 
