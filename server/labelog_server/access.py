@@ -29,7 +29,7 @@ SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "a token, as `labelog token add` prints it"},
     "cookie": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "a token that POST /session was sent"},
 }
-SECURITY: list[dict[str, list[str]]] = [{}, *({name: []} for name in SCHEMES)]
+SECURITY: list[dict[str, list[str]]] = [{}, {"bearer": []}, {"cookie": []}]
 """What a request may show, as OpenAPI says it: nothing, to a server on this machine only that asks for no tokens."""
 
 Author = Annotated[
