@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -42,6 +43,14 @@ class Server:
         pid = self.process.pid
         found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         return [int(child) for child in found if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()]
+
+    def all_workers(self, count: int) -> list[int]:
+        """The same, once they are so many: one that has died is begun again."""
+        end = time.monotonic() + 60
+        while len(found := self.workers()) < count:
+            assert time.monotonic() < end, f"{len(found)} of {count} workers are there after 60 seconds"
+            time.sleep(0.1)
+        return found
 
     def stop(self, number: int = signal.SIGINT) -> tuple[int, list[str]]:
         """End it; its exit code and what it wrote to stderr. Killed, it takes its workers along."""

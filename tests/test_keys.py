@@ -123,17 +123,24 @@ def test_sent_again(volume, what):
 
 @pytest.mark.parametrize("what", [what for what in EDITS if what is not new_in_an_array])
 def test_sent_again_before_the_first_was_committed(volume, what):
-    """Both make labels; one of them is the edit, and the other has its answer."""
+    """Both make labels; one of them is the edit. The other is told to begin again, and then has its answer."""
     both = [volume.edit("ana", key="k") for _ in range(2)]
     for edit in both:
         edit.__enter__()
     labels = [what(edit) for edit in both]
-    for edit in both:
-        edit.__exit__(None, None, None)
-    assert both[0].revision == both[1].revision == volume.revision == 2
-    assert both[0].written == both[1].written
-    if what not in (merge_and_cleave, new_class, remove_region):
+    both[0].__exit__(None, None, None)
+    if both[0].made:
         assert labels[0] != labels[1]
+        with pytest.raises(Conflict, match="begun again it gives the same") as found:
+            both[1].__exit__(None, None, None)
+        assert found.value.again and found.value.key == "k"
+        with volume.edit("ana", key="k") as again:
+            assert what(again) == labels[0]
+    else:
+        again = both[1]
+        again.__exit__(None, None, None)
+    assert both[0].revision == again.revision == volume.revision == 2
+    assert (both[0].written, both[0].made) == (again.written, again.made)
     assert volume.check().problems == []
 
 

@@ -24,8 +24,7 @@ def carried_out(name: str, request: operations.Request, volume: labelog.Volume, 
         return _foretold(request, tried(request, volume, author, called, key, trials), called)
     if request.returns == "results" or request.keep or request.trial is not None:
         raise labelog.Invalid("return results, keep and trial are of a dry run")
-    with _refused(request), _begun(request, volume, author, key) as edit:
-        results = _apply(request, edit, called)
+    edit, results = _committed(request, volume, author, called, key)
     changed = {"boxes": [], "labels": []} if edit.revision is None else event(name, volume, edit.revision)
     answer = {"revision": edit.revision, "voxels": edit.voxels, "written": edit.written, "labels": called.told(),
               "made": list(map(str, edit.made)), "results": results, "boxes": changed["boxes"],
@@ -33,6 +32,20 @@ def carried_out(name: str, request: operations.Request, volume: labelog.Volume, 
     if request.returns == "runs":
         answer["runs"] = [] if edit.revision is None else runs(volume.written(edit.revision))
     return answer
+
+
+def _committed(request: operations.Request, volume: labelog.Volume, author: str, called: names.Names,
+               key: str | None) -> tuple[labelog.Edit, list[Any]]:  # fmt: skip
+    """The edit, and what its operations gave; begun again if another request with its key was the first to commit."""
+    while True:
+        try:
+            with _refused(request), _begun(request, volume, author, key) as edit:
+                results = _apply(request, edit, called)
+            return edit, results
+        except labelog.Conflict as error:
+            if not hasattr(error, "again"):
+                raise
+            called.forget()
 
 
 def _begun(request: operations.Request, volume: labelog.Volume, author: str, key: str | None) -> labelog.Edit:

@@ -63,6 +63,11 @@ class Names:
                 raise labelog.Invalid(f"two labels are named {ref}")
             self.made[ref] = value
 
+    def forget(self) -> None:
+        """Let the edit begin again."""
+        self.made.clear()
+        self._drawn = 0
+
     def told(self) -> dict[str, str]:
         """The same in JSON."""
         return {ref: str(label) for ref, label in self.made.items()}

@@ -220,6 +220,16 @@ def test_a_key_happens_once(client, edit):
     assert bo.json()["revision"] == 2, "each author's keys are their own"
 
 
+def test_all_who_send_a_key_at_once_are_told_of_the_labels_that_were_made(edit):
+    operations = [{"op": op, **more} for k in range(20) for op, more in (
+        ("new", {"as": f"$a{k}"}), ("paint", {"label": f"$a{k}", "spans": [[0, k, 0, 4]]}))]  # fmt: skip
+    with ThreadPoolExecutor(8) as pool:
+        found = [each.json() for each in pool.map(
+            lambda _: edit(*operations, headers={"Idempotency-Key": "k"}), range(8))]  # fmt: skip
+    assert found[0]["revision"] == 1 and len(found[0]["labels"]) == len(found[0]["made"]) == 20
+    assert all(answer == found[0] for answer in found)
+
+
 def test_a_key_of_taking_back_happens_once(client, edit):
     def asked(what, key, **body):
         return client.post(f"/volumes/cells/{what}", json=body, headers={"Idempotency-Key": key})

@@ -34,6 +34,7 @@ from labelog.kernels.runs import Runs
 from labelog.kernels.spans import Spans
 from labelog.storage.facts import OWN_IDS
 from labelog.storage.journal import CLASS, LISTED, PARENT, Key, Kind, Space
+from labelog.storage.sqlite import Reader
 
 if TYPE_CHECKING:
     from labelog.engine.volume import Volume
@@ -54,7 +55,9 @@ class Edit(Shaping, Filling, Separating):
     Sent again under a key, an edit is staged as the volume was just before it was made, and makes the same labels. What
     others committed while it was first staged is there then; where that is in the way, it is refused. Whether it is the
     same is told by what was asked for. A label that the edit made is told by its place among those that it made, but in
-    arrays and attributes by its number, which is another if the first one has not been committed yet.
+    arrays and attributes by its number, which is another if the first one has not been committed yet. An attempt that
+    had begun before another one of the same key was committed, and gave out other labels than that one, is a Conflict
+    with `again`: begun once more, it gives the same.
 
     Get one from `Volume.edit`. It belongs to the thread that entered it.
 
@@ -454,11 +457,10 @@ class Edit(Shaping, Filling, Separating):
             receipt = journal.receipt(self._draft.author, key)
             if receipt is None or receipt.revision is None:
                 return False
-            made = [fact for fact in journal.facts_by(receipt.revision)
-                    if fact.key.space is Space.LABEL and fact.key.field == LISTED and fact.value == MADE]  # fmt: skip
+            made = _made_by(journal, receipt.revision)
         if self._begin is None:
             self._start = receipt.revision - 1
-        self._spare = [fact.key.subject for fact in sorted(made, key=lambda fact: fact.step, reverse=True)]
+        self._spare = made[::-1]
         return True
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
@@ -498,7 +500,17 @@ class Edit(Shaping, Filling, Separating):
             return Settled(patches[chunk], refused[chunk], 0)
 
         outcome = self._volume.committer.commit(draft, job)
+        if self._made and outcome.revision is not None and outcome.record is None:
+            self._refuse_other_labels(outcome.revision)
         self.revision, self.voxels, self.written = outcome.revision, outcome.voxels, outcome.written
+
+    def _refuse_other_labels(self, revision: int) -> None:
+        """Raise Conflict if the edit of the same key, made while this one was staged, has other labels than it gave."""
+        with self._store.journal.reading() as journal:
+            if not self._made.keys() <= set(_made_by(journal, revision)):
+                raise Conflict(f"revision {revision} was made under the key {self._draft.key!r} meanwhile, with other "
+                               "labels than this attempt gave; begun again it gives the same",
+                               key=self._draft.key, again=True)  # fmt: skip
 
     def _refuse_unexpected(self, batch: Batch) -> None:
         """Raise Conflict if voxels that were to be as they were got another label after `seen`."""
@@ -513,3 +525,10 @@ class Edit(Shaping, Filling, Separating):
         text = f"{voxels} of the voxels {what} were changed after revision {self._seen}, within {box}"
         rows = drawing.label_rows(self._store.grid, refused)
         return Conflict(text, box=box, voxels=voxels, revision=batch.newest, refused=rows)
+
+
+def _made_by(journal: Reader, revision: int) -> list[int]:
+    """The labels of the objects that an edit made, in order."""
+    made = [fact for fact in journal.facts_by(revision)
+            if fact.key.space is Space.LABEL and fact.key.field == LISTED and fact.value == MADE]  # fmt: skip
+    return [fact.key.subject for fact in sorted(made, key=lambda fact: fact.step)]
