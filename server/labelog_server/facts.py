@@ -40,7 +40,10 @@ class VolumeFacts(TypedDict):
 
 
 class VolumesFacts(TypedDict):
+    """All volumes; `failing` says of those that cannot be opened why."""
+
     volumes: list[VolumeFacts]
+    failing: dict[str, str]
 
 
 class ExtentFacts(TypedDict):

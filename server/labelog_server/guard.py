@@ -19,6 +19,9 @@ FORMS = ("application/x-www-form-urlencoded", "text/plain", "multipart/form-data
 
 LONGEST_HEAD = 2**14  # bytes; h11 counts those only of a head that does not come in one piece
 
+AWAY = ("cross-site", "same-site")
+"""What a browser says in Sec-Fetch-Site of a page that this server did not send."""
+
 HEADERS = (b"content-md5",)
 """Headers that a page may not send elsewhere either without asking first: some S3 clients send no Content-Type."""
 
@@ -48,6 +51,8 @@ class Guard:
         origin = headers.get(b"origin")
         if origin and origin not in self._origins and not same_origin(origin, host):
             return 403, f"pages of {origin} may not use this server; `labelog serve --origin` allows one"
+        if not origin and headers.get(b"sec-fetch-site") in AWAY and scope["method"] not in ("GET", "HEAD", "OPTIONS"):
+            return 403, "a page elsewhere that writes says which it is: its request has no Origin"
         if scope["method"] == "POST":  # the others browsers send elsewhere only after asking
             kind = headers.get(b"content-type", "").split(";")[0].strip().lower()
             empty = headers.get(b"content-length", "0") == "0" and b"transfer-encoding" not in headers

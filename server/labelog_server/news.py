@@ -56,17 +56,19 @@ class News:
             await asyncio.sleep(LOOK)
             if not self._listeners:
                 continue
-            try:
-                heads = await run_in_threadpool(self._look)
-            except labelog.LabelogError as error:
-                log.warning("%s", error)
-                continue
+            heads = await run_in_threadpool(self._look)
             if heads != self._heads:
                 self._heads = heads
                 self._tell()
 
     def _look(self) -> tuple[dict[str, int], dict[str, int]]:
-        heads = {name: volume.revision for name, volume in self._catalog.opened().items() if not volume.closed}
+        heads = {}
+        for name, volume in self._catalog.opened().items():
+            try:
+                heads[name] = volume.revision
+            except labelog.LabelogError as error:  # others go on
+                if not volume.closed:
+                    log.warning("%s", error)
         return heads, self._presence.changes()
 
     def _head(self, name: str) -> int:

@@ -156,10 +156,10 @@ class Objects:
         """
         volume, box = self._writable(key)
         self._share.hold_in_turn(2 * 8 * box_voxels(volume))  # and what is there now
-        values = np.frombuffer(_unzipped(body, 8 * box_voxels(volume)), "<u8")
-        if values.size != box_voxels(volume):
-            raise labelog.Invalid(f"a chunk has {box_voxels(volume)} labels of 8 bytes, not {values.nbytes} bytes")
-        values = values.reshape(volume.chunks)
+        sent = _unzipped(body, 8 * box_voxels(volume))
+        if len(sent) != 8 * box_voxels(volume):
+            raise labelog.Invalid(f"a chunk has {box_voxels(volume)} labels of 8 bytes, not {len(sent)} bytes")
+        values = np.frombuffer(sent, "<u8").reshape(volume.chunks)
         inside = box.relative(box.start).slices()
         if values.any() and np.count_nonzero(values) != np.count_nonzero(values[inside]):
             raise labelog.Invalid(f"voxels outside of the volume, beyond {box}, are 0")
@@ -174,7 +174,13 @@ class Objects:
         """The volume and the voxels of a chunk that may be written. Raises Problem 405, saying why it may not."""
         name, rest = _split(key)
         view, _, rest = rest.removeprefix(LABELS).partition("/")
-        array, within = self.volume(name).array(view, rest)
+        try:
+            array, within = self.volume(name).array(view, rest)
+        except (
+            labelog.NotFound,
+            Problem,
+        ) as error:  # of a 404 some programs try again without end
+            raise _read_only(f"{key} is no chunk's key: {error}") from None
         number = None if array is None else chunk_of(array, within)
         if array is None or number is None:
             raise _read_only(f"{key} is no chunk's key, and only chunks are written this way")

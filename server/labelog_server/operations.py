@@ -307,7 +307,13 @@ AnyOperation = Annotated[
 class Request(BaseModel):
     """One edit: all of its operations, in order, or none."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{
+        "message": "cell A, slice 10",
+        "operations": [
+            {"op": "new", "as": "$cell", "cls": "cell", "name": "A"},
+            {"op": "paint", "label": "$cell", "spans": [[10, 100, 200, 240], [10, 101, 198, 243]], "over": ["0"]},
+        ],
+    }]})  # fmt: skip
     operations: list[AnyOperation] = Field(max_length=10_000)
     message: str = Field("", description="why, for the history", max_length=10_000)
     session: str | None = Field(None, description="the window or program, so that undo can be held to it")

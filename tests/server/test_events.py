@@ -111,6 +111,8 @@ def test_a_revision_that_is_not_there_yet(client):
     for last in ("nonsense", "cells", "cells=", "cells=-1", "cells=1,", "cells=1;dogs=2", "=1", "cells=" + "9" * 19):
         assert status(client, "/volumes/cells/events?since=0", **{"Last-Event-ID": last}) == 422, last
         assert status(client, "/events", **{"Last-Event-ID": last}) == 422, last
+    for path in ("/volumes/cells/events", "/events?volumes=cells"):
+        assert status(client, path, **{"Last-Event-ID": "dogs=0"}) == 422, "it would begin now, and miss what came"
 
 
 def test_names_that_an_id_would_cut_apart(server, client):

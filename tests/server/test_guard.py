@@ -40,6 +40,8 @@ def test_pages_from_elsewhere_may_not_write(raw):
     headers = {"Content-Type": "application/json"}
     assert raw("POST", "/volumes/cells/edits", headers | {"Origin": "https://evil.example"}, WRITE)[0] == 403
     assert raw("POST", "/volumes/cells/edits", headers | {"Origin": "null"}, WRITE)[0] == 403
+    for site in ("cross-site", "same-site"):
+        assert raw("POST", "/volumes/cells/edits", headers | {"Sec-Fetch-Site": site}, WRITE)[0] == 403
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"):
         status, body, _ = raw("POST", "/volumes/cells/edits", {"Content-Type": kind}, WRITE)
         assert status == 415 and "Content-Type: application/json" in json.loads(body)["detail"]
@@ -121,3 +123,18 @@ def test_problems_are_of_one_form(client):
         assert answer.headers["content-type"] == "application/problem+json"
         assert {"title", "status", "detail"} <= set(answer.json())
         assert answer.json()["status"] == answer.status_code >= 400
+
+
+def test_a_damaged_volume_is_named_and_the_others_are_served(tmp_path):
+    for name in ("dogs", "cells"):
+        make_cells(tmp_path)
+        (tmp_path / "cells.labelog").rename(tmp_path / f"{name}.labelog")
+    with (tmp_path / "dogs.labelog" / "journal.sqlite").open("r+b") as journal:
+        journal.write(bytes(12_000))
+    with serving(tmp_path) as own, own.client() as client:
+        listed = client.get("/volumes")
+        assert listed.status_code == 200 and [each["name"] for each in listed.json()["volumes"]] == ["cells"]
+        assert list(listed.json()["failing"]) == ["dogs"] and str(tmp_path) not in listed.text
+        assert client.get("/volumes/dogs").status_code == 500
+        health = client.get(own.address + "/healthz")
+        assert health.status_code == 503 and health.json()["volumes"] == {"dogs": "Corrupt", "cells": "writable"}

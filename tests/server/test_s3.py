@@ -80,10 +80,11 @@ def test_a_long_key_is_none(web):
     for key in ("x" * 2000, "\u00a1" * 400):
         for encoding in ("gzip", "zstd", "identity"):
             for method in ("GET", "HEAD", "PUT", "DELETE"):
+                status, code = (405, "MethodNotAllowed") if method in ("PUT", "DELETE") else (404, "NoSuchKey")
                 answer = web.request(method, f"/s3/cells/{key}", headers={"Accept-Encoding": encoding} | BINARY)
-                assert answer.status_code == 404 and "content-encoding" not in answer.headers, (key[:3], method)
+                assert answer.status_code == status and "content-encoding" not in answer.headers, (key[:3], method)
                 if method != "HEAD":
-                    assert told(answer)[0] == "NoSuchKey" and len(told(answer)[1]) > 400
+                    assert told(answer)[0] == code and len(told(answer)[1]) > 400
 
 
 def test_what_is_listed_is_there(web):
@@ -110,12 +111,14 @@ def test_of_a_bucket(web):
         assert "LocationConstraint" in web.get(f"{bucket}?location").text
     xml = {"Content-Type": "application/xml"}
     for method, path in (
-        ("GET", "dogs?list-type=2"), ("GET", "dogs/zarr.json"), ("PUT", "dogs/instance/s0/c/0/0/0"),
-        ("DELETE", "dogs/instance/s0/c/0/0/0"), ("POST", "dogs?delete"),
+        ("GET", "dogs?list-type=2"), ("GET", "dogs/zarr.json"), ("POST", "dogs?delete"),
     ):  # fmt: skip
         body = b"<Delete><Object><Key>zarr.json</Key></Object></Delete>" if method == "POST" else None
         answer = web.request(method, f"/s3/{path}", content=body, headers=xml)
         assert (answer.status_code, *told(answer)) == (404, "NoSuchBucket", "there is no volume 'dogs' here"), path
+    for method in ("PUT", "DELETE"):  # a 404 tensorstore takes for a lost race, and writes again without end
+        answer = web.request(method, "/s3/dogs/instance/s0/c/0/0/0", headers=xml)
+        assert answer.status_code == 405 and "there is no volume 'dogs' here" in answer.text
     for path in ("dogs", "dogs/zarr.json"):
         assert web.head(f"/s3/{path}").status_code == 404
 

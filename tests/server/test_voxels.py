@@ -298,6 +298,10 @@ def test_if_match_guards_against_what_was_not_seen(client, edit):
     boxes = [[[6, 30, 0], [7, 31, 9]], [[6, 33, 60], [7, 34, 64]], [[6, 33, 64], [7, 34, 70]]]
     assert {"boxes": boxes, "since": 0, "revision": 1}.items() <= refused.json().items()
     assert client.get("/volumes/cells/history").json()["commits"][0]["revision"] == 1
+    seen = client.get(SLICE).headers["etag"]
+    edit({"op": "paint", "label": "5", "spans": [[7, 1, 0, 9]]})  # beside it, in the same chunk
+    beside = put(seen)
+    assert beside.status_code == 412 and beside.json()["boxes"] == [] and beside.json()["since"] == 1
     done = put(client.get(SLICE).headers["etag"])
     assert done.status_code == 200
     assert client.get(SLICE, headers={"If-None-Match": done.headers["etag"]}).status_code == 304

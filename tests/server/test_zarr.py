@@ -158,9 +158,12 @@ def test_a_label_that_was_merged_shows_as_its_body(web, client, edit):
         ("cells/instance/zarr.json", b"{}", 405),
         ("cells/instance/s0/zarr.json", b"{}", 405),
         ("cells/instance/s0/c/0/0/99", b"", 405),
-        ("cells/dog/s0/c/0/0/0", b"", 404),
+        ("cells/dog/s0/c/0/0/0", b"", 405),
+        ("cells/dog/zarr.json", b"{}", 405),
+        ("dogs/instance/s0/c/0/0/0", b"", 405),
         (CHUNK, b"no zstd", 422),
         (CHUNK, zstandard.compress(bytes(8)), 422),
+        (CHUNK, zstandard.compress(bytes(7)), 422),
         (CHUNK, zstandard.compress(bytes(2**28)), 422),
         ("cells/instance/s0/c/2/0/0", zstandard.compress(np.ones(4096, "<u8").tobytes()), 422),  # beyond the last slice
     ],
@@ -379,10 +382,10 @@ def test_no_such_object(web, key):
 
 
 def test_a_key_without_a_volume(web):
-    for method in ("GET", "PUT", "DELETE"):
+    for method, status in ("GET", 404), ("PUT", 405), ("DELETE", 405):
         for path in ("/zarr/", "/zarr//instance/s0/c/0/0/0"):
             answer = web.request(method, path)
-            assert answer.status_code == 404 and "volume/view/" in answer.json()["detail"]
+            assert answer.status_code == status and "volume/view/" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("path", ["zarr", "s3"])

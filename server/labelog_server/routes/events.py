@@ -46,7 +46,10 @@ def all_events(request: Request, shelf: Shelf, token: Sent, last: Last = None,
 
 
 def _stream(request: Request, shelf: Shelf, since: dict[str, int | None], last: str | None) -> StreamingResponse:
-    wanted = since | {name: revision for name, revision in _received(last).items() if name in since}
+    received = _received(last)
+    if received and received.keys().isdisjoint(since) and all(revision is None for revision in since.values()):
+        raise Problem(422, f"Last-Event-ID is the id of an event of {', '.join(since)}; found {str(last)[:200]!r}")
+    wanted = since | {name: revision for name, revision in received.items() if name in since}
     known = {name: shelf[name].at(revision).revision for name, revision in wanted.items()}  # NotFound before it begins
     return StreamingResponse(_events(request.app.state, shelf, known), media_type="text/event-stream",
                              headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})  # fmt: skip

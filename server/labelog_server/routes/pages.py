@@ -32,7 +32,7 @@ volume[{place}]"""
 def show_volumes(request: Request, shelf: Shelf, token: Sent) -> Response:
     """All volumes that the token is good for."""
     if not wanted(request):
-        return JSONResponse(list_volumes(shelf, token), headers={"Vary": "Accept"})
+        return JSONResponse(list_volumes(request, shelf, token), headers={"Vary": "Accept"})
     names = [name for name in shelf.names() if token is None or token.good_for(name)]
     rows = [f"<tr><td>{link(_path(name), name)}<td>{escape(_summary(shelf, name))}" for name in names]
     listed = f"<table>{''.join(rows)}</table>" if rows else "<p>There is no volume yet."

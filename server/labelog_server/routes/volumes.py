@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 import labelog
 from labelog_server.access import Administers, Reads, Sent, Writer
-from labelog_server.asked import Name, Served, Shelf
+from labelog_server.asked import Name, Served, Shelf, settings
 from labelog_server.facts import VolumeFacts, VolumesFacts, answers
-from labelog_server.problems import Problem
+from labelog_server.problems import Problem, said
 
 router = APIRouter(prefix="/api/v1", tags=["volumes"])
 
@@ -48,10 +48,17 @@ def metadata(name: str, volume: labelog.Volume) -> dict[str, Any]:
 
 
 @router.get("/volumes", responses=answers(VolumesFacts), dependencies=[Reads])
-def list_volumes(shelf: Shelf, token: Sent) -> dict[str, Any]:
-    """All volumes that the token is good for, by name."""
-    names = [name for name in shelf.names() if token is None or token.good_for(name)]
-    return {"volumes": [metadata(name, shelf[name]) for name in names]}
+def list_volumes(request: Request, shelf: Shelf, token: Sent) -> dict[str, Any]:
+    """All volumes that the token is good for, by name; and of those that cannot be opened, why."""
+    found, failing = [], {}
+    for name in shelf.names() if token is None else filter(token.good_for, shelf.names()):
+        try:
+            found.append(metadata(name, shelf[name]))
+        except labelog.NotFound:  # it was deleted meanwhile
+            continue
+        except labelog.LabelogError as error:
+            failing[name] = said(error, settings(request).folders)
+    return {"volumes": found, "failing": failing}
 
 
 @router.post(

@@ -218,9 +218,14 @@ def _write(
 
 def _changed(before: labelog.Snapshot | None, now: labelog.Snapshot, box: Box) -> Problem:
     """412: where a box is not what it was before; all of it, if that is not known."""
-    boxes = () if before is None else differing(before, now, box)
-    return Problem(412, f"the voxels of {box} are no longer what If-Match says; `boxes` has what to read again",
-                   headers={"Labelog-Revision": str(now.revision)}, boxes=[plain(each) for each in boxes or (box,)],
+    boxes = (box,) if before is None else differing(before, now, box)
+    said = (
+        "the voxels of {} are no longer what If-Match says; `boxes` has what to read again"
+        if boxes
+        else "the voxels of {} are what If-Match says, but others were written in their chunks: read the tag again"
+    )
+    return Problem(412, said.format(box),
+                   headers={"Labelog-Revision": str(now.revision)}, boxes=[plain(each) for each in boxes],
                    since=None if before is None else before.revision, revision=now.revision)  # fmt: skip
 
 

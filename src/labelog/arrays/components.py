@@ -190,7 +190,8 @@ class _Numbering:
         def joins(k: int) -> Numbers:
             (a, labels_a), (b, labels_b) = slabs[k].last, slabs[k + 1].first
             found: Numbers = sides.touching(a, b, labels_a, labels_b, far - 1).astype(np.int64)
-            return found - 1 + self.base[k : k + 2]
+            found += self.base[k : k + 2] - 1
+            return found
 
         pairs = boxes.each(joins, range(len(slabs) - 1), threads)
         ids, flat = np.unique(np.concatenate([np.zeros((0, 2), np.int64), *pairs]), return_inverse=True)

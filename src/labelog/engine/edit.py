@@ -32,9 +32,9 @@ from labelog.image import Image
 from labelog.kernels import spans
 from labelog.kernels.runs import Runs
 from labelog.kernels.spans import Spans
+from labelog.storage.commits import Reader
 from labelog.storage.facts import OWN_IDS
 from labelog.storage.journal import CLASS, LISTED, PARENT, Key, Kind, Space
-from labelog.storage.sqlite import Reader
 
 if TYPE_CHECKING:
     from labelog.engine.volume import Volume
