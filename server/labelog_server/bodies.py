@@ -59,7 +59,7 @@ class Bodies:
                     body, others = parts.split(kind, body)
                     scope = {**scope, "headers": _as_json(scope["headers"], len(body)), "parts": others}
             except Problem as problem:
-                await response(problem.status, problem.detail, headers=problem.headers)(scope, receive, send)
+                await response(problem.status, problem.detail, headers=problem.headers, **problem.facts)(scope, receive, send)
                 return
         else:
             scope["sent"] = Sent(scope["method"], body)

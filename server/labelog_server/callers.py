@@ -30,7 +30,7 @@ class Callers:
             try:
                 self._admit(scope)
             except Problem as problem:
-                await response(problem.status, problem.detail, headers=problem.headers)(scope, receive, send)
+                await response(problem.status, problem.detail, headers=problem.headers, **problem.facts)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 

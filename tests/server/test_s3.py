@@ -249,6 +249,14 @@ def test_curl_signs(guarded):
         assert curl(key, secret, path=elsewhere) == "403", "a signature is for S3 only"
 
 
+def test_a_wrong_signature_is_called_that_whatever_it_is_on(guarded):
+    key, secret = guarded.given["annotate"]
+    for options in ([], ["-X", "PUT", "--data-binary", "x", "-H", "Content-Type: application/octet-stream"]):
+        command = ["curl", "-s", "--aws-sigv4", "aws:amz:us-east-1:s3", "--user", f"{key}:{secret[::-1]}", *options]
+        done = subprocess.run([*command, f"{guarded.address}/s3/{CHUNK}"], capture_output=True, check=True, timeout=60)
+        assert ElementTree.fromstring(done.stdout).find("Code").text == "SignatureDoesNotMatch", options
+
+
 def test_of_another_bucket(guarded, server):
     """An S3 client, known by its signature, asks for a bucket that is at no path of ours; others are told as ever."""
     for at, pair in ((guarded, guarded.given["read"]), (server, ("none", "none"))):
