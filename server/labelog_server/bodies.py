@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from labelog_server import parts
 from labelog_server.memory import share_of
-from labelog_server.problems import Problem, response
+from labelog_server.problems import Problem, of_problem
 from labelog_server.settings import Settings
 
 LEAST = 1024  # bytes of an answer from which it is worth compressing
@@ -59,7 +59,7 @@ class Bodies:
                     body, others = parts.split(kind, body)
                     scope = {**scope, "headers": _as_json(scope["headers"], len(body)), "parts": others}
             except Problem as problem:
-                await response(problem.status, problem.detail, headers=problem.headers, **problem.facts)(scope, receive, send)
+                await of_problem(problem)(scope, receive, send)
                 return
         else:
             scope["sent"] = Sent(scope["method"], body)

@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from labelog_server.access import presented
-from labelog_server.problems import Problem, response
+from labelog_server.problems import Problem, of_problem
 
 BURST = 10.0  # seconds' worth of requests that may come at once
 LOGIN = "/session"
@@ -30,7 +30,7 @@ class Callers:
             try:
                 self._admit(scope)
             except Problem as problem:
-                await response(problem.status, problem.detail, headers=problem.headers, **problem.facts)(scope, receive, send)
+                await of_problem(problem)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 

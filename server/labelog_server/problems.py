@@ -103,6 +103,10 @@ def response(status: int, detail: str, kind: str | None = None, headers: dict[st
     return Response(json.dumps(details(status, detail, kind, **facts)), status, headers, MEDIA_TYPE)
 
 
+def of_problem(problem: Problem) -> Response:
+    return response(problem.status, problem.detail, headers=problem.headers, **problem.facts)
+
+
 def of_error(error: labelog.LabelogError, folders: Iterable[str]) -> Response:
     facts = told(error)
     if "label" in facts:
@@ -164,7 +168,7 @@ def install(app: FastAPI) -> None:
     async def ours(request: Request, error: Problem) -> Response:
         if error.status == 401 and pages.wanted(request):
             return pages.login(error.detail.partition(";")[0])
-        return response(error.status, error.detail, headers=error.headers, **error.facts)
+        return of_problem(error)
 
     @app.exception_handler(RequestValidationError)
     async def unread(_: Request, error: RequestValidationError) -> Response:
