@@ -38,12 +38,14 @@ class Board:
         self._lock = threading.Lock()
         self._alive = os.open(self._mark(self.worker), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._alive, fcntl.LOCK_EX)
-        self._db = apsw.Connection(str(folder / "board.sqlite"))
-        self._db.set_busy_timeout(30_000)
-        self._db.pragma("journal_mode", "wal")
-        self._db.pragma("synchronous", "off")
-        with self.changing():
-            self._db.execute(SCHEMA)
+        with (folder / "turn").open("w") as turn:  # of two that go over to a log at once SQLite refuses one
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            self._db = apsw.Connection(str(folder / "board.sqlite"))
+            self._db.set_busy_timeout(30_000)
+            self._db.pragma("journal_mode", "wal")
+            self._db.pragma("synchronous", "off")
+            with self.changing():
+                self._db.execute(SCHEMA)
 
     def rows(self, query: str, *values: Any) -> list[Any]:
         """What a statement gives; one that changes is a transaction of its own."""

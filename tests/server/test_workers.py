@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 import labelog
+from labelog_server.board import Board
 
 from .conftest import labels, make_cells, serving
 
@@ -191,6 +193,20 @@ def assert_all_there(folder, told):
     before = labels()
     changed = np.argwhere(now != before)
     assert (changed[:, 1] == 0).all() and len(commits) - 1 >= len(told)
+
+
+def test_workers_that_begin_at_once_make_one_board(tmp_path):
+    """Each of them; or one would end, and be begun again, while the others serve."""
+    together = threading.Barrier(4)
+
+    def begun(folder):
+        together.wait()
+        Board(folder).close()
+
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(100):
+            (folder := tmp_path / str(number)).mkdir()
+            list(pool.map(begun, [folder] * 4))
 
 
 def test_a_worker_that_is_killed_is_replaced(own):
