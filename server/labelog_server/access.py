@@ -7,7 +7,7 @@ browser. S3 clients sign their requests instead.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import unquote_to_bytes
@@ -139,6 +139,11 @@ async def sender(request: Request) -> Token | None:
 
 Sent = Annotated[Token | None, Depends(sender)]
 Writer = Annotated[str, Depends(writer)]
+
+
+def visible(names: Iterable[str], token: Token | None) -> list[str]:
+    """Those of the volumes that a token is good for; all where none is asked for."""
+    return [name for name in names if token is None or token.good_for(name)]
 
 
 def install(app: FastAPI) -> None:

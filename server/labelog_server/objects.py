@@ -176,10 +176,8 @@ class Objects:
         view, _, rest = rest.removeprefix(LABELS).partition("/")
         try:
             array, within = self.volume(name).array(view, rest)
-        except (
-            labelog.NotFound,
-            Problem,
-        ) as error:  # of a 404 some programs try again without end
+        except (labelog.NotFound, Problem) as error:
+            # some programs try again without end after a 404
             raise _read_only(f"{key} is no chunk's key: {error}") from None
         number = None if array is None else chunk_of(array, within)
         if array is None or number is None:

@@ -15,7 +15,7 @@ from starlette.datastructures import State
 from starlette.responses import StreamingResponse
 
 import labelog
-from labelog_server.access import Reads, Sent
+from labelog_server.access import Reads, Sent, visible
 from labelog_server.asked import Name, Shelf
 from labelog_server.news import News, event
 from labelog_server.problems import Problem
@@ -39,9 +39,7 @@ def all_events(request: Request, shelf: Shelf, token: Sent, last: Last = None,
                volumes: Annotated[str | None, Query(description="names, comma-separated; all if left out")] = None,
                ) -> StreamingResponse:  # fmt: skip
     """Every commit of several volumes, as it is made, in one stream."""
-    names = shelf.names() if volumes is None else volumes.split(",")
-    if token is not None:
-        names = [name for name in names if token.good_for(name)]
+    names = visible(shelf.names() if volumes is None else volumes.split(","), token)
     return _stream(request, shelf, dict.fromkeys(names), last)
 
 

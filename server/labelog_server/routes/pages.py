@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.responses import JSONResponse
 
 import labelog
-from labelog_server.access import Reads, Sent
+from labelog_server.access import Reads, Sent, visible
 from labelog_server.asked import Name, Served, Shelf
 from labelog_server.manual import manual
 from labelog_server.ome import has_image, view_names
@@ -33,7 +33,7 @@ def show_volumes(request: Request, shelf: Shelf, token: Sent) -> Response:
     """All volumes that the token is good for."""
     if not wanted(request):
         return JSONResponse(list_volumes(request, shelf, token), headers={"Vary": "Accept"})
-    names = [name for name in shelf.names() if token is None or token.good_for(name)]
+    names = visible(shelf.names(), token)
     rows = [f"<tr><td>{link(_path(name), name)}<td>{escape(_summary(shelf, name))}" for name in names]
     listed = f"<table>{''.join(rows)}</table>" if rows else "<p>There is no volume yet."
     if token is not None:

@@ -12,7 +12,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.responses import JSONResponse
 
 import labelog
-from labelog_server.access import Reads, Sent
+from labelog_server.access import Reads, Sent, visible
 from labelog_server.asked import Limits, Shelf
 from labelog_server.tokens import Token
 
@@ -65,7 +65,7 @@ def metrics(request: Request, shelf: Shelf, limits: Limits, token: Sent) -> Resp
 
 def _gauges(shelf: Shelf, token: Token | None) -> dict[str, dict[str, Any]]:
     found = {}
-    for name in shelf.names() if token is None else filter(token.good_for, shelf.names()):
+    for name in visible(shelf.names(), token):
         with suppress(labelog.LabelogError):  # /healthz tells of those
             volume = shelf[name]
             free = shutil.disk_usage(volume.address).free

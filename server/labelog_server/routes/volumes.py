@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response, status
 from pydantic import BaseModel, ConfigDict, Field
 
 import labelog
-from labelog_server.access import Administers, Reads, Sent, Writer
+from labelog_server.access import Administers, Reads, Sent, Writer, visible
 from labelog_server.asked import Name, Served, Shelf, settings
 from labelog_server.facts import VolumeFacts, VolumesFacts, answers
 from labelog_server.problems import Problem, said
@@ -51,7 +51,7 @@ def metadata(name: str, volume: labelog.Volume) -> dict[str, Any]:
 def list_volumes(request: Request, shelf: Shelf, token: Sent) -> dict[str, Any]:
     """All volumes that the token is good for, by name; and of those that cannot be opened, why."""
     found, failing = [], {}
-    for name in shelf.names() if token is None else filter(token.good_for, shelf.names()):
+    for name in visible(shelf.names(), token):
         try:
             found.append(metadata(name, shelf[name]))
         except labelog.NotFound:  # it was deleted meanwhile
