@@ -45,11 +45,10 @@ class Server:
         return [int(child) for child in found if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()]
 
     def all_workers(self, count: int) -> list[int]:
-        """The same, once they are so many: one that has died is begun again, at the latest when it has not answered
-        for 60 seconds."""
-        end = time.monotonic() + 120
+        """The same, once they are so many: one that has died is begun again."""
+        end = time.monotonic() + 30
         while len(found := self.workers()) < count:
-            assert time.monotonic() < end, f"{len(found)} of {count} workers are there after 120 seconds"
+            assert time.monotonic() < end, f"{len(found)} of {count} workers are there after 30 seconds"
             time.sleep(0.1)
         return found
 

@@ -53,7 +53,17 @@ def serve(settings: Settings, host: str, port: int, out: TextIO) -> None:
     else:
         with TemporaryDirectory(prefix="labelog-") as shared:
             os.environ[METRICS] = shared
-            Multiprocess(_config(replace(settings, shared=Path(shared))), [listener]).run()
+            Workers(_config(replace(settings, shared=Path(shared))), [listener]).run()
+
+
+class Workers(Multiprocess):
+    """uvicorn's, but one that dies while it is asked for a sign of life is missed at once, not when time is up: its end
+    of the pipe is its own only, so that the pipe ends with it."""
+
+    def keep_subprocess_alive(self) -> None:
+        for process in self.processes:
+            process.child_conn.close()
+        super().keep_subprocess_alive()
 
 
 def _config(settings: Settings) -> uvicorn.Config:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import threading
 import time
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -24,15 +26,19 @@ DEADLINE = 30.0
 
 def events(client, path, count, headers=None, **parameters):
     """The first events of a stream, each of which comes soon."""
-    found, fields, until = [], {}, time.monotonic() + DEADLINE
+    with closing(stream(client, path, headers, **parameters)) as told:
+        return list(itertools.islice(told, count))
+
+
+def stream(client, path, headers=None, **parameters):
+    """Event after event, each of which comes soon."""
+    fields, until = {}, time.monotonic() + DEADLINE
     with client.stream("GET", path, headers=headers, params=parameters or None, timeout=SOON) as answer:
         assert answer.status_code == 200 and answer.headers["content-type"].startswith("text/event-stream")
         for line in answer.iter_lines():
-            assert time.monotonic() < until, found
+            assert time.monotonic() < until
             if not line and "data" in fields:
-                found.append(fields)
-                if len(found) == count:
-                    return found
+                yield fields
             if not line:
                 fields = {}
             name, _, value = line.partition(": ")

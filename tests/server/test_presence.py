@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
+from contextlib import closing
 from getpass import getuser
 
 import pytest
@@ -15,7 +15,7 @@ from labelog_server.presence import Presence
 from labelog_server.tokens import Tokens
 
 from .conftest import make_cells, serving
-from .test_events import SOON, events, status
+from .test_events import SOON, events, status, stream
 
 
 class Clock:
@@ -121,20 +121,23 @@ def test_who_is_there_is_told_and_forgotten(client, edit):
     def present():
         return client.get("/volumes/cells/presence").json()["present"]
 
-    assert say("left", at=[3, 10, 20.5], view="cell", seconds=1.5).status_code == 204
+    def sessions(event):
+        return event["event"], [each["session"] for each in json.loads(event["data"])["present"]]
+
+    place = {"at": [3, 10, 20.5], "view": "cell"}
+    assert say("left", **place).status_code == 204
     assert say("right", "bo", label="7").status_code == 204
-    assert present() == [{"author": "ana", "session": "left", "at": [3, 10, 20.5], "view": "cell"},
+    assert present() == [{"author": "ana", "session": "left"} | place,
                          {"author": "bo", "session": "right", "label": "7"}]  # fmt: skip
-    leave = threading.Timer(3, lambda: (edit({"op": "paint", "label": "7", "spans": [[0, 0, 3, 6]]}),
-                                        say("right", "bo", seconds=0)))  # fmt: skip
-    leave.start()
-    told = events(client, "/volumes/cells/events", 4)
-    leave.join()
-    assert [event["event"] for event in told] == ["presence", "presence", "commit", "presence"]
-    there = [[each["session"] for each in json.loads(event["data"])["present"]]
-             for event in told if event["event"] == "presence"]  # fmt: skip
-    assert there == [["left", "right"], ["right"], []] and present() == []
-    assert "id" not in told[0]
+    with closing(stream(client, "/volumes/cells/events")) as told:
+        first = next(told)
+        assert sessions(first) == ("presence", ["left", "right"]) and "id" not in first
+        say("left", **place, seconds=0.5)
+        assert sessions(next(told)) == ("presence", ["right"])
+        edit({"op": "paint", "label": "7", "spans": [[0, 0, 3, 6]]})
+        assert next(told)["event"] == "commit"
+        say("right", "bo", seconds=0)
+        assert sessions(next(told)) == ("presence", []) and present() == []
     for bad in ({"seconds": 1e9}, {"at": [1, 2]}, {"label": "x"}, {"more": 1}):
         assert say("left", **bad).status_code == 422, bad
     assert say("", seconds=1).status_code == 422

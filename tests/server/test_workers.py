@@ -227,6 +227,20 @@ def test_a_worker_that_is_killed_is_replaced(own):
     assert_all_there(own.folder, told)
 
 
+def test_a_worker_that_dies_while_it_is_asked_for_a_sign_of_life_is_replaced_soon(own):
+    """Well before the minute that a busy one has to answer in; meanwhile Ctrl-C would not be heeded."""
+    for _ in range(WORKERS + 1):  # the last is one that has replaced another
+        first = own.workers()[0]
+        os.kill(first, signal.SIGSTOP)
+        time.sleep(1.5)  # by now it is asked: that happens every half second
+        os.kill(first, signal.SIGKILL)
+        until = time.monotonic() + 30
+        while first in own.workers() or len(own.workers()) < WORKERS:
+            assert time.monotonic() < until
+            time.sleep(0.1)
+    assert own.stop()[0] == 0
+
+
 @pytest.mark.parametrize("whom", ["all, as Ctrl-C does", "the first"])
 def test_an_interrupt_loses_nothing(own, whom):
     ended = []
