@@ -28,6 +28,7 @@ class News:
         self._listeners = 0
         self._changed = asyncio.Event()
         self._heads: tuple[dict[str, int], dict[str, int]] = {}, {}
+        self._failing: dict[str, str] = {}
         self._task: asyncio.Task[None] | None = None
         self.closing = asyncio.Event()
 
@@ -62,13 +63,16 @@ class News:
                 self._tell()
 
     def _look(self) -> tuple[dict[str, int], dict[str, int]]:
-        heads = {}
+        heads, failing = {}, {}
         for name, volume in self._catalog.opened().items():
             try:
                 heads[name] = volume.revision
             except labelog.LabelogError as error:  # others go on
                 if not volume.closed:
-                    log.warning("%s", error)
+                    failing[name] = str(error)
+        for _, why in failing.items() - self._failing.items():  # once, not at each look
+            log.warning("%s", why)
+        self._failing = failing
         return heads, self._presence.changes()
 
     def _head(self, name: str) -> int:

@@ -110,6 +110,26 @@ def test_where_a_stream_begins(server, client, since, last, first):
     assert [event["id"] for event in told] == [f"cells={revision}" for revision in range(first, 6)]
 
 
+def test_a_volume_that_is_damaged_while_it_is_open_hides_no_others_events(tmp_path):
+    make_cells(tmp_path)
+    labelog.create(tmp_path / "dogs.labelog", (1, 1, 1)).close()
+    with serving(tmp_path) as own, own.client() as client:
+        assert len(client.get("/volumes").json()["volumes"]) == 2
+        with closing(stream(client, "/volumes/cells/events")) as told:
+            client.put("/volumes/cells/presence", json={"session": "left"}).raise_for_status()
+            assert next(told)["event"] == "presence"
+            strokes(tmp_path / "dogs.labelog", 1)  # so that the server reads it again
+            for file in (tmp_path / "dogs.labelog").glob("journal.sqlite*"):
+                with file.open("r+b") as journal:
+                    journal.write(bytes(file.stat().st_size))
+            time.sleep(1)
+            strokes(tmp_path / "cells.labelog", 3)
+            assert revisions(itertools.islice(told, 3)) == [("cells", 1), ("cells", 2), ("cells", 3)]
+            time.sleep(1)
+        said = [line for line in own.stop()[1] if not line.startswith("{")]
+    assert len(said) == 1 and "dogs" in said[0], said
+
+
 def test_a_revision_that_is_not_there_yet(client):
     assert status(client, "/volumes/cells/events?since=1") == 404
     assert status(client, "/volumes/cells/events", **{"Last-Event-ID": "cells=1"}) == 404

@@ -45,7 +45,8 @@ def add(commands: Commands) -> None:
                      help="what may be done with it; by default annotate")  # fmt: skip
     new.add_argument("--volume", metavar="NAME", action="append", default=[],
                      help="only in this volume; may be repeated; by default in all")  # fmt: skip
-    new.add_argument("--days", type=float, metavar="N", help="how long it holds; by default for good")
+    new.add_argument("--days", type=float, metavar="N",
+                     help="how long it holds (0.5 is twelve hours); by default for good")  # fmt: skip
     new.add_argument("--s3", action="store_true", help="a key pair for S3 clients: its id, and its secret")
     listed = actions.add_parser("list", help="list all tokens", allow_abbrev=False)
     add_json(listed)
