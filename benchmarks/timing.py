@@ -52,15 +52,18 @@ def timed(function: Callable[..., object], *arguments: object) -> float:
 
 
 def interleaved(sides: Mapping[Side, Callable[[Item], object]], items: Sequence[Item], *,
-                warm_up: int = 0, block: int = 1) -> dict[Side, Sample]:  # fmt: skip
+                warm_up: int = 0, block: int = 1, ahead: bool = False) -> dict[Side, Sample]:  # fmt: skip
     """Give each item to each side, `block` items at a time, in an order that rotates.
 
-    The first `warm_up` items do not count.
+    The first `warm_up` items do not count. `ahead`: before each block its first item is given once without counting, so
+    that a side finds the memory that it left, not what the one before it left.
     """
     names = list(sides)
     seconds: dict[Side, list[float]] = {name: [] for name in names}
     for turn, first in enumerate(range(0, len(items), block)):
         for place in range(len(names)):
             name = names[(turn + place) % len(names)]
+            if ahead:
+                sides[name](items[first])
             seconds[name] += [timed(sides[name], item) for item in items[first : first + block]]
     return {name: Sample(spent[warm_up:]) for name, spent in seconds.items()}

@@ -155,7 +155,8 @@ class _Run:
 def _job(row: Any) -> Job:
     number, volume, do, author, state, done, total, made, result, problem, cancelling = row
     return Job(number, volume, do, author, state, done, total, datetime.fromtimestamp(made, UTC).isoformat(),
-               json.loads(result or "null"), json.loads(problem or "null"), bool(cancelling))  # fmt: skip
+               json.loads(result or "null"), json.loads(problem or "null"),
+               cancelling=bool(cancelling) and state in ("waiting", "running"))  # fmt: skip
 
 
 def _why(error: labelog.LabelogError | Problem, folders: tuple[str, ...]) -> dict[str, Any]:

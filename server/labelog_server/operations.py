@@ -310,7 +310,7 @@ class Request(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{
         "message": "cell A, slice 10",
         "operations": [
-            {"op": "new", "as": "$cell", "cls": "cell", "name": "A"},
+            {"op": "new", "as": "$cell", "class": "cell", "name": "A"},
             {"op": "paint", "label": "$cell", "spans": [[10, 100, 200, 240], [10, 101, 198, 243]], "over": ["0"]},
         ],
     }]})  # fmt: skip

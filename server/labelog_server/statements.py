@@ -11,7 +11,7 @@ from labelog_server.drawings import MOST_VALUES, Mask
 from labelog_server.names import Made, Names, Ref
 from labelog_server.wire import Corners
 
-Cls = Annotated[str | int | None, Field(description="a class, by name or id")]
+Cls = Annotated[str | int | None, Field(alias="class", description="a class, by name or id")]
 
 
 class Operation(BaseModel):
@@ -128,7 +128,7 @@ class AssignClass(Operation):
     """Change a class. What is not there stays as it is; null takes it away."""
 
     op: Literal["assign_class"]
-    cls: str | int
+    cls: str | int = Field(alias="class")
     name: str = ""
     colour: str | None = None
     kind_of: str | None = None

@@ -25,7 +25,7 @@ BITS = base64.b64encode(np.packbits(MASK).tobytes()).decode()
 def test_operations_are_the_engines(server, edit, tmp_path):
     """The same edit by HTTP and in Python gives the same volume."""
     answer = edit(
-        {"op": "new", "as": "$cell", "cls": "cell", "name": "A"},
+        {"op": "new", "as": "$cell", "class": "cell", "name": "A"},
         {"op": "paint", "label": "$cell", "mask": {"at": [3, 4, 5], "shape": [2, 9, 13], "bits": BITS}},
         {"op": "paint", "label": "$cell", "spans": [[0, 1, 2, 30], [0, 2, 2, 31]], "over": ["0", "1"]},
         {"op": "box", "label": "12", "box": [[10, 0, 0], [12, 5, 5]]},
@@ -33,7 +33,7 @@ def test_operations_are_the_engines(server, edit, tmp_path):
         {"op": "erase", "label": "202", "within": [[0, 0, 0], [20, 60, 60]]},
         {"op": "merge", "label": "13", "others": ["23", "33"]},
         {"op": "cleave", "labels": ["33"]},
-        {"op": "assign", "label": "12", "cls": "mitochondrion", "parent": "$cell", "attributes": {"q": [1, None]}},
+        {"op": "assign", "label": "12", "class": "mitochondrion", "parent": "$cell", "attributes": {"q": [1, None]}},
         {"op": "split", "label": "18446744073709551615", "as": "$part", "spans": [[5, 10, 30, 40]]},
         {"op": "separate", "label": "101"},
         {"op": "separate", "below": 2, "connectivity": 26},
@@ -72,7 +72,7 @@ def test_operations_are_the_engines(server, edit, tmp_path):
      ({"op": "box", "label": "7", "box": [[0, 0, 60], [1, 9, 71]]}, 422, "does not lie within"),
      ({"op": "box", "label": "7", "box": [[0, -1, 0], [1, 9, 9]]}, 422, "does not lie within"),
      ({"op": "dance"}, 422, "op"), ({"op": "erase", "label": "7", "whole": True}, 422, "whole"),
-     ({"op": "new", "cls": "dog"}, 404, "dog"), ({"op": "erase", "label": "$x"}, 422, "$x"),
+     ({"op": "new", "class": "dog"}, 404, "dog"), ({"op": "erase", "label": "$x"}, 422, "$x"),
      ({"op": "paint", "label": "7", "mask": {"at": [0, 0, 0], "shape": [9, 9, 9], "bits": "AAAA"}}, 422, "92 bytes"),
      ({"op": "paint", "label": "7", "mask": {"at": [0, 0, 0], "shape": [1, 1, 1], "bits": "?"}}, 422, "base64"),
      ({"op": "assign", "label": "1", "parent": "1"}, 422, "ancestor")],
@@ -334,7 +334,7 @@ def test_a_dry_run_goes_on_with_one_that_was_kept(server, client, edit):
 
 def test_a_trial_that_is_refused_is_over(edit):
     kept = edit({"op": "new", "as": "$a"}, dry_run=True, keep=True).json()["trial"]
-    assert edit({"op": "assign", "label": "$a", "cls": "dog"}, dry_run=True, trial=kept).status_code == 404
+    assert edit({"op": "assign", "label": "$a", "class": "dog"}, dry_run=True, trial=kept).status_code == 404
     assert edit(dry_run=True, trial=kept).status_code == 410
 
 
@@ -400,9 +400,9 @@ def test_taking_back(client, edit):
 
 
 def test_objects(client, edit):
-    edit({"op": "new", "as": "$a", "cls": "cell", "name": "A"}, {"op": "assign", "label": "1", "parent": "$a"},
+    edit({"op": "new", "as": "$a", "class": "cell", "name": "A"}, {"op": "assign", "label": "1", "parent": "$a"},
          {"op": "merge", "label": "1", "others": ["2"]})  # fmt: skip
-    cell = client.get("/volumes/cells/labels?cls=cell").json()["labels"][0]
+    cell = client.get("/volumes/cells/labels?class=cell").json()["labels"][0]
     assert (cell["name"], cell["voxels"], cell["box"]) == ("A", 0, None)
     one = client.get("/volumes/cells/labels/2").json()
     assert (one["label"], one["parent"], one["fragments"]) == ("1", cell["label"], ["1", "2"])

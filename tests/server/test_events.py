@@ -11,6 +11,7 @@ from contextlib import closing
 
 import numpy as np
 import pytest
+from fastapi import Request
 
 import labelog
 from labelog_server.app import create_app
@@ -236,7 +237,8 @@ def test_who_hears_nothing_hears_a_heartbeat(tmp_path, monkeypatch):
 
     async def heard():
         async with app.router.lifespan_context(app):
-            stream = route._events(app.state, app.state.catalog, {"cells": 0})
+            request = Request({"type": "http", "app": app, "headers": []})
+            stream = route._events(request, app.state.catalog, {"cells": 0})
             async with asyncio.timeout(DEADLINE):
                 return [await anext(stream) for _ in range(3)]
 

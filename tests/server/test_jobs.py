@@ -69,9 +69,11 @@ def test_a_job_that_fails_says_why(client):
 def test_a_job_that_is_cancelled_has_done_nothing(client, server):
     blocks = [{"op": "relabel", "labels": {str(n): str(n + 1000)}} for n in range(1, 2000)]
     where = begin(client, do="edit", edit={"operations": blocks})
-    told = client.delete(f"{JOBS}/{where.split('/')[-1]}")
+    place = f"{JOBS}/{where.split('/')[-1]}"
+    told = client.delete(place)
     assert told.status_code == 202 and told.json()["cancelling"]
     ended = over(client, where)
+    assert not ended["cancelling"] and not client.delete(place).json()["cancelling"], "it has ended"
     assert (ended["state"] == "cancelled" and ended["done"] < ended["total"]) or ended["total"] == 0
     assert client.get("/volumes/cells").json()["revision"] == 0
     with labelog.open(server.folder / "cells.labelog", "r") as volume:

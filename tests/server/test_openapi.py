@@ -26,7 +26,7 @@ CLIENT = """
 import type { components, paths } from "./labelog";
 type Schemas = components["schemas"];
 const stroke: Schemas["Paint"] = { op: "paint", label: "$a", spans: [[10, 100, 200, 240]], over: ["0"] };
-const edit: Schemas["Request"] = { operations: [{ op: "new", as: "$a", cls: "cell" }, stroke], seen: 41 };
+const edit: Schemas["Request"] = { operations: [{ op: "new", as: "$a", class: "cell" }, stroke], seen: 41 };
 const query: paths["/api/v1/volumes/{name}/slices/{axis}/{index}"]["get"]["parameters"]["query"] =
   { view: "cell", around: 2, format: "runs" };
 const key: paths["/api/v1/volumes/{name}/edits"]["post"]["parameters"]["header"] = { "Idempotency-Key": "k" };

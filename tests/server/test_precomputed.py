@@ -40,8 +40,8 @@ def tensor(server, path, scale=0):
 
 
 def test_tensorstore_reads_every_scale_of_every_view(server, edit):
-    edit({"op": "merge", "label": "1", "others": ["11"]}, {"op": "assign", "label": "1", "cls": "cell"},
-         {"op": "assign", "label": "12", "cls": "mitochondrion", "parent": "1"})  # fmt: skip
+    edit({"op": "merge", "label": "1", "others": ["11"]}, {"op": "assign", "label": "1", "class": "cell"},
+         {"op": "assign", "label": "12", "class": "mitochondrion", "parent": "1"})  # fmt: skip
     with labelog.open(server.folder / "cells.labelog", "r") as volume:
         assert len(volume.scales) > 2
         for view in ("instance", "fragment", "semantic", "cell"):
@@ -83,8 +83,8 @@ def test_chunks_of_any_shape(tmp_path, shape, chunks):
 
 
 def test_segment_properties(web, edit):
-    edit({"op": "assign", "label": "1", "cls": "cell", "name": "A"},
-         {"op": "assign", "label": "11", "cls": "alpha granule", "parent": "1"})  # fmt: skip
+    edit({"op": "assign", "label": "1", "class": "cell", "name": "A"},
+         {"op": "assign", "label": "11", "class": "alpha granule", "parent": "1"})  # fmt: skip
     told = web.get("/cells/instance/segment_properties/info")
     assert told.json()["@type"] == "neuroglancer_segment_properties"
     inline = told.json()["inline"]

@@ -8,6 +8,8 @@ import re
 import stat
 import subprocess
 import sys
+import threading
+from contextlib import closing
 from importlib import import_module
 from pkgutil import iter_modules
 
@@ -21,6 +23,7 @@ from labelog_server.tokens import Tokens
 from serving import Server
 
 from .conftest import guarding, labels, make_cells, serving
+from .test_events import stream
 
 EDIT = {"operations": [{"op": "box", "label": "9", "box": [[0, 0, 0], [1, 1, 1]]}]}
 OPEN = {"/session", "/healthz", "/docs"}  # they ask for nothing, or for the token itself
@@ -152,6 +155,28 @@ def test_revoked_and_expired(guarded):
         assert client.get("/volumes", headers={"Authorization": f"Bearer {short}"}).status_code == 401
         guarded.tokens.revoke(text.split("_")[1])
         assert client.get("/volumes", headers={"Authorization": f"Bearer {text}"}).status_code == 401
+
+
+def test_a_stream_of_events_ends_with_its_token(guarded):
+    """Before it tells anything more; the streams of others go on."""
+    texts = {name: guarded.tokens.add(name, "read") for name in ("gone", "here")}
+    with guarded.client() as client, as_(guarded, "admin") as admin:
+        since = admin.get("/volumes/cells").json()["revision"]
+        streams = {name: stream(client, "/volumes/cells/events", {"Authorization": f"Bearer {text}"}, since=since)
+                   for name, text in texts.items()}  # fmt: skip
+        with closing(streams["gone"]) as gone, closing(streams["here"]) as here:
+            for goes_on in (True, False):
+                if not goes_on:
+                    guarded.tokens.revoke(texts["gone"].split("_")[1])
+                beside = threading.Timer(1, lambda: admin.post("/volumes/cells/edits", json=EDIT).raise_for_status())
+                beside.start()
+                assert next(here)["event"] == "commit"
+                if goes_on:
+                    assert next(gone)["event"] == "commit"
+                else:
+                    with pytest.raises(AssertionError, match="the stream ended"):
+                        next(gone)
+                beside.join()
 
 
 def test_a_file_of_tokens_that_breaks_and_is_mended(tmp_path):

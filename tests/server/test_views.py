@@ -26,8 +26,8 @@ def test_a_merge_recolours_without_a_voxel_sent(client, edit, view, plain):
     told = client.get(MAP.format(view)).json()
     assert told["whole"] and told["values"] == {} and told["since"] is None
     known, colours, revision = told["values"], told["colours"], told["revision"]
-    edit({"op": "assign", "label": "12", "cls": "cell"}, {"op": "merge", "label": "12", "others": ["22", "32"]})
-    edit({"op": "assign", "label": "42", "cls": "mitochondrion", "parent": "22"})
+    edit({"op": "assign", "label": "12", "class": "cell"}, {"op": "merge", "label": "12", "others": ["22", "32"]})
+    edit({"op": "assign", "label": "42", "class": "mitochondrion", "parent": "22"})
     client.post("/volumes/cells/undo", json={})
     edit({"op": "assign", "label": "1", "parent": "32"}, {"op": "cleave", "labels": ["22"]})
     told = client.get(MAP.format(view), params={"since": revision}).json()

@@ -186,9 +186,9 @@ def test_validators_follow_the_chunks_and_the_view(client, edit):
 
 def test_a_picture_is_another_in_other_colours(client, edit):
     slices = "/volumes/cells/slices/z/3"
-    edit({"op": "assign", "label": "11", "cls": "cell"})
+    edit({"op": "assign", "label": "11", "class": "cell"})
     before = {kind: client.get(slices, params={"view": "semantic", "format": kind}) for kind in ("png", "raw")}
-    edit({"op": "assign_class", "cls": "cell", "colour": "#010203"})
+    edit({"op": "assign_class", "class": "cell", "colour": "#010203"})
     for kind, status in (("png", 200), ("raw", 304)):
         tag = before[kind].headers["etag"]
         again = client.get(slices, params={"view": "semantic", "format": kind}, headers={"If-None-Match": tag})
@@ -202,7 +202,7 @@ def test_validators_follow_what_is_stored(server, client, edit):
     edit({"op": "paint", "label": "977", "spans": [[3, 3, 20, 40]]}, {"op": "box", "label": "5",
          "box": [[3, 0, 0], [4, 60, 70]]})  # fmt: skip
     client.post("/volumes/cells/undo", json={})
-    edit({"op": "box", "label": "111", "box": [[3, 5, 5], [4, 9, 9]]}, {"op": "assign", "label": "11", "cls": "cell"})
+    edit({"op": "box", "label": "111", "box": [[3, 5, 5], [4, 9, 9]]}, {"op": "assign", "label": "11", "class": "cell"})
     paths = [f"/volumes/cells/slices/z/3?view={view}" for view in ("instance", "fragment", "semantic", "cell")]
     here = [client.get(path).headers["etag"] for path in paths]
     with serving(server.folder) as other, other.client() as reader:
@@ -211,7 +211,7 @@ def test_validators_follow_what_is_stored(server, client, edit):
 
 def test_views_and_revisions(client, edit):
     before = labels()
-    edit({"op": "assign", "label": "1", "cls": "cell"}, {"op": "box", "label": "9", "box": [[0, 0, 0], [1, 60, 70]]})
+    edit({"op": "assign", "label": "1", "class": "cell"}, {"op": "box", "label": "9", "box": [[0, 0, 0], [1, 60, 70]]})
     now = before.copy()
     now[0] = 9
     assert np.array_equal(decoded(client.get("/volumes/cells/voxels")), now)

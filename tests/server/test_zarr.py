@@ -78,7 +78,7 @@ def test_tensorstore_reads_over_http(server):
 
 
 def test_views(server, edit):
-    edit({"op": "merge", "label": "1", "others": ["11"]}, {"op": "assign", "label": "1", "cls": "cell"})
+    edit({"op": "merge", "label": "1", "others": ["11"]}, {"op": "assign", "label": "1", "class": "cell"})
     expected = np.where(labels() == 11, 1, labels())
     assert np.array_equal(tensor(server).read().result(), expected)
     assert np.array_equal(tensor(server, view="fragment").read().result(), labels())
@@ -300,10 +300,10 @@ def test_what_is_known_of_labels(server, web, edit):
     top = str(2**64 - 1)
     edit(
         {"op": "merge", "label": "1", "others": ["112"]},
-        {"op": "assign", "label": "1", "cls": "cell", "name": "A"},
-        {"op": "assign", "label": "11", "cls": "mitochondrion", "parent": "1"},
+        {"op": "assign", "label": "1", "class": "cell", "name": "A"},
+        {"op": "assign", "label": "11", "class": "mitochondrion", "parent": "1"},
         {"op": "assign", "label": "112", "name": "of 1 by now"},
-        {"op": "assign", "label": top, "cls": "cell"},
+        {"op": "assign", "label": top, "class": "cell"},
     )
 
     def told(view):

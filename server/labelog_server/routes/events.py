@@ -11,11 +11,10 @@ from urllib.parse import quote, unquote
 
 from fastapi import APIRouter, Header, Query, Request
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import State
 from starlette.responses import StreamingResponse
 
 import labelog
-from labelog_server.access import Reads, Sent, visible
+from labelog_server.access import Reads, Sent, presented, visible
 from labelog_server.asked import Name, Shelf
 from labelog_server.news import News, event
 from labelog_server.problems import Problem
@@ -49,21 +48,24 @@ def _stream(request: Request, shelf: Shelf, since: dict[str, int | None], last: 
         raise Problem(422, f"Last-Event-ID is the id of an event of {', '.join(since)}; found {str(last)[:200]!r}")
     wanted = since | {name: revision for name, revision in received.items() if name in since}
     known = {name: shelf[name].at(revision).revision for name, revision in wanted.items()}  # NotFound before it begins
-    return StreamingResponse(_events(request.app.state, shelf, known), media_type="text/event-stream",
+    return StreamingResponse(_events(request, shelf, known), media_type="text/event-stream",
                              headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})  # fmt: skip
 
 
-async def _events(state: State, shelf: Shelf, known: dict[str, int]) -> AsyncIterator[str]:
+async def _events(request: Request, shelf: Shelf, known: dict[str, int]) -> AsyncIterator[str]:
     yield f"retry: 1000\nid: {_place(known)}\n: since {_place(known)}\n\n"
-    with suppress(labelog.NotFound):  # a volume was deleted; what is left is asked for anew
-        async for text in _told(state, shelf, known):
+    # A volume was deleted, or the token is no longer good: what is left is asked for anew, and the answer says why.
+    with suppress(labelog.NotFound, Problem):
+        async for text in _told(request, shelf, known):
             yield text
 
 
-async def _told(state: State, shelf: Shelf, known: dict[str, int]) -> AsyncIterator[str]:
+async def _told(request: Request, shelf: Shelf, known: dict[str, int]) -> AsyncIterator[str]:
+    state = request.app.state
     news: News = state.news
     told = dict(known)
     async for item in news.all(known, HEARTBEAT):
+        presented(request)
         if item is None:
             yield ": still here\n\n"
             continue

@@ -58,7 +58,7 @@ class FindComponents(Work):
     do: Literal["components"]
     view: str = "instance"
     rev: int | None = Field(None, ge=0)
-    cls: str | None = Field(None, description="only of this class, or of a kind of it")
+    cls: str | None = Field(None, alias="class", description="only of this class, or of a kind of it")
     labels: list[Label] | None = Field(None, description="only of these values", max_length=100_000)
     within: Corners | None = None
     connectivity: Literal[6, 18, 26] = 6

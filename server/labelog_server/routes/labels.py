@@ -37,7 +37,8 @@ def extent_facts(extent: Extent) -> dict[str, Any]:
 
 @router.get("/volumes/{name}/labels", responses=answers(LabelsFacts), dependencies=[Reads])
 def list_labels(
-    volume: Served, rev: Rev = None, cls: str | None = None, parent: wire.Label | None = None,
+    volume: Served, rev: Rev = None, cls: Annotated[str | None, Query(alias="class")] = None,
+    parent: wire.Label | None = None,
     named: Annotated[str | None, Query(alias="name_is")] = None, box: str | None = None,
     after: wire.Label | None = None, limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
 ) -> dict[str, Any]:  # fmt: skip

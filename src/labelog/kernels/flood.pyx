@@ -130,7 +130,7 @@ cdef class Walk:
         cdef Flood *f
         cdef Py_ssize_t z
         cdef int k
-        self.seed, self.steps = seed, FEWEST // 2
+        self.seed = seed
         self.walkers = max(1, min(walkers, sizes[0]))
         self.floods = f = <Flood *> calloc(self.walkers, sizeof(Flood))
         if f == NULL:
@@ -163,7 +163,7 @@ cdef class Walk:
         cdef Flood *f
         cdef size_t left = 0
         cdef int k
-        self.steps = min(2 * self.steps, MOST)
+        self.steps = min(max(2 * self.steps, FEWEST), MOST)
         for k in range(self.walkers):
             f = &self.floods[k]
             f.sent, f.come = f.come, f.sent

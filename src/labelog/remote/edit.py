@@ -232,7 +232,7 @@ class RemoteEdit(Edit):
                  cls: str | int | None = None, below: int = 0) -> Split:  # fmt: skip
         self._mine()
         chosen = None if labels is None else [str(checked_object(label)) for label in label_set(labels)]
-        return _split(self._try("separate", labels=chosen, connectivity=connectivity, cls=cls, below=below))
+        return _split(self._try("separate", labels=chosen, connectivity=connectivity, below=below, **{"class": cls}))
 
     # Fills
 
@@ -304,15 +304,15 @@ class RemoteEdit(Edit):
     def new(self, cls: str | int | None = None, parent: int = 0, name: str | None = None, **attributes: Any) -> int:
         self._mine()
         label_facts({"parent": parent, "name": name, **attributes}, {})
-        return int(self._try("new", cls=cls, parent=str(parent or 0), name=name, attributes=attributes))
+        return int(self._try("new", parent=str(parent or 0), name=name, attributes=attributes, **{"class": cls}))
 
     def assign(self, label: int, *, cls: str | int | None = KEEP, parent: int | None = KEEP,
                name: str | None = KEEP, **attributes: Any) -> None:  # fmt: skip
         self._mine()
-        given = {field: value for field, value in (("cls", cls), ("parent", parent), ("name", name))
+        given = {field: value for field, value in (("class", cls), ("parent", parent), ("name", name))
                  if value is not KEEP}  # fmt: skip
         number = checked_object(label)
-        label_facts({**{field: value for field, value in given.items() if field != "cls"}, **attributes}, {})
+        label_facts({**{field: value for field, value in given.items() if field != "class"}, **attributes}, {})
         if "parent" in given:
             given["parent"] = str(given["parent"] or 0)
         if given or attributes:
@@ -350,9 +350,9 @@ class RemoteEdit(Edit):
     def assign_class(self, cls: str | int, *, name: str = KEEP, colour: str | None = KEEP,
                      kind_of: str | None = KEEP, within: Iterable[str] | None = KEEP) -> None:  # fmt: skip
         self._mine()
-        given = {"name": name, "colour": colour, "kind_of": kind_of,
+        given = {"class": cls, "name": name, "colour": colour, "kind_of": kind_of,
                  "within": within if within is KEEP else listed_names(within)}  # fmt: skip
-        self._try("assign_class", cls=cls, **{field: value for field, value in given.items() if value is not KEEP})
+        self._try("assign_class", **{field: value for field, value in given.items() if value is not KEEP})
 
     def set_region(self, name: str, kind: str, box: Box | tuple[Triple, Triple], mask: ArrayLike | None = None) -> None:
         self._mine()

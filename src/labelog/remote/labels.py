@@ -104,7 +104,7 @@ class RemoteLabels(Labels):
         bounds = None if box is None else indexing.within(box, self._snapshot.shape)
         if bounds is not None and not bounds.voxels:
             return []
-        query = {"cls": self._class_name(cls), "parent": None if parent is None else str(checked_label(parent)),
+        query = {"class": self._class_name(cls), "parent": None if parent is None else str(checked_label(parent)),
                  "name_is": name, "box": None if bounds is None else spelled(bounds)}  # fmt: skip
         checked_text("the name of a label", name)
         limit = None if limit is None else checked_count("limit", limit, of="objects")
