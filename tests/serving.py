@@ -41,14 +41,18 @@ class Server:
     def workers(self) -> list[int]:
         """The processes that serve, if there are several."""
         pid = self.process.pid
-        found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return [int(child) for child in found if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()]
+        found = []
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+                if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text():
+                    found.append(int(child))
+        return found
 
-    def all_workers(self, count: int) -> list[int]:
-        """The same, once they are so many: one that has died is begun again."""
+    def all_workers(self, count: int, killed: int | None = None) -> list[int]:
+        """The same, once they are so many without one that was killed: another is begun in its place."""
         end = time.monotonic() + 30
-        while len(found := self.workers()) < count:
-            assert time.monotonic() < end, f"{len(found)} of {count} workers are there after 30 seconds"
+        while len(found := self.workers()) < count or killed in found:
+            assert time.monotonic() < end, f"{found} of {count} workers are there after 30 seconds"
             time.sleep(0.1)
         return found
 

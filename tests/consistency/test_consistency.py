@@ -73,10 +73,11 @@ class Run:
             for kill in range(kills):
                 self._wait_for(CLIENTS * self.each * (2 * kill + 1) // (2 * kills + 1), crowd)
                 if self.workers > 1:
-                    os.kill(server.all_workers(self.workers)[kill % self.workers], signal.SIGKILL)
+                    killed = server.all_workers(self.workers)[kill % self.workers]
+                    os.kill(killed, signal.SIGKILL)
                 self._wait_for(CLIENTS * self.each * (2 * kill + 2) // (2 * kills + 1), crowd)
                 if self.workers > 1:
-                    server.all_workers(self.workers)
+                    server.all_workers(self.workers, killed)
                     time.sleep(0.5)  # a worker that is not begun altogether when its parent dies leaves a traceback
                 code, lines = server.stop(by)
                 log += lines

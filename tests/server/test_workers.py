@@ -234,10 +234,7 @@ def test_a_worker_that_dies_while_it_is_asked_for_a_sign_of_life_is_replaced_soo
         os.kill(first, signal.SIGSTOP)
         time.sleep(1.5)  # by now it is asked: that happens every half second
         os.kill(first, signal.SIGKILL)
-        until = time.monotonic() + 30
-        while first in own.workers() or len(own.workers()) < WORKERS:
-            assert time.monotonic() < until
-            time.sleep(0.1)
+        own.all_workers(WORKERS, first)
     assert own.stop()[0] == 0
 
 
