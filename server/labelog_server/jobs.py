@@ -28,7 +28,7 @@ PAUSE = 0.1  # seconds between what is told of a job's progress
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 UNDER_WAY = "state IN ('waiting', 'running')"
-COLUMNS = "id, volume, do, author, state, done, total, made, result, problem, cancel"
+COLUMNS = f"id, volume, do, author, state, done, total, made, result, problem, cancel AND {UNDER_WAY}"
 ENDED = {
     "title": "Ended", "status": 500,
     "detail": "the worker that did this ended in the middle; an edit has then happened whole or not at all",
@@ -155,8 +155,7 @@ class _Run:
 def _job(row: Any) -> Job:
     number, volume, do, author, state, done, total, made, result, problem, cancelling = row
     return Job(number, volume, do, author, state, done, total, datetime.fromtimestamp(made, UTC).isoformat(),
-               json.loads(result or "null"), json.loads(problem or "null"),
-               cancelling=bool(cancelling) and state in ("waiting", "running"))  # fmt: skip
+               json.loads(result or "null"), json.loads(problem or "null"), bool(cancelling))  # fmt: skip
 
 
 def _why(error: labelog.LabelogError | Problem, folders: tuple[str, ...]) -> dict[str, Any]:
