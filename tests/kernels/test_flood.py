@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import ndimage
 
 import oracles
 from conftest import examples
@@ -49,6 +51,22 @@ def test_as_the_twin(case, reach, dtype, layout, walkers):
     wanted = oracles.flood(inside, seed, reach)
     assert (voxels(words, inside.shape[2]) == wanted).all()
     assert int(np.bitwise_count(words).sum()) == wanted.sum()
+
+
+@pytest.mark.parametrize("walkers", [2, 3, 7])
+@pytest.mark.parametrize("z", [0, 20, 39])
+@pytest.mark.parametrize("reach", [1, 2, 3])
+def test_planes_that_are_dealt_anew(reach, z, walkers):
+    """In threads, and so many words that they change hands several times; some that are reached late lie far back."""
+    rng = np.random.default_rng(reach)
+    inside = rng.random((40, 250, 700)) < (0.45 if reach == 1 else 0.3)
+    inside[5:7] = inside[30] = False
+    inside[:, 240, 3] = True  # the only way past those
+    seed = (z, 240, 3)
+    with ThreadPoolExecutor(walkers) as pool:
+        words = flooded(inside.view(np.uint8), seed, reach, walkers, pool.map)
+    names, _ = ndimage.label(inside, ndimage.generate_binary_structure(3, reach))
+    assert (voxels(words, 700) == (names == names[seed])).all()
 
 
 @examples(300)

@@ -58,8 +58,8 @@ def flood_fill(array: ArrayLike, seed: Seed, new_label: int, connectivity: int |
     Notes
     -----
     The fill goes on from row to row, 64 voxels at a time (see `kernels/flood.pyx`), along memory or, where such rows
-    are shorter, along the longest axis. Voxels that it does not come to are not looked at. Each thread has planes of
-    its own, so two gain most for a seed in an object's middle.
+    are shorter, along the longest axis. Voxels that it does not come to are not looked at. Threads share the planes
+    that it has reached, and deal them anew as it goes on; what lies in one plane is filled by one.
     """
     if in_place and not (isinstance(array, np.ndarray) and array.flags.behaved):
         raise Invalid("only a writable and aligned NumPy array can be filled in place")

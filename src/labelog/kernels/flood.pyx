@@ -12,8 +12,9 @@ Words with something new are passed on one after another, and after all of them 
 So most are passed on once or twice, even where labels change at each voxel, and a fill takes the time of the words that
 it comes to, however large the array is.
 
-Several walkers have planes of their own. What reaches those of another is posted; it finds that when all have gone some
-steps, and so no word is ever touched by two at once.
+Several walkers have planes of their own. What reaches those of another is posted; it finds that when all have stopped,
+since one of them has gone some steps, and so no word is ever touched by two at once. Before they go on the planes are
+dealt anew, so that as many words wait in those of each.
 """
 
 from cpython.exc cimport PyErr_CheckSignals
@@ -34,12 +35,17 @@ cdef extern from *:
     """
     /* The empty assembly is there because GCC drops calls of functions that do nothing but prefetch. */
     static inline void labelog_prefetch(const void *place) { __builtin_prefetch(place); __asm__ volatile (""); }
+    static inline int labelog_raised(const int *flag) { return __atomic_load_n(flag, __ATOMIC_RELAXED); }
+    static inline void labelog_raise(int *flag) { __atomic_store_n(flag, 1, __ATOMIC_RELAXED); }
     """
     void prefetch "labelog_prefetch"(const void *) noexcept nogil
+    bint raised "labelog_raised"(const int *) noexcept nogil
+    void raise_flag "labelog_raise"(int *) noexcept nogil
 
 cdef enum:
-    FEWEST = 4_096           # after so many words, then twice as many and so on up to MOST, all walkers wait for one
-    MOST = 131_072           # another, look for what was posted to them, and Ctrl-C is heard
+    FEWEST = 4_096           # when one has passed on so many words, then twice as many and so on up to MOST, all stop,
+    MOST = 65_536            # look for what was posted to them, are dealt planes, and Ctrl-C is heard
+    GLANCE = 64              # after so many each looks whether it is to stop
     AHEAD = 8                # so many words before it is their turn the processor is told what will be needed
     LINE = 64                # bytes that it fetches at a time; so many labels has a word
 
@@ -119,16 +125,17 @@ cdef class Walk:
 
     cdef Flood *floods
     cdef int walkers
-    cdef int steps           # that each goes before it waits for the others
+    cdef int steps           # when one has gone so many, all stop
+    cdef int stop            # raised by that one
     cdef Py_ssize_t[3] seed
     cdef object words        # uint64 (words, 3), each row a Word
+    cdef size_t[::1] waiting  # in each plane, words that are to be passed on or were posted to
 
     def __cinit__(self, array, seed, int reach, int walkers):
         cdef Py_ssize_t[3] sizes = array.shape
         cdef Py_ssize_t[3] steps = array.strides
         cdef uint64_t[:, ::1] words
         cdef Flood *f
-        cdef Py_ssize_t z
         cdef int k
         self.seed = seed
         self.walkers = max(1, min(walkers, sizes[0]))
@@ -139,11 +146,8 @@ cdef class Walk:
         self.words = words = np.zeros((2 * f.first + sizes[0] * f.plane, 3), np.uint64)
         f.words = <Word *> &words[0, 0]
         for k in range(1, self.walkers):
-            z = sizes[0] * k // self.walkers
-            if 2 * abs(z - self.seed[0]) * self.walkers < sizes[0]:
-                z = self.seed[0]             # walkers on both sides have work from the beginning
             f[k] = f[0]
-            f[k].begin = f[k - 1].stop = f.first + z * f.plane
+        self.waiting = np.zeros(sizes[0], np.uintp)
         f[self.walkers - 1].stop = words.shape[0]
         post(f, f.first + self.seed[0] * f.plane + self.seed[1] * f.row + self.seed[2] // 64,
              <uint64_t> 1 << self.seed[2] % 64)
@@ -158,18 +162,73 @@ cdef class Walk:
                 free(self.floods[k].come.at)
             free(self.floods)
 
-    cdef bint more(self) noexcept nogil:
-        """Let all see what was posted; whether there is anything left to do."""
+    cdef int more(self) except -1 nogil:
+        """Let all see what was posted, and deal the planes; whether there is anything left to do."""
         cdef Flood *f
-        cdef size_t left = 0
+        cdef size_t left
         cdef int k
         self.steps = min(max(2 * self.steps, FEWEST), MOST)
+        self.stop = 0
         for k in range(self.walkers):
             f = &self.floods[k]
             f.sent, f.come = f.come, f.sent
             f.sent.size = 0
-            left += f.come.size + f.now.size - f.turn + f.then.size
+        left = self.count()
+        self.deal(left)
+        for k in range(self.walkers):
+            f = &self.floods[k]
+            self.hand_over(f, &f.now, f.turn)
+            self.hand_over(f, &f.then, 0)
+            f.turn = 0
         return left > 0
+
+    cdef size_t count(self) noexcept nogil:
+        """Look how much waits in each plane, and in all."""
+        cdef const Flood *f
+        cdef size_t i, left = 0
+        cdef int k
+        self.waiting[:] = 0
+        for k in range(self.walkers):
+            f = &self.floods[k]
+            for i in range(f.turn, f.now.size):
+                self.waiting[plane_of(f, f.now.at[i])] += 1
+            for i in range(f.then.size):
+                self.waiting[plane_of(f, f.then.at[i])] += 1
+            for i in range(f.come.size):
+                self.waiting[plane_of(f, f.come.at[i].at)] += 1
+            left += f.now.size - f.turn + f.then.size + f.come.size
+        return left
+
+    cdef void deal(self, size_t left) noexcept nogil:
+        """Cut between planes, where as much as can be of what waits lies before the cut for the walkers before it."""
+        cdef Flood *f = self.floods
+        cdef size_t before = 0, end = f[self.walkers - 1].stop
+        cdef Py_ssize_t z
+        cdef int k = 1
+        for z in range(f.shape[0]):
+            while k < self.walkers and self.walkers * (2 * before + self.waiting[z]) >= 2 * k * left:
+                f[k].begin = f[k - 1].stop = f.first + z * f.plane if z > 0 else 0
+                k += 1
+            before += self.waiting[z]
+        for k in range(k, self.walkers):
+            f[k].begin = f[k - 1].stop = end
+
+    cdef int hand_over(self, const Flood *f, Places *places, size_t start) except -1 nogil:
+        """Leave those of a walker's words from `start` on that are of another walker to that one."""
+        cdef size_t i, at, kept = 0
+        cdef int k
+        for i in range(start, places.size):
+            at = places.at[i]
+            if mine(f, at):
+                places.at[kept] = at
+                kept += 1
+            else:
+                k = 0
+                while not mine(&self.floods[k], at):
+                    k += 1
+                add_place(&self.floods[k].then, at)
+        places.size = kept
+        return 0
 
 
 def flooded(const Label[:, :, :] array, seed, int reach, int walkers=1, each=map):
@@ -220,7 +279,7 @@ def walked(const Label[:, :, :] array, Walk walk, int k):
                 letter = &walk.floods[j].come.at[i]
                 if mine(f, letter.at):
                     touch(f, value, letter.at, letter.bits)
-        go_on(f, value, walk.steps)
+        go_on(f, value, walk.steps, &walk.stop)
 
 
 cdef void begin(Flood *f, const Py_ssize_t *shape, const Py_ssize_t *strides, int reach) noexcept nogil:
@@ -254,17 +313,21 @@ cdef void add_way(Flood *f, Py_ssize_t to, int part) noexcept nogil:
 
 
 @overflowcheck(False)
-cdef int go_on(Flood *f, Label value, int steps) except -1 nogil:
-    """Pass on what is new in so many words at most."""
+cdef int go_on(Flood *f, Label value, int steps, int *stop) except -1 nogil:
+    """Pass on what is new in so many words, or until another walker has done so; one that runs out of them waits."""
     cdef size_t at
     cdef uint64_t bits
     cdef uint64_t[4] parts
-    cdef int k, _step
-    for _step in range(steps):
+    cdef int k, step
+    for step in range(steps):
+        if step % GLANCE == 0 and raised(stop):
+            return 0
         if f.turn == f.now.size:
             f.now, f.then = f.then, f.now
             f.then.size = f.turn = 0
             if f.now.size == 0:
+                if step >= FEWEST:           # that is not worth waiting for those who have more
+                    raise_flag(stop)
                 return 0
         fetch_ahead(f, value)
         at = f.now.at[f.turn]
@@ -274,6 +337,7 @@ cdef int go_on(Flood *f, Label value, int steps) except -1 nogil:
         parts[FIRST], parts[LAST] = bits << 63, bits >> 63
         for k in range(f.ways):
             touch(f, value, at + f.way[k].to, parts[f.way[k].part])
+    raise_flag(stop)
     return 0
 
 
@@ -294,13 +358,18 @@ cdef inline int touch(Flood *f, Label value, size_t at, uint64_t bits) except -1
     if bits == 0:
         return 0
     if word.new == 0:
-        grow(<void **> &f.then.at, &f.then.room, f.then.size + 1, sizeof(size_t))
-        f.then.at[f.then.size] = at
-        f.then.size += 1
+        add_place(&f.then, at)
     bits = whole_runs(bits, ~word.taken)
     word.taken |= bits
     word.reached |= bits
     word.new |= bits
+    return 0
+
+
+cdef inline int add_place(Places *places, size_t at) except -1 nogil:
+    grow(<void **> &places.at, &places.room, places.size + 1, sizeof(size_t))
+    places.at[places.size] = at
+    places.size += 1
     return 0
 
 
@@ -350,6 +419,11 @@ cdef inline void place_of(const Flood *f, Py_ssize_t at, Py_ssize_t *z, Py_ssize
     """Where a word's first voxel is."""
     at -= f.first
     z[0], y[0], x[0] = at // f.plane, at % f.plane // f.row, at % f.row * 64
+
+
+cdef inline Py_ssize_t plane_of(const Flood *f, size_t at) noexcept nogil:
+    """The plane of the array in which a word is, or to which it is nearest."""
+    return min((<Py_ssize_t> at - f.first) // f.plane, f.shape[0] - 1) if <Py_ssize_t> at > f.first else 0
 
 
 cdef inline const char *voxel_at(const Flood *f, Py_ssize_t z, Py_ssize_t y, Py_ssize_t x) noexcept nogil:
