@@ -55,15 +55,15 @@ def _begun(request: operations.Request, volume: labelog.Volume, author: str, key
 
 def _apply(request: operations.Request, edit: labelog.Edit, called: names.Names) -> list[Any]:
     """Stage all operations; what each gives."""
-    results = []
+    results, steps = [], len(request.operations)
+    called.progress(0, steps)
     for number, operation in enumerate(request.operations):
-        if called.progress is not None:
-            called.progress(number, len(request.operations))
         try:
             results.append(operation.apply(edit, called))
         except labelog.LabelogError as error:
             error.args = (f"operation {number} ({operation.op}): {error}",)
             raise
+        called.progress(number + 1, steps)
     return results
 
 

@@ -160,6 +160,6 @@ def _job(row: Any) -> Job:
 
 def _why(error: labelog.LabelogError | Problem, folders: tuple[str, ...]) -> dict[str, Any]:
     if isinstance(error, Problem):
-        return {"status": error.status, "detail": error.detail, **error.facts}
+        return {"status": error.status, "detail": said(error, folders), **error.facts}
     facts = {name: str(fact) if name == "label" else fact for name, fact in told(error).items()}
     return {"title": type(error).__name__, "status": status_of(error), "detail": said(error, folders), **facts}

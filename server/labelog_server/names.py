@@ -30,7 +30,7 @@ class Names:
     def __init__(self, share: Share, parts: Mapping[str, Part] = {}, most: int = 2**27) -> None:
         self.made: dict[str, int] = {}
         self._share, self._parts, self._most, self._drawn = share, parts, most, 0
-        self.progress: Progress | None = None  # told of steps done, steps in all; what it raises ends the edit
+        self.progress: Progress = lambda done, total: None  # may raise, which ends the edit
 
     def part(self, name: str) -> Part:
         """An array that was sent beside the JSON. Raises Invalid."""

@@ -65,11 +65,13 @@ class Problem(Exception):
         self.status, self.detail, self.headers, self.facts = status, detail, headers, facts
 
 
-def status_of(error: labelog.LabelogError) -> int:
+def status_of(error: labelog.LabelogError | Problem) -> int:
+    if isinstance(error, Problem):
+        return error.status
     return next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 500)
 
 
-def said(error: labelog.LabelogError, folders: Iterable[str]) -> str:
+def said(error: labelog.LabelogError | Problem, folders: Iterable[str]) -> str:
     """What an error says: of files their names, and not in which of these folders, or others, they lie."""
     text = str(error)
     named = getattr(error, "path", None), getattr(error.__cause__, "filename", None)
@@ -103,8 +105,8 @@ def response(status: int, detail: str, kind: str | None = None, headers: dict[st
     return Response(json.dumps(details(status, detail, kind, **facts)), status, headers, MEDIA_TYPE)
 
 
-def of_problem(problem: Problem) -> Response:
-    return response(problem.status, problem.detail, headers=problem.headers, **problem.facts)
+def of_problem(problem: Problem, folders: Iterable[str] = ()) -> Response:
+    return response(problem.status, said(problem, folders), headers=problem.headers, **problem.facts)
 
 
 def of_error(error: labelog.LabelogError, folders: Iterable[str]) -> Response:
@@ -168,7 +170,7 @@ def install(app: FastAPI) -> None:
     async def ours(request: Request, error: Problem) -> Response:
         if error.status == 401 and pages.wanted(request):
             return pages.login(error.detail.partition(";")[0])
-        return of_problem(error)
+        return of_problem(error, request.app.state.settings.folders)
 
     @app.exception_handler(RequestValidationError)
     async def unread(_: Request, error: RequestValidationError) -> Response:

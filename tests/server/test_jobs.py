@@ -47,6 +47,7 @@ def test_what_a_job_does_is_what_the_engine_does(client, server):
     again = over(client, begin(client, {"Labelog-Author": "ana", "Idempotency-Key": "k"}, do="edit",
                                edit={"operations": operations, "message": "long"}))  # fmt: skip
     assert done["result"]["revision"] == 1 and done["author"] == "ana" and again["result"] == done["result"]
+    assert done["done"] == done["total"] == 2
     assert client.get("/volumes/cells").json()["revision"] == 1
     assert over(client, begin(client, do="compact"))["result"]["folded"] > 0
     listed = client.get(JOBS).json()["jobs"]

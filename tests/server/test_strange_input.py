@@ -128,6 +128,9 @@ def test_no_answer_has_a_path_of_the_server(own):
     with own.client() as client:
         assert "em.zarr" in told(client, "GET", "/volumes/linked/image", 404)
         assert "journal.sqlite" in told(client, "GET", "/volumes/cut", 500)
+        chunk = f"{str(client.base_url).removesuffix('/api/v1/')}/zarr/cells/image/s0/c/0/0/0"
+        written = told(client, "PUT", chunk, 405, headers={"Content-Type": "application/octet-stream"})
+        assert "cells.labelog has no image" in written
         told(client, "GET", "/volumes/spoilt/voxels", 500)
         told(client, "GET", "/volumes/cells/image", 404)
         told(client, "GET", "/volumes/cells/voxels?scale=9", 422)

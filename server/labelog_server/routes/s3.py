@@ -245,11 +245,9 @@ def _deleted(objects: Objects, found: list[str], author: str, token: Token | Non
             entry = ElementTree.SubElement(root, "Deleted")
         except (labelog.LabelogError, Problem) as error:
             entry = ElementTree.SubElement(root, "Error")
-            status = error.status if isinstance(error, Problem) else status_of(error)
+            status = status_of(error)
             ElementTree.SubElement(entry, "Code").text = CODES.get(status, (status, "InternalError"))[1]
-            ElementTree.SubElement(entry, "Message").text = (
-                error.detail if isinstance(error, Problem) else said(error, folders)
-            )
+            ElementTree.SubElement(entry, "Message").text = said(error, folders)
         ElementTree.SubElement(entry, "Key").text = key.removeprefix(home)
     return Response(xml(root), media_type=XML)
 
