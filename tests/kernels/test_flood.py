@@ -18,9 +18,9 @@ REACHES = st.integers(1, 3)
 
 
 @st.composite
-def floods(draw):
+def floods(draw, nz=4, ny=5):
     """Rows of up to three words, whose voxels are open in some share; a seed among those."""
-    shape = draw(st.tuples(st.integers(1, 4), st.integers(1, 5), st.integers(1, 150)))
+    shape = draw(st.tuples(st.integers(1, nz), st.integers(1, ny), st.integers(1, 150)))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     inside = np.repeat(rng.random(shape) < draw(st.sampled_from([0.2, 0.5, 0.8])), draw(st.integers(1, 70)), axis=2)
     inside = inside[:, :, : shape[2]]
@@ -51,6 +51,14 @@ def test_as_the_twin(case, reach, dtype, layout, walkers):
     wanted = oracles.flood(inside, seed, reach)
     assert (voxels(words, inside.shape[2]) == wanted).all()
     assert int(np.bitwise_count(words).sum()) == wanted.sum()
+
+
+@examples(500)
+@given(floods(nz=12, ny=12), REACHES, st.integers(2, 5))
+def test_shared_from_the_first_step_on(case, reach, walkers):
+    inside, seed = case
+    words = flooded(inside.view(np.uint8), seed, reach, walkers, steps=1)
+    assert (voxels(words, inside.shape[2]) == oracles.flood(inside, seed, reach)).all()
 
 
 @pytest.mark.parametrize("walkers", [2, 3, 7])
@@ -95,7 +103,7 @@ def test_a_spiral_and_a_staircase(reach):
     assert (voxels(words, spiral.shape[2]) == oracles.flood(spiral == 1, seed, reach)).all()
     stairs = np.zeros((200, 200, 200), np.uint8)
     stairs[np.arange(200), np.arange(200), np.arange(200)] = 1
-    for walkers in (1, 200):  # of a plane each: every step is posted
+    for walkers in (1, 200):  # nothing to share: they would all wait at each step
         words = flooded(stairs, (77, 77, 77), reach, walkers)
         assert np.bitwise_count(words).sum() == (200 if reach == 3 else 1)
 

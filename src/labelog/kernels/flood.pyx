@@ -46,6 +46,7 @@ cdef enum:
     FEWEST = 4_096           # when one has passed on so many words, then twice as many and so on up to MOST, all stop,
     MOST = 65_536            # look for what was posted to them, are dealt planes, and Ctrl-C is heard
     GLANCE = 64              # after so many each looks whether it is to stop
+    SHARE = 16               # fewer are not shared: they would go to and fro across the cut, and all wait each time
     AHEAD = 8                # so many words before it is their turn the processor is told what will be needed
     LINE = 64                # bytes that it fetches at a time; so many labels has a word
 
@@ -121,6 +122,7 @@ cdef class Walk:
     seed : the voxel where it begins.
     reach : along how many axes neighbours may differ, 1 to 3.
     walkers : how many, at most as many as planes.
+    steps : when one has gone so many for the first time, all stop.
     """
 
     cdef Flood *floods
@@ -131,18 +133,19 @@ cdef class Walk:
     cdef object words        # uint64 (words, 3), each row a Word
     cdef size_t[::1] waiting  # in each plane, words that are to be passed on or were posted to
 
-    def __cinit__(self, array, seed, int reach, int walkers):
+    def __cinit__(self, array, seed, int reach, int walkers, int steps):
         cdef Py_ssize_t[3] sizes = array.shape
-        cdef Py_ssize_t[3] steps = array.strides
+        cdef Py_ssize_t[3] strides = array.strides
         cdef uint64_t[:, ::1] words
         cdef Flood *f
         cdef int k
         self.seed = seed
+        self.steps = steps
         self.walkers = max(1, min(walkers, sizes[0]))
         self.floods = f = <Flood *> calloc(self.walkers, sizeof(Flood))
         if f == NULL:
             raise MemoryError(f"no memory for {self.walkers} walkers")
-        begin(f, sizes, steps, reach)
+        begin(f, sizes, strides, reach)
         self.words = words = np.zeros((2 * f.first + sizes[0] * f.plane, 3), np.uint64)
         f.words = <Word *> &words[0, 0]
         for k in range(1, self.walkers):
@@ -167,7 +170,6 @@ cdef class Walk:
         cdef Flood *f
         cdef size_t left
         cdef int k
-        self.steps = min(max(2 * self.steps, FEWEST), MOST)
         self.stop = 0
         for k in range(self.walkers):
             f = &self.floods[k]
@@ -204,13 +206,13 @@ cdef class Walk:
         cdef Flood *f = self.floods
         cdef size_t before = 0, end = f[self.walkers - 1].stop
         cdef Py_ssize_t z
-        cdef int k = 1
+        cdef int k = 1, busy = <int> min(<size_t> self.walkers, 1 + left // SHARE)
         for z in range(f.shape[0]):
-            while k < self.walkers and self.walkers * (2 * before + self.waiting[z]) >= 2 * k * left:
+            while k < busy and busy * (2 * before + self.waiting[z]) >= 2 * k * left:
                 f[k].begin = f[k - 1].stop = f.first + z * f.plane if z > 0 else 0
                 k += 1
             before += self.waiting[z]
-        for k in range(k, self.walkers):
+        for k in range(k, self.walkers):     # nothing for those
             f[k].begin = f[k - 1].stop = end
 
     cdef int hand_over(self, const Flood *f, Places *places, size_t start) except -1 nogil:
@@ -231,7 +233,7 @@ cdef class Walk:
         return 0
 
 
-def flooded(const Label[:, :, :] array, seed, int reach, int walkers=1, each=map):
+def flooded(const Label[:, :, :] array, seed, int reach, int walkers=1, each=map, steps=None):
     """The voxels that equal one and hang together with it.
 
     Parameters
@@ -241,6 +243,7 @@ def flooded(const Label[:, :, :] array, seed, int reach, int walkers=1, each=map
     reach : along how many axes neighbours may differ, 1 to 3.
     walkers : how many share the work.
     each : calls a function for each of them, at a time or one after the other, as `map`.
+    steps : when one has gone so many, then twice as many and so on, all stop and share anew; by default thousands.
 
     Returns
     -------
@@ -254,11 +257,12 @@ def flooded(const Label[:, :, :] array, seed, int reach, int walkers=1, each=map
     if not (0 <= z < nz and 0 <= y < ny and 0 <= x < nx):
         raise Invalid(f"expected a voxel of an array of shape {(nz, ny, nx)}, found {(z, y, x)}")
     values = np.asarray(array)
-    walk = Walk(values, (z, y, x), reach, walkers)
+    walk = Walk(values, (z, y, x), reach, walkers, FEWEST if steps is None else steps)
     go = partial(walked, values, walk)
     while walk.more():
         for _ in each(go, range(walk.walkers)):
             pass
+        walk.steps = min(2 * walk.steps, MOST)
         PyErr_CheckSignals()
     f = walk.floods
     reached = walk.words[f.first : f.first + nz * f.plane, 1].reshape(nz, ny + 1, f.row)
