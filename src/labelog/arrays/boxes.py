@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -57,10 +58,33 @@ def thread_count(threads: int | None) -> int:
 
 def each(function: Callable[[Item], Result], items: Sequence[Item], threads: int) -> list[Result]:
     """What a function gives for each item, in order; several threads take the items."""
-    if threads == 1 or len(items) == 1:
-        return [function(item) for item in items]
-    with ThreadPoolExecutor(threads, "labelog") as pool:
-        return list(pool.map(function, items))
+    with team(min(threads, len(items))) as every:
+        return every(function, items)
+
+
+@contextmanager
+def team(threads: int) -> Iterator[Callable[[Callable[[Item], Result], Sequence[Item]], list[Result]]]:
+    """A function as `each` whose calls are all done by the same threads.
+
+    One of them is the caller's own, which takes items from the last one on: were it only to wait, it would often take
+    its processor from one that works.
+    """
+    if threads <= 1:
+        yield lambda function, items: [function(item) for item in items]
+        return
+    with ThreadPoolExecutor(threads - 1, "labelog") as pool:
+
+        def every(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+            calls = [pool.submit(function, item) for item in items]
+            try:
+                found = [function(item) if call.cancel() else call.result()
+                         for item, call in zip(reversed(items), reversed(calls), strict=True)]  # fmt: skip
+            finally:
+                for call in calls:  # if this thread has failed, the others need not begin
+                    call.cancel()
+            return found[::-1]
+
+        yield every
 
 
 class Turn(NamedTuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -80,11 +79,9 @@ class _Fill:
         self.threads = boxes.thread_count(threads)
         first = _inside(seed, values.shape)
         box, first = self.turn.box(values), self.turn.voxel(first)
-        if self.threads == 1 or box.size <= boxes.SLAB:
-            self.words = flooded(box, first, far)
-        else:
-            with ThreadPoolExecutor(self.threads, "labelog") as pool:
-                self.words = flooded(box, first, far, self.threads, pool.map)
+        walkers = 1 if box.size <= boxes.SLAB else self.threads
+        with boxes.team(walkers) as every:
+            self.words = flooded(box, first, far, walkers, every)
 
     def write(self, out: NDArray[Any], value: Any, rest: NDArray[Any] | None = None) -> None:
         """Give the voxels that were reached a value, and the others what they have in `rest`."""

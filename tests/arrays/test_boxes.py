@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import threading
+from collections import Counter
+
+import pytest
+
+from labelog.arrays import boxes
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("count", [0, 1, 2, 40])
+def test_each_item_is_done_once_and_in_its_place(threads, count):
+    seen: Counter[int] = Counter()
+    lock = threading.Lock()
+
+    def square(item):
+        with lock:
+            seen[item] += 1
+        return item * item
+
+    assert boxes.each(square, range(count), threads) == [item * item for item in range(count)]
+    assert seen == Counter(range(count))
+
+
+def test_the_callers_thread_is_one_of_a_team():
+    """Two meet, so they are at work at a time; neither waits for the other to be done."""
+    both = threading.Barrier(2, timeout=30)
+
+    def meet(_):
+        both.wait()
+        return threading.current_thread()
+
+    with boxes.team(2) as every:
+        for _ in range(3):
+            found = every(meet, range(2))
+            assert threading.main_thread() in found and len(set(found)) == 2
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("bad", [0, 50, 99])
+def test_what_is_raised_is_raised(threads, bad):
+    begun = []
+
+    def fail(item):
+        begun.append(item)
+        if item == bad:
+            raise ValueError(f"item {item}")
+        threading.Event().wait(0.01)
+
+    with pytest.raises(ValueError, match=f"item {bad}"):
+        boxes.each(fail, range(100), threads)
+    assert bad in begun and len(begun) == len(set(begun))
+    if (threads, bad) in ((1, 0), (3, 99)):  # the caller's own thread meets it first
+        assert len(begun) < 10
