@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -15,6 +13,7 @@ from benchmarks import peers, settings
 from benchmarks.datasets import Labels
 from benchmarks.table import Row, Table, Target
 from benchmarks.timing import Sample, interleaved, number
+from labelog.arrays.boxes import team
 from labelog.kernels import codec
 from labelog.kernels.runs import Runs
 
@@ -25,8 +24,8 @@ Chunks at random places, as uint32, one at a time, one thread; medians over the 
 order, so it is given the same voxels as a Fortran array (x, y, z), with which it is faster and smaller than with (z, y,
 x); its times are with its defaults, its bytes with a Markov model of order 5 and pins. Both give dense labels as new
 uint32 arrays. fib25: 250^3 voxels of neurons; platelets: 64x1024x1024 of the synthetic ones. Neither side's checksum is
-counted. "Two threads" is labelog's own gain, encoding and decoding; each
-chunk goes to the thread that is free, as a volume's chunks do."""
+counted. "Two threads" is labelog's own gain, encoding and decoding; each chunk goes to the thread that is free, of
+which the caller's is one."""
 
 Shape = tuple[int, int, int]
 SHAPES: tuple[Shape, ...] = ((64, 64, 64), (32, 128, 128))
@@ -112,14 +111,10 @@ def bench_threads(table: Table, labels: Labels) -> None:
     def there_and_back(chunk: Chunk) -> None:
         dense(encoded(chunk), SHAPES[1])
 
-    def work(each: Callable[..., Iterable[None]]) -> None:
-        for _ in each(there_and_back, chunks):
-            pass
-
-    with ThreadPoolExecutor(2) as pool:
+    with team(1) as alone, team(2) as both:
         found: dict[str, Sample] = interleaved({
-            "one": lambda _: work(map),
-            "two": lambda _: work(pool.map),
+            "one": lambda _: alone(there_and_back, chunks),
+            "two": lambda _: both(there_and_back, chunks),
         }, range(settings.times(15, 3)), warm_up=1)  # fmt: skip
     what = f"there and back, {peers.named(SHAPES[1])}, 2 threads"
     table.compare(TOPIC, what, found["two"], {"labelog, 1 thread": found["one"]}, THREADS)
