@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 
 import numpy as np
@@ -13,6 +12,7 @@ from benchmarks.bench_fill import middle
 from benchmarks.datasets import Labels
 from benchmarks.table import Row, Table, Target
 from benchmarks.timing import interleaved, number
+from labelog.arrays.boxes import team
 
 TOPIC = "Two threads"
 
@@ -40,15 +40,15 @@ def bench_two_threads(table: Table, labels: Labels) -> None:
         "flood fill of one object": lambda threads: labelog.flood(array, seed, threads=threads),
     }
     copy, piece = array.copy(), array.reshape(-1)[: HASHED // array.itemsize].tobytes()
-    with ThreadPoolExecutor(2) as pool:
+    with team(1) as alone, team(2) as both:
+        each = {1: alone, 2: both}
 
         def hashed(threads: int) -> None:
-            list((pool.map if threads > 1 else map)(sha256, [piece] * 8))
+            each[threads](sha256, [piece] * 8)
 
         def copied(threads: int) -> None:
             parts = [slice(k * len(array) // threads, (k + 1) * len(array) // threads) for k in range(threads)]
-            for _ in pool.map(lambda part: np.copyto(copy[part], array[part]), parts):
-                pass
+            each[threads](lambda part: np.copyto(copy[part], array[part]), parts)
 
         timed = {"copy": copied, "SHA-256": hashed, **jobs}
         sides = {(name, threads): lambda _, job=job, threads=threads: job(threads)
