@@ -23,7 +23,7 @@ NOTE = """\
 Chunks at random places, as uint32, one at a time, one thread; medians over the chunks. crackle works along Fortran
 order, so it is given the same voxels as a Fortran array (x, y, z), with which it is faster and smaller than with (z, y,
 x); its times are with its defaults, its bytes with a Markov model of order 5 and pins. Both give dense labels as new
-uint32 arrays. fib25: 250^3 voxels of neurons; platelets: 64x1024x1024 of the synthetic ones. Neither side's checksum is
+uint32 arrays. fib25: 250^3 voxels of neurons; platelets: a gigavoxel of synthetic ones. Neither side's checksum is
 counted. "Two threads" is labelog's own gain, encoding and decoding; each chunk goes to the thread that is free, of
 which the caller's is one."""
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 import labelog
 from benchmarks import peers, settings
-from benchmarks.datasets import Labels, checkerboard
+from benchmarks.datasets import checkerboard
 from benchmarks.loading import Loaded
 from benchmarks.table import Table, Target
 from benchmarks.timing import Sample, interleaved
@@ -22,10 +22,10 @@ TOPIC = "Connected components"
 NOTE = """\
 The labels as a dense uint32 array; both sides allocate the array they give, labelog in the smallest dtype that fits
 (its default), cc3d in the one it chooses. One thread, and two for labelog (cc3d has one). fib25: 250^3 voxels of
-neurons; platelets: 64x1024x1024 of the synthetic ones. Checkerboards (256^3), where no two voxels that touch at a face
-are alike, are the worst that runs can meet: of two labels, and of one and background. Stored volumes have chunks of
-16x256x256 that are in the cache, and give components as runs of all chunks, with two threads; cc3d has the dense array
-in memory already."""
+neurons; platelets: a gigavoxel, 250x2000x2000, of synthetic ones. Checkerboards (256^3), where no two voxels that touch
+at a face are alike, are the worst that runs can meet: of two labels, and of one and background. Stored volumes have
+chunks that are in the cache, and give components as runs of all chunks, with two threads; cc3d has the dense array in
+memory already."""
 
 DENSE = {(6, 1): Target(1.5, 2.5), (26, 1): Target(1, 2), (6, 2): Target(2.5, 4), (26, 2): Target(1.6, 3)}
 STORED, BOARD = Target(4, 10), Target(0.5, 1)
@@ -61,18 +61,16 @@ def compared(array: NDArray[np.uint32], connectivity: int, threads: tuple[int, .
     return interleaved(sides, range(settings.times(7, 4)), warm_up=1)
 
 
-def bench_stored(table: Table, labels: Labels, platelets: Loaded, folder: Path) -> None:
-    labelog.load(folder / "labelog", labels.array).close()
-    part = Box((0, 0, 0), (min(64, platelets.shape[0]), *(min(1024, n) for n in platelets.shape[1:])))
-    for name, path, box in (("", folder / "labelog", None), (", platelets", platelets.path, part)):
+def bench_stored(table: Table, platelets: Loaded, samples: dict[str, NDArray[np.uint32]], folder: Path) -> None:
+    labelog.load(folder / "labelog", samples[""]).close()
+    for name, path in (("", folder / "labelog"), (", platelets", platelets.path)):
         with labelog.open(path, "r", cache_bytes=1024 * settings.MB) as volume:
-            stored(table, name, volume, Box((0, 0, 0), volume.shape) if box is None else box)
+            stored(table, name, volume, samples[name])
 
 
-def stored(table: Table, name: str, volume: labelog.Volume, box: Box) -> None:
-    """A row: of the chunks that lie in a box."""
-    array = volume.read(box).astype(np.uint32)
-    store, revision = volume.store, volume.revision
+def stored(table: Table, name: str, volume: labelog.Volume, array: NDArray[np.uint32]) -> None:
+    """A row: of a volume, beside the same labels as an array."""
+    store, revision, box = volume.store, volume.revision, Box((0, 0, 0), volume.shape)
     chunks = [chunk for chunk, _ in store.grid.touching(box)]
 
     def ours(_: int) -> None:

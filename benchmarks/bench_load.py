@@ -38,7 +38,7 @@ def bench_load(table: Table, labels: Labels, folder: Path) -> None:
     sides = {"labelog": ours}
     if peers.ts:
         sides |= {name: lambda _, name=name: theirs(name) for name in names}  # type: ignore[misc]
-    found = interleaved(sides, range(settings.times(4, 2)), warm_up=1)
+    found = interleaved(sides, range(settings.times(8, 2)), warm_up=1)
 
     def rate(sample: Sample) -> str:
         return sample.rate(" Mvoxel/s", array.size / 1e6)

@@ -21,7 +21,7 @@ arrays. skimage is `skimage.metrics.contingency_table`; np.unique counts pairs a
 have chunks of 16x256x256 and 20x200x200 that are in the cache; the peers have the dense arrays in memory. Extents
 (voxels and bounds of every label, of all but one plane, so that the index does not do) are beside np.unique with
 counts, which finds no bounds. One thread for arrays; two for volumes. fib25: 64x250x250 voxels of neurons, platelets:
-32x1024x1024 of the synthetic ones, each beside themselves moved."""
+32x2000x2000 of the synthetic ones, each beside themselves moved."""
 
 TARGET = Target(15, 50)
 

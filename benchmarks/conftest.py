@@ -80,7 +80,7 @@ def platelets() -> Iterator[Loaded]:
 @pytest.fixture(scope="session")
 def samples(labels: Labels, platelets: Loaded) -> dict[str, NDArray[np.uint32]]:
     """Dense labels of several kinds: what to call them in the table, nothing for the first, which decides."""
-    return {"": labels.array.astype(np.uint32), ", fib25": datasets.fib25(), ", platelets": datasets.part(platelets)}
+    return {"": labels.array.astype(np.uint32), ", fib25": datasets.fib25(), ", platelets": datasets.dense(platelets)}
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import labelog
 from benchmarks import settings
-from benchmarks.loading import Loaded
+from benchmarks.loading import SLAB, Loaded
 
 PLACE = "connectomics/connectomics-512.npz"
 FIRST_LABEL = 1_000_000  # labels of strokes, which no volume has
@@ -48,10 +48,13 @@ def fib25() -> NDArray[np.uint32]:
     return np.asarray(bodies[stack])
 
 
-def part(platelets: Loaded) -> NDArray[np.uint32]:
-    """64 slices of 1024 x 1024 voxels, or what there is of them, of the synthetic platelets."""
+def dense(platelets: Loaded) -> NDArray[np.uint32]:
+    """All of the synthetic platelets: 4 GB for a gigavoxel, and no more at any time."""
+    out = np.empty(platelets.shape, np.uint32)
     with labelog.open(platelets.path, "r") as volume:
-        return np.asarray(volume[:64, :1024, :1024], np.uint32)
+        for z in range(0, len(out), SLAB):
+            out[z : z + SLAB] = volume[z : z + SLAB]
+    return out
 
 
 def checkerboard(n: int) -> NDArray[np.uint32]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
 Text = Annotated[str, Field(pattern="^[0-9]{1,20}$", description="a label, as a decimal string", examples=["7"])]
@@ -134,6 +134,11 @@ class EditFacts(TypedDict):
     refused: NotRequired[list[Run] | None]
     at: NotRequired[int]
     trial: NotRequired[str | None]
+
+
+def like(*examples: dict[str, Any]) -> ConfigDict:
+    """What is true of a body of JSON: it has no fields but the declared ones, and OpenAPI shows some examples."""
+    return ConfigDict(extra="forbid", json_schema_extra={"examples": list(examples)})
 
 
 def takes(*kinds: str) -> dict[str, Any]:

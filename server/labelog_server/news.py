@@ -91,8 +91,8 @@ class News:
                     while known[name] < head and not self.closing.is_set():
                         known[name] += 1
                         yield name, known[name]
-                    if present[name] != self._heads[1].get(name, 0):
-                        present[name] = self._heads[1][name]
+                    if present[name] != (count := self._heads[1].get(name, 0)):
+                        present[name] = count
                         yield name, None
                 try:
                     await asyncio.wait_for(changed.wait(), quiet)

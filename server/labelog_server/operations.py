@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 import labelog
 from labelog.engine.fills import Filled
@@ -17,6 +17,7 @@ from labelog.engine.shaping import Shaped
 from labelog.engine.splitting import Split as Parted
 from labelog.indexing import within
 from labelog_server.drawings import MOST_VALUES, Brush, Mask, Polygon, Sent, Span
+from labelog_server.facts import like
 from labelog_server.names import Made, Names, Ref, Voxel
 from labelog_server.problems import Problem, plain
 from labelog_server.statements import (
@@ -307,13 +308,13 @@ AnyOperation = Annotated[
 class Request(BaseModel):
     """One edit: all of its operations, in order, or none."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{
+    model_config = like({
         "message": "cell A, slice 10",
         "operations": [
             {"op": "new", "as": "$cell", "class": "cell", "name": "A"},
             {"op": "paint", "label": "$cell", "spans": [[10, 100, 200, 240], [10, 101, 198, 243]], "over": ["0"]},
         ],
-    }]})  # fmt: skip
+    })  # fmt: skip
     operations: list[AnyOperation] = Field(max_length=10_000)
     message: str = Field("", description="why, for the history", max_length=10_000)
     session: str | None = Field(None, description="the window or program, so that undo can be held to it")

@@ -74,6 +74,29 @@ def test_arrays_beside_the_json_are_described():
     assert edit in taken["application/json"]["schema"]["oneOf"] and edit["$ref"].endswith("/Edits")
 
 
+def bodies_of_json(found):
+    """Method, path and schema of each body that is JSON, or of each that it may be."""
+    for path, methods in found["paths"].items():
+        for method, told in methods.items():
+            taken = told.get("requestBody", {}).get("content", {}).get("application/json")
+            for schema in [] if taken is None else taken["schema"].get("oneOf", [taken["schema"]]):
+                yield method, path, found["components"]["schemas"][schema["$ref"].rsplit("/", 1)[-1]]
+
+
+def test_each_body_of_json_has_examples_which_a_server_takes(server, client):
+    """It may be that nothing is there to take back, or that no token is asked for; but nothing is wrong with them."""
+    told = sorted(bodies_of_json(description()), key=lambda body: body[1])
+    assert len(told) >= 12 and told[0][1] == "/api/v1/volumes"
+    for method, path, schema in told:
+        assert schema["examples"], path
+        for example in schema["examples"]:
+            where = server.address + path.format(name="pilot") + "?box=:1,:,:" * path.endswith("/voxels")
+            answer = client.request(method, where, json=example)
+            expected = (200, 201, 202, 204, 404, 409)
+            assert answer.status_code in expected, (path, example, answer.text)
+            assert client.request(method, where, json={**example, "more": 1}).status_code == 422, (path, example)
+
+
 def changed(what):
     new = copy.deepcopy(description())
     what(new)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse
 
 from labelog_server import operations, wire
 from labelog_server.access import Annotates, Reviews, Writer
 from labelog_server.asked import Called, Key, Served
 from labelog_server.editing import carried_out, tried
-from labelog_server.facts import CommitFacts, EditFacts, answers, in_parts
+from labelog_server.facts import CommitFacts, EditFacts, answers, in_parts, like
 from labelog_server.routes.voxels import Part, accepted, refuse_many
 from labelog_server.wire import FORMATS, PNG
 
@@ -59,7 +59,7 @@ def post_trial(
 class TakeBack(BaseModel):
     """How an undo or redo is meant."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = like({"session": "window 3"}, {"strict": True})
     session: str | None = Field(None, description="only what was done in this session")
     strict: bool = Field(False, description="refuse with 409 rather than leave any voxel alone")
     message: str = ""
@@ -68,6 +68,7 @@ class TakeBack(BaseModel):
 class Revert(TakeBack):
     """What to take out: a revision, or all that an author did."""
 
+    model_config = like({"revision": 42}, {"author": "vendor-b", "message": "the second delivery replaces it"})
     revision: int | None = None
     author: str | None = Field(None, description="vendor-b is also vendor-b/ana")
 

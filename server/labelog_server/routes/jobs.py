@@ -14,7 +14,7 @@ from labelog_server import operations
 from labelog_server.access import Annotates, Reads, Sent, Writer
 from labelog_server.asked import Called, Key, Name, Served
 from labelog_server.editing import carried_out
-from labelog_server.facts import in_parts
+from labelog_server.facts import in_parts, like
 from labelog_server.jobs import Job, Jobs
 from labelog_server.problems import Problem
 from labelog_server.tokens import Role
@@ -35,6 +35,7 @@ class Work(BaseModel):
 class Check(Work):
     """Verify everything that is stored."""
 
+    model_config = like({"do": "check"})
     do: Literal["check"]
 
     def run(self, volume: labelog.Volume, progress: Progress) -> Any:
@@ -46,6 +47,7 @@ class Check(Work):
 class Compact(Work):
     """Fold all deltas into the base."""
 
+    model_config = like({"do": "compact"})
     do: Literal["compact"]
 
     def run(self, volume: labelog.Volume, progress: Progress) -> Any:
@@ -55,6 +57,7 @@ class Compact(Work):
 class FindComponents(Work):
     """List the connected components of equal values of a view."""
 
+    model_config = like({"do": "components", "class": "mitochondrion", "connectivity": 26, "at_least": 100})
     do: Literal["components"]
     view: str = "instance"
     rev: int | None = Field(None, ge=0)
@@ -78,6 +81,7 @@ class FindComponents(Work):
 class FindProblems(Work):
     """List what is wrong with objects: empty, in several pieces, without class, or where their class may not lie."""
 
+    model_config = like({"do": "problems", "connectivity": 26})
     do: Literal["problems"]
     rev: int | None = Field(None, ge=0)
     region: str | None = Field(None, description="only objects with voxels in the bounds of this region")
@@ -93,6 +97,13 @@ class FindProblems(Work):
 class Edits(Work):
     """Carry out an edit that takes long, such as a fill or a relabelling: what `POST edits` takes, and answers."""
 
+    model_config = like({
+        "do": "edit",
+        "edit": {
+            "message": "background of a corner",
+            "operations": [{"op": "fill", "seed": [0, 0, 0], "label": "9", "within": [[0, 0, 0], [16, 256, 256]]}],
+        },
+    })  # fmt: skip
     do: Literal["edit"]
     edit: operations.Request
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from labelog_server.access import Reads, Writer
 from labelog_server.asked import Name, Served
+from labelog_server.facts import like
 from labelog_server.presence import Presence
 
 router = APIRouter(prefix="/api/v1", tags=["presence"])
@@ -19,7 +20,9 @@ Text = Annotated[str, Field(max_length=200)]
 class Place(BaseModel):
     """Where a session is."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = like(
+        {"session": "window 3", "at": [10, 100.5, 220], "view": "cell", "label": "7", "seconds": 30}
+    ) | ConfigDict(allow_inf_nan=False)
     session: Text = Field(min_length=1, description="the window or program", examples=["window 3"])
     at: tuple[float, float, float] | None = Field(None, description="the cursor, or the middle of what is shown")
     box: tuple[tuple[int, int, int], tuple[int, int, int]] | None = Field(None, description="what is shown")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from labelog_server.access import COOKIE, Sent, found
+from labelog_server.facts import like
 from labelog_server.problems import Problem
 from labelog_server.queries import only_declared
 from labelog_server.tokens import Token
@@ -18,7 +19,9 @@ MONTH = 30 * 24 * 3600
 
 
 class Login(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    """Who a browser is, once and for all."""
+
+    model_config = like({"token": "labelog_..."})
     token: str
 
 

@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response, status
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 import labelog
 from labelog_server.access import Administers, Reads, Sent, Writer, visible
 from labelog_server.asked import Name, Served, Shelf, settings
-from labelog_server.facts import VolumeFacts, VolumesFacts, answers
+from labelog_server.facts import VolumeFacts, VolumesFacts, answers, like
 from labelog_server.problems import Problem, said
 
 router = APIRouter(prefix="/api/v1", tags=["volumes"])
@@ -20,7 +20,9 @@ router = APIRouter(prefix="/api/v1", tags=["volumes"])
 class NewVolume(BaseModel):
     """What `labelog.create` takes."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = like(
+        {"name": "pilot", "shape": [250, 2000, 2000], "voxel_size": [40, 10, 10], "classes": "platelet"}
+    )
     name: str = Field(examples=["cells"])
     shape: tuple[int, int, int]
     voxel_size: tuple[float, float, float] = (1, 1, 1)

@@ -30,6 +30,12 @@ cdef struct Lattice:             # how the parts lie, and what is wanted of them
     Py_ssize_t dz, dy, dx        # voxels wanted
 
 
+cdef struct Row:                 # a row of the window, in the parts that have it
+    Py_ssize_t beside            # the first of those, along x
+    Py_ssize_t number            # its own number in each of them
+    Py_ssize_t left              # rows of theirs until their end along y, with it
+
+
 cdef struct Made:
     uint32_t *stops
     uint32_t *picks
@@ -100,27 +106,33 @@ cdef int put_window(Lattice *l, Py_ssize_t pz, window) except -1:
 
 cdef Runs joined(Part *parts, const Lattice *l, Table *table):
     """Row after row, each from the parts that lie beside one another along x."""
-    cdef Py_ssize_t height = l.dz * l.dy, r, k, row
+    cdef Py_ssize_t height = l.dz * l.dy, z, r, _r, k
     cdef Py_ssize_t first = l.x // l.nx, last = (l.x + l.dx - 1) // l.nx
     cdef size_t most = 0, i
-    cdef Part *beside
+    cdef Row row
+    cdef Part *part
     cdef Made made = [NULL, NULL, 0]
     with nogil:
-        for r in range(height):
-            beside, row = &parts[beside_one_another(l, r)], row_of(l, r)
-            for k in range(first, last + 1):
-                most += beside[k].rows[row + 1] - beside[k].rows[row]
+        for z in range(l.dz):
+            row = first_row(l, z)
+            for _r in range(l.dy):
+                for k in range(first, last + 1):
+                    part = &parts[row.beside + k]
+                    most += part.rows[row.number + 1] - part.rows[row.number]
+                next_row(l, &row)
     if l.dx > 0xFFFFFFFF or most > 0xFFFFFFFF:
         raise Invalid(f"{most} runs in rows of {l.dx} are too many for one box")
     cdef uint32_t[::1] rows = np.empty(height + 1, np.uint32)
     cdef uint32_t[::1] stops = np.empty(most, np.uint32), picks = np.empty(most, np.uint32)
     made.stops, made.picks = &stops[0], &picks[0]
     with nogil:
-        for r in range(height):
-            rows[r] = <uint32_t> made.used
-            beside, row = &parts[beside_one_another(l, r)], row_of(l, r)
-            for k in range(first, last + 1):
-                take(&beside[k], row, k * l.nx - l.x, l, table, rows[r], &made)
+        for z in range(l.dz):
+            row = first_row(l, z)
+            for r in range(z * l.dy, (z + 1) * l.dy):
+                rows[r] = <uint32_t> made.used
+                for k in range(first, last + 1):
+                    take(&parts[row.beside + k], row.number, k * l.nx - l.x, l, table, rows[r], &made)
+                next_row(l, &row)
         rows[height] = <uint32_t> made.used
     labels = keys_in_order(table)
     order = np.argsort(labels)
@@ -135,14 +147,20 @@ cdef Runs joined(Part *parts, const Lattice *l, Table *table):
     return make(l.dz, l.dy, l.dx, labels[order], rows, stops, picks)
 
 
-cdef inline Py_ssize_t beside_one_another(const Lattice *l, Py_ssize_t r) noexcept nogil:
-    """The first of the parts along x that have a row of the window."""
-    return ((l.z + r // l.dy) // l.nz * l.py + (l.y + r % l.dy) // l.ny) * l.px
+cdef inline Row first_row(const Lattice *l, Py_ssize_t z) noexcept nogil:
+    """The first row of a slice of the window."""
+    cdef Py_ssize_t y = l.y % l.ny
+    return [((l.z + z) // l.nz * l.py + l.y // l.ny) * l.px, (l.z + z) % l.nz * l.ny + y, l.ny - y]
 
 
-cdef inline Py_ssize_t row_of(const Lattice *l, Py_ssize_t r) noexcept nogil:
-    """Which of their rows it is."""
-    return (l.z + r // l.dy) % l.nz * l.ny + (l.y + r % l.dy) % l.ny
+cdef inline void next_row(const Lattice *l, Row *row) noexcept nogil:
+    """The row after it in the slice; after the last of some parts the first of those beside them along y."""
+    row.number += 1
+    row.left -= 1
+    if row.left == 0:
+        row.beside += l.px
+        row.number -= l.ny
+        row.left = l.ny
 
 
 cdef inline int take(Part *part, Py_ssize_t row, Py_ssize_t left, const Lattice *l, Table *table, size_t begun,
