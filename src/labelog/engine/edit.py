@@ -175,7 +175,7 @@ class Edit(Shaping, Filling, Separating):
         self._mine()
         bounds = indexing.within(box, self.shape)
         if self._seen is None:
-            raise Invalid("to expect voxels to be as they were, say as of which revision: `seen`, where the edit begins")
+            raise Invalid("to expect voxels to be as they were, begin the edit with `seen`, a revision")
         self._asked("expect", tuple(bounds))
         for chunk, part in self._store.grid.touching(bounds):
             here = spans.box_spans(self._store.grid.chunks, self._local(chunk, part), part.shape, 0)

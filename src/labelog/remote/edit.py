@@ -197,7 +197,7 @@ class RemoteEdit(Edit):
         self._mine()
         bounds = indexing.within(box, self.shape)
         if self._seen is None:
-            raise Invalid("to expect voxels to be as they were, say as of which revision: volume.edit(seen=...)")
+            raise Invalid("to expect voxels to be as they were, begin the edit with `seen`, a revision")
         if bounds.voxels:
             self._stage_one("expect", box=bounds)
 
