@@ -13,8 +13,10 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from multiprocessing import resource_tracker
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TextIO, cast
@@ -58,12 +60,29 @@ def serve(settings: Settings, host: str, port: int, out: TextIO) -> None:
 
 class Workers(Multiprocess):
     """uvicorn's, but one that dies while it is asked for a sign of life is missed at once, not when time is up: its end
-    of the pipe is its own only, so that the pipe ends with it."""
+    of the pipe is its own only, so that the pipe ends with it. And an interrupt, which a terminal sends to all of them,
+    waits until a worker that begins can take it: Python would end its imports with a traceback."""
+
+    def init_processes(self) -> None:
+        with _not_interrupted():
+            super().init_processes()
 
     def keep_subprocess_alive(self) -> None:
         for process in self.processes:
             process.child_conn.close()
-        super().keep_subprocess_alive()
+        with _not_interrupted():
+            super().keep_subprocess_alive()
+
+
+@contextlib.contextmanager
+def _not_interrupted() -> Iterator[None]:
+    """Interrupts wait; those of processes that begin meanwhile, until `worker`."""
+    resource_tracker.ensure_running()  # as it begins, it lets interrupts through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _config(settings: Settings) -> uvicorn.Config:
@@ -79,6 +98,7 @@ def worker(settings: Settings) -> FastAPI:
     _log_to_stderr()
     _allow_many_files()
     _keep_memory()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # uvicorn takes it by now
     if (parent := multiprocessing.parent_process()) is not None:
         threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
     return create_app(settings)

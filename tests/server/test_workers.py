@@ -255,6 +255,17 @@ def test_an_interrupt_loses_nothing(own, whom):
         asked(own, "GET", "/volumes", 1)
 
 
+@pytest.mark.parametrize("seconds", [0, 0.2, 0.5, 1])
+def test_an_interrupt_of_workers_that_begin_says_nothing(tmp_path, seconds):
+    make_cells(tmp_path)
+    with serving(tmp_path, "--workers", str(WORKERS)) as server:
+        server.all_workers(WORKERS)
+        time.sleep(seconds)
+        for worker in server.workers():
+            os.kill(worker, signal.SIGINT)  # as Ctrl-C does
+        assert server.stop() == (0, [])
+
+
 def test_workers_end_with_the_first(own):
     own.process.kill()
     own.process.wait()
