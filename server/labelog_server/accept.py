@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 
 def liked(header: str, formats: Iterable[str]) -> str | None:
     """The media type, of some, that an Accept likes best; of equals the first. None if it takes none of them."""
-    weights: list[tuple[float, int, str]] = []
+    weights: dict[str, float] = {}
     for item in header.split(","):
         kind, *parameters = (part.strip().lower() for part in item.split(";"))
         quality = next((part[2:] for part in parameters if part.startswith("q=")), "1")
-        fits = [known for known in formats if kind in (known, "*/*", known.split("/")[0] + "/*")]
-        try:
-            weights += [(float(quality), -place, known) for place, known in enumerate(fits[:1])]
-        except ValueError:
-            continue
-    best = max(weights, default=(0.0, 0, ""))
-    return best[2] if best[0] > 0 else None
+        with suppress(ValueError):
+            weights[kind] = float(quality)
+    known = {each: next((weights[kind] for kind in (each, each.split("/")[0] + "/*", "*/*") if kind in weights), 0.0)
+             for each in formats}  # fmt: skip
+    best = max(known, key=known.__getitem__, default=None)
+    return best if best is not None and known[best] > 0 else None

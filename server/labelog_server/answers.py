@@ -34,13 +34,15 @@ def of_bytes(body: bytes | memoryview) -> str:
     return etag(blake2b(body, digest_size=16).digest())
 
 
-def matches(header: str | None, tag: str) -> bool:
-    """Whether a list of entity tags names this one; compared weakly, and whatever encoding it was sent in."""
+def matches(header: str | None, tag: str, *, strongly: bool = False) -> bool:
+    """Whether a list of entity tags names this one, whatever encoding it was sent in; strongly, as If-Match asks: then
+    a weak one is of something like it only."""
     if header is None:
         return False
     if header.strip() == "*":
         return True
-    return _bare(tag) in {_bare(found) for found in re.findall(r'(?:W/)?"[^"]*"', header)}
+    found = re.findall(r'(?:W/)?"[^"]*"', header)
+    return _bare(tag) in {_bare(each) for each in found if not (strongly and each.startswith("W/"))}
 
 
 def _bare(tag: str) -> str:
@@ -50,7 +52,7 @@ def _bare(tag: str) -> str:
 def refuse_other(request: Request, tag: str) -> None:
     """Raises Problem 412 if the client wants (If-Match) what is not there any more."""
     wanted = request.headers.get("if-match")
-    if wanted is not None and not matches(wanted, tag):
+    if wanted is not None and not matches(wanted, tag, strongly=True):
         raise Problem(412, f"it is {tag} now, and not what If-Match says", headers={"ETag": tag})
 
 
@@ -68,7 +70,7 @@ def answer(
     headers = {**headers, "ETag": tag, "Accept-Ranges": "bytes"}
     wanted = request.headers.get("range")
     unless = request.headers.get("if-range")
-    if wanted is None or (unless is not None and (unless.startswith("W/") or not matches(unless, tag))):
+    if wanted is None or (unless is not None and not matches(unless, tag, strongly=True)):
         return Response(body, headers=headers, media_type=media_type)
     ranges = _ranges(wanted, len(body))
     if ranges is None:

@@ -126,13 +126,15 @@ def decompressed(data: bytes, encoding: str, most: int) -> bytes:
     """A body that was sent as gzip or zstd. No more than `most` bytes are ever made of it."""
     try:
         if encoding == "zstd":
-            reader = zstandard.ZstdDecompressor(max_window_size=2**27).stream_reader(data)
+            reader = zstandard.ZstdDecompressor(max_window_size=2**27).stream_reader(data, read_across_frames=True)
             found = reader.read(most + 1)
         elif encoding == "gzip":
             stream = zlib.decompressobj(wbits=31)
             found = stream.decompress(data, most + 1)
             if len(found) <= most and not stream.eof:
                 raise Problem(400, "the body is no gzip: it ends too early")
+            if stream.unused_data:
+                raise Problem(400, f"the body is no gzip: {len(stream.unused_data)} bytes or more come after its end")
         else:
             raise Problem(
                 415,

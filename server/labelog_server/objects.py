@@ -165,10 +165,10 @@ class Objects:
             raise labelog.Invalid(f"voxels outside of the volume, beyond {box}, are 0")
         return self._write(volume, key, box, values[inside], author, if_match, if_none_match)
 
-    def delete(self, key: str, author: str, if_match: str | None) -> None:
+    def delete(self, key: str, author: str, if_match: str | None, if_none_match: str | None) -> None:
         """Make all voxels of a chunk 0. Raises as `put`."""
         volume, box = self._writable(key)
-        self._write(volume, key, box, np.zeros(box.shape, np.uint64), author, if_match, None)
+        self._write(volume, key, box, np.zeros(box.shape, np.uint64), author, if_match, if_none_match)
 
     def _writable(self, key: str) -> tuple[labelog.Volume, Box]:
         """The volume and the voxels of a chunk that may be written. Raises Problem 405, saying why it may not."""
@@ -212,7 +212,7 @@ class Objects:
 
 
 def _holds(tag: str | None, if_match: str | None, if_none_match: str | None) -> bool:
-    if if_match is not None and (tag is None or not matches(if_match, tag)):
+    if if_match is not None and (tag is None or not matches(if_match, tag, strongly=True)):
         return False
     return if_none_match is None or tag is None or not matches(if_none_match, tag)
 

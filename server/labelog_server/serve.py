@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ctypes
 import errno
@@ -148,4 +149,11 @@ def _log_to_stderr() -> None:
     for name in ("labelog.requests", "labelog.http"):
         logging.getLogger(name).addHandler(handler)
     logging.getLogger("labelog.requests").setLevel(logging.INFO)
-    logging.getLogger("uvicorn.error").addFilter(lambda record: not record.getMessage().startswith("Invalid HTTP"))
+    logging.getLogger("uvicorn.error").addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a line of uvicorn's says what nobody knows: not that a client spoke no HTTP, nor that answers which
+    clients did not take in time were broken off when the server was ended."""
+    broken_off = record.exc_info is not None and isinstance(record.exc_info[1], asyncio.CancelledError)
+    return not broken_off and not record.getMessage().startswith("Invalid HTTP")

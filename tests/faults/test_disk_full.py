@@ -95,6 +95,23 @@ def test_edits_wait_for_room(disk: Path) -> None:
             acknowledged = 0
 
 
+def test_that_nothing_can_be_written_is_known_before(disk: Path) -> None:
+    path = disk / "full.labelog"
+    strokes.create(path)
+    with labelog.open(path) as volume:
+        volume.store.journal.refuse_unwritable()
+        filler = leave(disk, 20 * PAGE)
+        with pytest.raises(labelog.OutOfSpace, match=str(disk)):
+            volume.store.journal.refuse_unwritable()
+        filler.unlink()
+        volume.store.journal.refuse_unwritable()
+        strokes.commit(volume, 1)
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    with labelog.open(path) as volume, pytest.raises(labelog.ReadOnly, match=str(disk)):
+        volume.store.journal.refuse_unwritable()
+    subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
+
+
 def test_folds_wait_for_room(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the background (then nobody hears of it), by `compact`, and in checkpoints."""
     for module, name in (("keeper", "FOLD_AT"), ("keeper", "KEEP_AT"), ("store", "FOLD_AT")):

@@ -215,6 +215,8 @@ def test_a_key_happens_once(client, edit):
     assert list(first.json()["labels"]) == ["$a"] and first.json()["boxes"] == [[[0, 0, 0], [1, 1, 4]]]
     for other in ({"op": "erase", "label": "12"},), ():
         assert edit(*other, headers={"Idempotency-Key": "k1"}).status_code == 409
+    for more in ({"message": "why"}, {"session": "s"}, {"seen": 0}):
+        assert edit(*operations, headers={"Idempotency-Key": "k1"}, **more).status_code == 409, more
     assert client.get("/volumes/cells").json()["revision"] == 1
     bo = edit({"op": "erase", "label": "12"}, headers={"Idempotency-Key": "k1", "Labelog-Author": "bo"})
     assert bo.json()["revision"] == 2, "each author's keys are their own"
@@ -314,7 +316,9 @@ def test_a_dry_run_goes_on_with_one_that_was_kept(server, client, edit):
     assert whole["runs"] == third["runs"] and whole["made"] == first["made"] + third["made"]
     seen = client.post("/volumes/cells/edits/voxels?box=0:1,3:4,0:12", headers={"Accept": "application/octet-stream"},
                        json={"operations": [], "trial": third["trial"], "keep": True})  # fmt: skip
-    assert np.frombuffer(seen.content, "<u8")[3:12].tolist() == [6] * 6 + [int(first["made"][0])] * 3
+    assert (seen.headers["Labelog-Shape"], seen.headers["Labelog-Box"]) == ("1,1,12", "0:1,3:4,0:12")
+    row = np.frombuffer(seen.content, seen.headers["Labelog-Dtype"])
+    assert row[3:].tolist() == [6] * 6 + [int(first["made"][0])] * 3
     last = {"operations": [], "dry_run": True, "trial": seen.headers["Labelog-Trial"]}
     client.post("/volumes", json={"name": "other", "shape": [4, 4, 4]})
     for path, headers, trial in (

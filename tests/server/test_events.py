@@ -213,6 +213,11 @@ def test_a_stream_ends_with_its_volume(tmp_path):
             for lines in streams:
                 assert not [line for line in lines if line.startswith("data")]
         assert status(client, "/volumes/dogs/events") == 404 and status(client, "/events") == 200
+        named = "/events?volumes=cells,dogs"
+        again = {"Last-Event-ID": "cells=0,dogs=0"}
+        assert status(client, named) == 404 and status(client, named, **again) == 200, "as a browser connects again"
+        assert status(client, named, **{"Last-Event-ID": "cells=0"}) == 404
+        assert status(client, "/events?volumes=dogs,cats", **{"Last-Event-ID": "cats=0,dogs=0"}) == 404
         code, log = server.stop()
     assert code == 0 and not [line for line in log if not line.startswith("{")]
 

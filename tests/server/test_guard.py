@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
 import re
@@ -73,6 +74,9 @@ def test_large_bodies_are_refused_before_they_are_taken(raw):
     assert status == 413 and "decompressed" in json.loads(body)["detail"]
     assert raw("PUT", "/volumes/cells/voxels", kind | {"Content-Encoding": "br"}, b"x")[0] == 415
     assert raw("PUT", "/volumes/cells/voxels", kind | {"Content-Encoding": "gzip"}, b"x")[0] == 400
+    for encoding, pack in (("gzip", gzip.compress), ("zstd", zstandard.compress)):
+        body = pack(b"x") + b"more"
+        assert raw("PUT", "/volumes/cells/voxels", kind | {"Content-Encoding": encoding}, body)[0] == 400, encoding
 
 
 def test_a_body_in_pieces_is_counted(raw):
@@ -116,6 +120,26 @@ def test_it_says_how_it_is(own):
     assert {"method": "GET", "path": "/api/v1/volumes/cells/slices/z/1", "status": 200}.items() <= told[0].items()
     assert told[0]["bytes"] > 1000 and told[0]["client"] == "127.0.0.1" and told[0]["ms"] > 0
     assert {"method": "BREW", "path": '/api/v1/volumes/a"\n\u00e9'}.items() <= told[1].items()
+
+
+def test_it_says_when_a_volume_cannot_be_written(own):
+    with own.client() as client:
+        assert client.get(own.address + "/healthz").json()["volumes"] == {"cells": "writable"}
+        journal = own.folder / "cells.labelog" / "journal.sqlite"
+        journal.rename(journal.with_suffix(".gone"))
+        health = client.get(own.address + "/healthz")
+        assert health.status_code == 503 and health.json() == {"status": "failing", "volumes": {"cells": "NotFound"}}
+        journal.with_suffix(".gone").rename(journal)
+        assert client.get(own.address + "/healthz").json()["volumes"] == {"cells": "writable"}
+
+
+def test_a_post_under_a_condition_that_it_cannot_have_is_refused(client, edit):
+    paint = {"op": "paint", "label": "7", "spans": [[0, 0, 0, 9]]}
+    refused = edit(paint, headers={"If-Match": '"a"'})
+    assert refused.status_code == 412 and "seen" in refused.json()["detail"]
+    assert client.delete("/volumes/cells?confirm=cells", headers={"If-Match": '"a"'}).status_code == 412
+    assert client.get("/volumes/cells").json()["revision"] == 0
+    assert edit(paint, headers={"If-Match": "*"}).status_code == 200
 
 
 def test_problems_are_of_one_form(client):

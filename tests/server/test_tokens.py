@@ -135,6 +135,8 @@ def test_a_token_for_one_volume(guarded):
         assert [volume["name"] for volume in client.get("/volumes").json()["volumes"]] == ["cells"]
         assert client.get("/volumes/other").status_code == 403
         assert client.get(guarded.address + "/zarr/other/instance/zarr.json").status_code == 403
+        for names in ("other", "cells,other", "none"):
+            assert client.get(f"/events?volumes={names}").status_code == 403
         listed = client.get(guarded.address + "/s3?list-type=2&delimiter=/").text
         assert "<Prefix>cells/</Prefix>" in listed and "other" not in listed
         gone = b"<Delete><Object><Key>other/instance/s0/c/0/0/0</Key></Object></Delete>"

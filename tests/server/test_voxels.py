@@ -86,7 +86,8 @@ def test_a_picture_has_the_labels_colours(reader):
 @pytest.mark.parametrize(
     ("accept", "kind"),
     [("*/*", NPY), ("application/*", NPY), ("application/vnd.labelog.runs;q=0.5, application/octet-stream;q=0.6",
-     "application/octet-stream"), (f"{NPY};q=0.1, application/vnd.labelog.indexed", "application/vnd.labelog.indexed")],
+     "application/octet-stream"), (f"{NPY};q=0.1, application/vnd.labelog.indexed", "application/vnd.labelog.indexed"),
+     (f"{NPY};q=0, */*", "application/octet-stream"), (f"*/*;q=0.5, application/*;q=0, {NPY};q=0.1", "image/png")],
 )  # fmt: skip
 def test_the_client_chooses_by_accept(reader, accept, kind):
     answer = reader.get(SLICE, headers={"Accept": accept})
@@ -281,6 +282,16 @@ def test_what_was_read_and_written_back_is_no_edit_of_voxels(client):
     got = client.get(SLICE)
     answer = client.put(SLICE, content=got.content, headers={"Content-Type": NPY})
     assert answer.json()["voxels"] == 0
+
+
+def test_what_is_there_is_not_written_if_none_may_match(client):
+    """RFC 9110, 13.1.2: `*` is any, and all voxels of a volume are there."""
+    got = client.get(SLICE)
+    data, kind = body(np.load(io.BytesIO(got.content)), "npy")
+    for tag, expected in (("*", 412), (got.headers["etag"], 412), ('"another"', 200)):
+        answer = client.put(SLICE, content=data, headers={"Content-Type": kind, "If-None-Match": tag})
+        assert answer.status_code == expected, (tag, answer.text)
+    assert client.get("/volumes/cells").json()["revision"] == 1
 
 
 def test_if_match_guards_against_what_was_not_seen(client, edit):

@@ -119,7 +119,14 @@ def test_conditions_guard_a_chunk(web, client, edit):
     for header in ({"If-Match": got.headers["etag"]}, {"If-None-Match": "*"}):
         for path in (f"/zarr/{CHUNK}", f"/s3/{CHUNK}"):
             assert web.put(path, content=encoded(values), headers=kind | header).status_code == 412
-    assert web.delete(f"/zarr/{CHUNK}", headers={"If-Match": got.headers["etag"]}).status_code == 412
+    now = web.get(f"/zarr/{CHUNK}").headers["etag"]
+    for header in ({"If-Match": got.headers["etag"]}, {"If-Match": f"W/{now}"}, {"If-None-Match": "*"},
+                   {"If-None-Match": now}):  # fmt: skip
+        for path in (f"/zarr/{CHUNK}", f"/s3/{CHUNK}"):
+            assert web.delete(path, headers=header).status_code == 412, header
+            assert web.put(path, content=encoded(values), headers=kind | header).status_code == 412, header
+    for junk in (b"junk", encoded(values)):
+        assert web.put(f"/zarr/{CHUNK}", content=encoded(values) + junk, headers=kind).status_code == 422
     assert web.head(f"/s3/{CHUNK}", headers={"If-Match": got.headers["etag"]}).status_code == 412
     assert client.get("/volumes/cells").json()["revision"] == 1
     merged = web.put(f"/zarr/{CHUNK}", content=encoded(values), headers=kind)  # no condition: who writes later wins

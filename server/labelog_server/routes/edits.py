@@ -52,8 +52,14 @@ def post_trial(
     refuse_many(http, bounds)
     kind = accepted(accept or "*/*", [kind for kind in FORMATS if kind != PNG])
     trial = tried(request, volume, author, called, key, http.app.state.trials)
-    headers = {"Cache-Control": "no-store"} | ({"Labelog-Trial": trial.trial} if trial.trial else {})
-    return Response(wire.encode(trial.edit[bounds.slices()], kind, {}), media_type=kind, headers=headers)
+    voxels = trial.edit[bounds.slices()]
+    headers = {
+        "Cache-Control": "no-store", "Labelog-Box": wire.spelled(bounds),
+        "Labelog-Shape": ",".join(map(str, bounds.shape)), "Labelog-Dtype": voxels.dtype.name,
+    }  # fmt: skip
+    if trial.trial:
+        headers["Labelog-Trial"] = trial.trial
+    return Response(wire.encode(voxels, kind, {}), media_type=kind, headers=headers)
 
 
 class TakeBack(BaseModel):

@@ -38,7 +38,10 @@ def all_events(request: Request, shelf: Shelf, token: Sent, last: Last = None,
                volumes: Annotated[str | None, Query(description="names, comma-separated; all if left out")] = None,
                ) -> StreamingResponse:  # fmt: skip
     """Every commit of several volumes, as it is made, in one stream."""
-    names = visible(shelf.names() if volumes is None else volumes.split(","), token)
+    wanted = shelf.names() if volumes is None else volumes.split(",")
+    names = visible(wanted, token)
+    if volumes is not None and len(names) < len(wanted):
+        raise Problem(403, f"the token is not good for {', '.join(name for name in wanted if name not in names)}")
     return _stream(request, shelf, dict.fromkeys(names), last)
 
 
@@ -47,7 +50,16 @@ def _stream(request: Request, shelf: Shelf, since: dict[str, int | None], last: 
     if received and received.keys().isdisjoint(since) and all(revision is None for revision in since.values()):
         raise Problem(422, f"Last-Event-ID is the id of an event of {', '.join(since)}; found {str(last)[:200]!r}")
     wanted = since | {name: revision for name, revision in received.items() if name in since}
-    known = {name: shelf[name].at(revision).revision for name, revision in wanted.items()}  # NotFound before it begins
+    known = {}
+    for name, revision in wanted.items():
+        try:
+            known[name] = shelf[name].at(revision).revision
+        except labelog.NotFound:  # before it begins
+            if received.keys() >= wanted.keys() and len(wanted) > 1:  # it was there; the stream ended with it
+                continue
+            raise
+    if wanted and not known:
+        raise labelog.NotFound(f"none of the volumes {', '.join(wanted)} is here any more")
     return StreamingResponse(_events(request, shelf, known), media_type="text/event-stream",
                              headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})  # fmt: skip
 

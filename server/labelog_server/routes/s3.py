@@ -199,9 +199,10 @@ async def put_object(request: Request, objects: Stored, author: Writer, key: str
 
 
 @router.delete("/{key:path}", response_class=Response, status_code=204, dependencies=[Annotates])
-def delete_object(objects: Stored, author: Writer, key: str, if_match: Condition = None) -> Response:
+def delete_object(objects: Stored, author: Writer, key: str, if_match: Condition = None,
+                  if_none_match: Condition = None) -> Response:  # fmt: skip
     """DeleteObject: all voxels of a chunk become 0."""
-    objects.delete(key, author, if_match)
+    objects.delete(key, author, if_match, if_none_match)
     return Response(status_code=204)
 
 
@@ -241,7 +242,7 @@ def _deleted(objects: Objects, found: list[str], author: str, token: Token | Non
         try:
             if token is not None and not token.good_for(key.split("/")[0]):
                 raise Problem(403, f"the token is not good for {key}")
-            objects.delete(key, author, None)
+            objects.delete(key, author, None, None)
             entry = ElementTree.SubElement(root, "Deleted")
         except (labelog.LabelogError, Problem) as error:
             entry = ElementTree.SubElement(root, "Error")

@@ -32,8 +32,7 @@ def healthz(request: Request, shelf: Shelf) -> Response:
     states: dict[str, str] = {}
     for name in shelf.names():
         try:
-            volume = shelf[name]
-            volume.store.journal.refuse_to_write()
+            shelf[name].store.journal.refuse_unwritable()
             states[name] = "writable"
         except labelog.ReadOnly:
             states[name] = "read only"

@@ -34,7 +34,10 @@ router = APIRouter(prefix="/api/v1", tags=["voxels"])
 Axis = Annotated[Literal["z", "y", "x"], Path(description="the axis that the slice is across")]
 Format = Annotated[Literal["npy", "raw", "png", "indexed", "runs"] | None, Query(description="instead of Accept")]
 Around = Annotated[int, Query(ge=0, le=64, description="so many slices on either side as well")]
+Match = Annotated[str | None, Header()]
 Part = Annotated[str | None, Query(description="half-open, an end left out is the volume's: 0:100,200:300")]
+
+Conditions = tuple[str | None, str | None]  # If-Match and If-None-Match
 
 WORTH_CUTTING = 2**14  # voxels that a box has of each chunk, on average
 FEW = 2**18  # voxels that are read in less time than it takes to let another thread do it
@@ -84,20 +87,21 @@ def add_quick(router: APIRouter) -> None:
 @router.put("/volumes/{name}/slices/{axis}/{index}", **WRITES)
 async def put_slice(request: Request, volume: Served, author: Writer, axis: Axis, index: int,
                     box: Part = None, key: Key = None, message: str = "", session: str | None = None,
-                    dtype: str = "uint64", if_match: Annotated[str | None, Header()] = None) -> Response:  # fmt: skip
+                    dtype: str = "uint64", if_match: Match = None, if_none_match: Match = None,
+                    ) -> Response:  # fmt: skip
     """Write a slice, or a part of it, as one edit."""
     whole = slice_box(volume.shape, axis, index, box, 0)
-    return await _put(request, volume, whole, dtype, if_match,
+    return await _put(request, volume, whole, dtype, (if_match, if_none_match),
                       {"author": author, "message": message, "session": session, "key": key})  # fmt: skip
 
 
 @router.put("/volumes/{name}/voxels", **WRITES)
 async def put_box(request: Request, volume: Served, author: Writer, box: Part = None, key: Key = None,
                   message: str = "", session: str | None = None, dtype: str = "uint64",
-                  if_match: Annotated[str | None, Header()] = None) -> Response:  # fmt: skip
+                  if_match: Match = None, if_none_match: Match = None) -> Response:  # fmt: skip
     """Write a box as one edit."""
     whole = wire.box_of(box, volume.shape)
-    return await _put(request, volume, whole, dtype, if_match,
+    return await _put(request, volume, whole, dtype, (if_match, if_none_match),
                       {"author": author, "message": message, "session": session, "key": key})  # fmt: skip
 
 
@@ -186,19 +190,22 @@ def accepted(header: str, formats: Iterable[str]) -> str:
     return best
 
 
-async def _put(request: Request, volume: labelog.Volume, box: Box, dtype: str, if_match: str | None,
+async def _put(request: Request, volume: labelog.Volume, box: Box, dtype: str, conditions: Conditions,
                draft: dict[str, Any]) -> Response:  # fmt: skip
     refuse_many(request, box)
     body = await request.body()
     array = wire.decode(body, request.headers.get("content-type", ""), box.shape, dtype)
-    return await run_in_threadpool(_write, volume, box, array, if_match, draft)
+    return await run_in_threadpool(_write, volume, box, array, conditions, draft)
 
 
 def _write(
-    volume: labelog.Volume, box: Box, array: wire.Voxels, if_match: str | None, draft: dict[str, Any]
+    volume: labelog.Volume, box: Box, array: wire.Voxels, conditions: Conditions, draft: dict[str, Any]
 ) -> Response:
     """An edit of a box; only of what was seen, if the client says what that is."""
     snapshot = volume.at()
+    if_match, if_none_match = conditions
+    if if_none_match is not None and _holds(if_none_match, snapshot, box, strongly=False):
+        raise Problem(412, f"the voxels of {box} are there, and what If-None-Match says")
     if if_match is not None and not _holds(if_match, snapshot, box):
         raise _changed(_seen(if_match, snapshot, box), snapshot, box)
     seen = None if if_match is None else snapshot.revision
@@ -237,6 +244,6 @@ def _seen(if_match: str, now: labelog.Snapshot, box: Box) -> labelog.Snapshot | 
     return next((each for each in snapshots if _holds(if_match, each, box)), None)
 
 
-def _holds(if_match: str, snapshot: labelog.Snapshot, box: Box) -> bool:
+def _holds(given: str, snapshot: labelog.Snapshot, box: Box, *, strongly: bool = True) -> bool:
     version = snapshot.version(box)
-    return any(matches(if_match, tagged(snapshot, version, kind)) for kind in FORMATS)
+    return any(matches(given, tagged(snapshot, version, kind), strongly=strongly) for kind in FORMATS)

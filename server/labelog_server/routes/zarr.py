@@ -38,7 +38,8 @@ async def put_object(request: Request, objects: Stored, author: Writer, key: str
 
 
 @router.delete("/{key:path}", response_class=Response, status_code=204, dependencies=[Annotates])
-def delete_object(objects: Stored, author: Writer, key: str, if_match: Condition = None) -> Response:
+def delete_object(objects: Stored, author: Writer, key: str, if_match: Condition = None,
+                  if_none_match: Condition = None) -> Response:  # fmt: skip
     """Make all voxels of a chunk of `instance/s0` 0."""
-    objects.delete(key, author, if_match)
+    objects.delete(key, author, if_match, if_none_match)
     return Response(status_code=204)

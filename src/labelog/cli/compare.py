@@ -87,7 +87,8 @@ def _side(path: str, arguments: argparse.Namespace, opened: ExitStack) -> Side:
 def _counted(a: Side, b: Side, arguments: argparse.Namespace) -> Contingency:
     if isinstance(a, Revision) and isinstance(b, Revision):
         box = None if arguments.box is None else within(a.volume, arguments.box)
-        return labelog.contingency(a, b, within=box)
+        with progress("comparing", "chunks") as update:
+            return labelog.contingency(a, b, within=box, progress=update)
     depth = slab_depth(a.shape, np.dtype(np.uint64))
 
     def parts(update: Callable[[int, int], None]) -> Iterator[Entries]:

@@ -24,6 +24,7 @@ from labelog.cli.arguments import (
 )
 from labelog.cli.files import viewed
 from labelog.cli.printing import counted, listed, print_json, table, write_csv
+from labelog.cli.progress import progress
 from labelog.cli.table import known_class
 from labelog.cli.wording import some
 from labelog.engine.components import COLUMNS, Components
@@ -76,9 +77,10 @@ def run_components(arguments: argparse.Namespace) -> None:
         return
     with labelog.open(arguments.volume, "r") as volume:
         seen = viewed(volume, arguments)
-        found = seen.components(cls=known_class(volume, arguments.cls), labels=arguments.labels,
-                                within=None if arguments.box is None else within(volume, arguments.box),
-                                connectivity=arguments.connectivity)  # fmt: skip
+        with progress("looking at", "chunks") as update:
+            found = seen.components(cls=known_class(volume, arguments.cls), labels=arguments.labels,
+                                    within=None if arguments.box is None else within(volume, arguments.box),
+                                    connectivity=arguments.connectivity, progress=update)  # fmt: skip
         _list(found, arguments)
 
 

@@ -55,7 +55,7 @@ def draft(author: str, session: str | None, message: str, key: str | None, *aske
     checked_text("key", key, empty=False)
     if not is_text(message):
         raise Invalid(f"message must be a text, not {message!r}")
-    told = b"" if key is None else blake2b(repr(asked).encode(), digest_size=16).digest()
+    told = b"" if key is None else blake2b(repr((session, message, *asked)).encode(), digest_size=16).digest()
     return Draft(author, session, message, key, told)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,11 @@ from labelog.errors import Invalid
 from labelog.geometry import Box, Grid, Triple
 from labelog.kernels.overlap import overlap_runs
 from labelog.kernels.runs import Runs
+from labelog.progress import Progress, checked_progress
 
 
 def contingency(a: Any, b: Any, *, within: Box | tuple[Triple, Triple] | None = None,
-                threads: int | None = None) -> Contingency:  # fmt: skip
+                threads: int | None = None, progress: Progress | None = None) -> Contingency:  # fmt: skip
     """Count the voxels of each pair of labels that two volumes or arrays have at the same places.
 
     Parameters
@@ -29,6 +31,7 @@ def contingency(a: Any, b: Any, *, within: Box | tuple[Triple, Triple] | None = 
     within : a box, where a volume is among them; all voxels by default.
     threads : how many to use for two arrays; by default one for each processor. Volumes use those they were opened
         with.
+    progress : where a volume is among them, called with chunks compared, chunks in all. What it raises ends it.
 
     Returns
     -------
@@ -43,6 +46,7 @@ def contingency(a: Any, b: Any, *, within: Box | tuple[Triple, Triple] | None = 
     Rows are walked side by side from one place where either changes to the next; volumes as runs, without any dense
     chunk. No pair is counted that is not there, so labels may be up to 2^64 - 1.
     """
+    checked_progress(progress)
     seen = _seen(a), _seen(b)
     stored = seen[0] if seen[0] is not None else seen[1]
     if stored is None:
@@ -61,7 +65,15 @@ def contingency(a: Any, b: Any, *, within: Box | tuple[Triple, Triple] | None = 
         return _sum([_overlap(left, right, grids, (chunk, other), shared)
                      for other, shared in grids[1].touching(part)])  # fmt: skip
 
-    found = summed(stored.mapped(of_chunk, grids[0].touching(box), box.voxels))
+    chunks = list(grids[0].touching(box))
+
+    def told() -> Iterator[Entries]:
+        for done, found in enumerate(stored.mapped(of_chunk, chunks, box.voxels), 1):
+            yield found
+            if progress is not None:
+                progress(done, len(chunks))
+
+    found = summed(told())
     return Contingency(found.a.astype(left.dtype), found.b.astype(right.dtype), found.voxels)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import apsw
 
-from labelog.errors import Corrupt, LabelogError, NotFound, ReadOnly, Unsupported
+from labelog.errors import Corrupt, LabelogError, NotFound, OutOfSpace, ReadOnly, Unsupported
 from labelog.storage import commits, connections, deltas, facts, mark, parcels
 from labelog.storage.commits import HEAD_QUERY, Reader, Turn, insert
 from labelog.storage.connections import Connections, Rest, checksummed, explained, extended, keep_log
@@ -30,6 +31,7 @@ from labelog.storage.log_room import make_room
 log = logging.getLogger("labelog.journal")
 
 CHECKPOINT_AT = 2_000  # pages of the log after which it should be copied into the database
+ROOM = 2**20  # bytes on the disk, with less of which an edit is refused now or soon
 CHECKPOINT_NOW = 16_000  # pages after which the next writer does it at once
 
 SCHEMA = f"""
@@ -213,6 +215,17 @@ class SqliteJournal:
         self._connections.refuse_closed()
         if self.broken:
             raise ReadOnly(f"{self.folder} takes no more writes until reopened: {self.broken}")
+
+    def refuse_unwritable(self) -> None:
+        """The same, and raise what the system would say to a write: ReadOnly, OutOfSpace, NotFound. Writes nothing."""
+        self.refuse_to_write()
+        for path in (self.folder, self.folder / JOURNAL, self.folder / LOCK):
+            with files_explained(path):
+                path.stat()
+            if not os.access(path, os.W_OK):
+                raise ReadOnly(f"{path} may not be written", path=str(path))
+        if shutil.disk_usage(self.folder).free < ROOM:
+            raise OutOfSpace(f"the disk that holds {self.folder} is full", path=str(self.folder))
 
     def _write_head(self, revision: int, chain: bytes) -> None:
         """Note what is committed. If that fails, the head file is behind, as after a power loss, and no more."""
