@@ -437,6 +437,24 @@ def test_expect_refuses_what_changed_near_by(tmp_path):
         assert volume.revision == 2
 
 
+@pytest.mark.parametrize("key", [None, "k"])
+def test_expect_refuses_also_where_nothing_is_left_to_write(tmp_path, key):
+    """Two who write the same would both be told that theirs came next after what they saw."""
+    where = (0, 0, 0), (1, 1, 4)
+    with labelog.create(tmp_path / "v.labelog", (4, 20, 20), chunks=(2, 8, 8)) as volume:
+        with volume.edit("ana") as edit:
+            edit[0, 0, 0:4] = 7
+        for values in (np.full((1, 1, 4), 7), None):
+            with pytest.raises(labelog.Conflict), volume.edit("bo", seen=0, key=key) as edit:
+                edit.expect(where)
+                if values is not None:
+                    edit.change(where, values)
+            key = None
+        with volume.edit("bo", seen=1) as edit:
+            edit.expect(where)
+        assert edit.revision is None and volume.revision == 1
+
+
 def test_changes_of_a_commit(tmp_path):
     with labelog.create(tmp_path / "v.labelog", (4, 40, 40), chunks=(2, 8, 8)) as volume:
         with volume.edit("ana") as edit:

@@ -60,7 +60,8 @@ async def only_declared(request: Request) -> None:
                 known = _DECLARED[route.unique_id] = declared(route)
             refuse_unknown([name for name, _ in request.query_params.multi_items()], known)
         refuse_other_types(request, route)
-        if request.method in ("POST", "DELETE") and request.headers.get("if-match", "*") != "*":
+        match, none_match = request.headers.get("if-match", "*"), request.headers.get("if-none-match")
+        if request.method in ("POST", "DELETE") and (match != "*" or none_match == "*"):
             raise Problem(412, "what is sent a POST or DELETE has no ETag; an edit says `seen`, the revision looked at")
     except (RequestValidationError, Problem):
         for each in route.dependencies:

@@ -216,6 +216,8 @@ def test_a_stream_ends_with_its_volume(tmp_path):
         named = "/events?volumes=cells,dogs"
         again = {"Last-Event-ID": "cells=0,dogs=0"}
         assert status(client, named) == 404 and status(client, named, **again) == 200, "as a browser connects again"
+        with client.stream("GET", named, headers=again, timeout=SOON) as stream:
+            assert "id: cells=0,dogs=0" in itertools.islice(stream.iter_lines(), 3), "as it is asked with the next time"
         assert status(client, named, **{"Last-Event-ID": "cells=0"}) == 404
         assert status(client, "/events?volumes=dogs,cats", **{"Last-Event-ID": "cats=0,dogs=0"}) == 404
         code, log = server.stop()
@@ -243,7 +245,7 @@ def test_who_hears_nothing_hears_a_heartbeat(tmp_path, monkeypatch):
     async def heard():
         async with app.router.lifespan_context(app):
             request = Request({"type": "http", "app": app, "headers": []})
-            stream = route._events(request, app.state.catalog, {"cells": 0})
+            stream = route._events(request, app.state.catalog, {"cells": 0}, {})
             async with asyncio.timeout(DEADLINE):
                 return [await anext(stream) for _ in range(3)]
 

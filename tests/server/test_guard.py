@@ -137,6 +137,7 @@ def test_a_post_under_a_condition_that_it_cannot_have_is_refused(client, edit):
     paint = {"op": "paint", "label": "7", "spans": [[0, 0, 0, 9]]}
     refused = edit(paint, headers={"If-Match": '"a"'})
     assert refused.status_code == 412 and "seen" in refused.json()["detail"]
+    assert edit(paint, headers={"If-None-Match": "*"}).status_code == 412
     assert client.delete("/volumes/cells?confirm=cells", headers={"If-Match": '"a"'}).status_code == 412
     assert client.get("/volumes/cells").json()["revision"] == 0
     assert edit(paint, headers={"If-Match": "*"}).status_code == 200

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from xml.etree import ElementTree
 
 import httpx
@@ -108,6 +109,35 @@ def test_a_chunk_written_is_an_edit_of_what_differs(server, web, client, edit):
         expected = labels()
         expected[2, 19, 36:41] = 777
         assert np.array_equal(volume.view("fragment")[:], expected)  # the others kept their fragment
+
+
+@pytest.mark.parametrize("face", ["zarr", "s3"])
+def test_of_equal_writes_under_one_condition_one_succeeds(web, face):
+    """Also if it leaves the others nothing to change: who counts in a chunk counts each time once."""
+    where, kind = f"/{face}/{CHUNK}", {"Content-Type": "application/octet-stream"}
+    web.put(where, content=encoded(np.full((8, 16, 32), 1000)), headers=kind).raise_for_status()
+
+    def put(number, condition):
+        return web.put(where, content=encoded(np.full((8, 16, 32), number)), headers=kind | condition).status_code
+
+    def count(times):
+        done = 0
+        while done < times:
+            got = web.get(where)
+            status = put(decoded(got.content)[0, 0, 0] + 1, {"If-Match": got.headers["etag"]})
+            assert status in (200, 204, 412)
+            done += status != 412
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(count, [10] * 6))
+        now = web.get(where)
+        assert decoded(now.content)[0, 0, 0] == 1060
+        for _ in range(10):
+            tag = {"If-Match": web.head(where).headers["etag"]}
+            gone = list(pool.map(lambda _, tag=tag: web.delete(where, headers=tag).status_code, range(6)))
+            assert sorted(gone) == [204] + [412] * 5
+            made = list(pool.map(lambda _: put(7, {"If-None-Match": "*"}), range(6)))
+            assert sorted(made)[0] in (200, 204) and sorted(made)[1:] == [412] * 5
 
 
 def test_conditions_guard_a_chunk(web, client, edit):

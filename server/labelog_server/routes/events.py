@@ -50,32 +50,33 @@ def _stream(request: Request, shelf: Shelf, since: dict[str, int | None], last: 
     if received and received.keys().isdisjoint(since) and all(revision is None for revision in since.values()):
         raise Problem(422, f"Last-Event-ID is the id of an event of {', '.join(since)}; found {str(last)[:200]!r}")
     wanted = since | {name: revision for name, revision in received.items() if name in since}
-    known = {}
+    known, gone = {}, {}
     for name, revision in wanted.items():
         try:
             known[name] = shelf[name].at(revision).revision
         except labelog.NotFound:  # before it begins
-            if received.keys() >= wanted.keys() and len(wanted) > 1:  # it was there; the stream ended with it
-                continue
-            raise
+            if not (received.keys() >= wanted.keys() and len(wanted) > 1):
+                raise
+            gone[name] = received[name]  # it was there; the stream ended with it
     if wanted and not known:
         raise labelog.NotFound(f"none of the volumes {', '.join(wanted)} is here any more")
-    return StreamingResponse(_events(request, shelf, known), media_type="text/event-stream",
+    return StreamingResponse(_events(request, shelf, known, gone), media_type="text/event-stream",
                              headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})  # fmt: skip
 
 
-async def _events(request: Request, shelf: Shelf, known: dict[str, int]) -> AsyncIterator[str]:
-    yield f"retry: 1000\nid: {_place(known)}\n: since {_place(known)}\n\n"
+async def _events(request: Request, shelf: Shelf, known: dict[str, int], gone: dict[str, int]) -> AsyncIterator[str]:
+    """Of `gone` nothing is told, but ids name them too, as what is sent back with them is asked of all."""
+    yield f"retry: 1000\nid: {_place(known | gone)}\n: since {_place(known)}\n\n"
     # A volume was deleted, or the token is no longer good: what is left is asked for anew, and the answer says why.
     with suppress(labelog.NotFound, Problem):
-        async for text in _told(request, shelf, known):
+        async for text in _told(request, shelf, known, gone):
             yield text
 
 
-async def _told(request: Request, shelf: Shelf, known: dict[str, int]) -> AsyncIterator[str]:
+async def _told(request: Request, shelf: Shelf, known: dict[str, int], gone: dict[str, int]) -> AsyncIterator[str]:
     state = request.app.state
     news: News = state.news
-    told = dict(known)
+    told = known | gone
     async for item in news.all(known, HEARTBEAT):
         presented(request)
         if item is None:

@@ -473,7 +473,7 @@ class Edit(Shaping, Filling, Separating):
 
     def _commit(self) -> None:
         patches = self._patches()
-        if not (patches or self._said.facts) and self._draft.key is None:
+        if not (patches or self._said.facts or self._expected) and self._draft.key is None:
             return
         draft = Draft(self._draft.author, self._draft.session, self._draft.message, self._draft.key,
                       self._digest.digest())  # fmt: skip
@@ -482,10 +482,10 @@ class Edit(Shaping, Filling, Separating):
 
         def job(batch: Batch) -> Outcome:
             facts = self._facts(batch.newest + 1)
+            if self._expected:  # also where nothing is left to write: another may just have written the same
+                self._refuse_unexpected(batch)
             if not (patches or facts):
                 return Outcome(None, 0, 0)
-            if self._expected:
-                self._refuse_unexpected(batch)
 
             def refuse(voxels: int, box: Box | None) -> None:
                 if voxels:
