@@ -21,6 +21,9 @@ from labelog_server.objects import Objects
 from labelog_server.settings import Settings
 
 Name = Annotated[str, Path(description="the volume's name", examples=["cells"])]
+Condition = Annotated[str | None, Header()]
+"""If-Match or If-None-Match, by the name of the parameter."""
+
 Key = Annotated[str | None, Header(alias="Idempotency-Key", description="sent twice, the edit happens once")]
 
 

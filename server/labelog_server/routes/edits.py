@@ -13,7 +13,7 @@ from labelog_server.access import Annotates, Reviews, Writer
 from labelog_server.asked import Called, Key, Served
 from labelog_server.editing import carried_out, tried
 from labelog_server.facts import CommitFacts, EditFacts, answers, in_parts, like
-from labelog_server.routes.voxels import Part, accepted, refuse_many
+from labelog_server.routes.voxels import Part, accepted, headers_of, refuse_many
 from labelog_server.wire import FORMATS, PNG
 
 router = APIRouter(prefix="/api/v1", tags=["edits"])
@@ -53,10 +53,7 @@ def post_trial(
     kind = accepted(accept or "*/*", [kind for kind in FORMATS if kind != PNG])
     trial = tried(request, volume, author, called, key, http.app.state.trials)
     voxels = trial.edit[bounds.slices()]
-    headers = {
-        "Cache-Control": "no-store", "Labelog-Box": wire.spelled(bounds),
-        "Labelog-Shape": ",".join(map(str, bounds.shape)), "Labelog-Dtype": voxels.dtype.name,
-    }  # fmt: skip
+    headers = {"Cache-Control": "no-store", **headers_of(bounds, voxels.dtype)}
     if trial.trial:
         headers["Labelog-Trial"] = trial.trial
     return Response(wire.encode(voxels, kind, {}), media_type=kind, headers=headers)

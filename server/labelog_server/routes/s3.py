@@ -25,7 +25,7 @@ from starlette.concurrency import run_in_threadpool
 import labelog
 from labelog_server.access import Annotates, Reads, Sent, Writer
 from labelog_server.answers import PACKED, answer, not_modified, refuse_other
-from labelog_server.asked import catalog, settings
+from labelog_server.asked import Condition, catalog, settings
 from labelog_server.digests import refuse_damaged
 from labelog_server.facts import takes
 from labelog_server.listing import Asked, keys
@@ -33,7 +33,6 @@ from labelog_server.memory import share_of
 from labelog_server.objects import Objects, Shown
 from labelog_server.ome import Object, tagged
 from labelog_server.problems import Problem, said, status_of
-from labelog_server.routes.zarr import Condition
 from labelog_server.s3_errors import CODES, NO_BUCKET, ROOT, XML, xml
 from labelog_server.tokens import Token
 from labelog_server.wire import RAW

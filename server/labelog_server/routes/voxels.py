@@ -8,7 +8,7 @@ from hashlib import blake2b
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from numpy.typing import DTypeLike
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
@@ -22,7 +22,7 @@ from labelog_server import wire
 from labelog_server.accept import liked
 from labelog_server.access import Annotates, Reads, Writer
 from labelog_server.answers import CHANGES, STAYS, answer, etag, matches, not_modified, refuse_other
-from labelog_server.asked import Key, Look, Name, Served, catalog, settings
+from labelog_server.asked import Condition, Key, Look, Name, Served, catalog, settings
 from labelog_server.facts import BINARY, WrittenFacts, answers, takes
 from labelog_server.memory import share_of
 from labelog_server.problems import Problem, plain
@@ -34,7 +34,6 @@ router = APIRouter(prefix="/api/v1", tags=["voxels"])
 Axis = Annotated[Literal["z", "y", "x"], Path(description="the axis that the slice is across")]
 Format = Annotated[Literal["npy", "raw", "png", "indexed", "runs"] | None, Query(description="instead of Accept")]
 Around = Annotated[int, Query(ge=0, le=64, description="so many slices on either side as well")]
-Match = Annotated[str | None, Header()]
 Part = Annotated[str | None, Query(description="half-open, an end left out is the volume's: 0:100,200:300")]
 
 Conditions = tuple[str | None, str | None]  # If-Match and If-None-Match
@@ -87,7 +86,7 @@ def add_quick(router: APIRouter) -> None:
 @router.put("/volumes/{name}/slices/{axis}/{index}", **WRITES)
 async def put_slice(request: Request, volume: Served, author: Writer, axis: Axis, index: int,
                     box: Part = None, key: Key = None, message: str = "", session: str | None = None,
-                    dtype: str = "uint64", if_match: Match = None, if_none_match: Match = None,
+                    dtype: str = "uint64", if_match: Condition = None, if_none_match: Condition = None,
                     ) -> Response:  # fmt: skip
     """Write a slice, or a part of it, as one edit."""
     whole = slice_box(volume.shape, axis, index, box, 0)
@@ -98,7 +97,7 @@ async def put_slice(request: Request, volume: Served, author: Writer, axis: Axis
 @router.put("/volumes/{name}/voxels", **WRITES)
 async def put_box(request: Request, volume: Served, author: Writer, box: Part = None, key: Key = None,
                   message: str = "", session: str | None = None, dtype: str = "uint64",
-                  if_match: Match = None, if_none_match: Match = None) -> Response:  # fmt: skip
+                  if_match: Condition = None, if_none_match: Condition = None) -> Response:  # fmt: skip
     """Write a box as one edit."""
     whole = wire.box_of(box, volume.shape)
     return await _put(request, volume, whole, dtype, (if_match, if_none_match),
@@ -137,14 +136,19 @@ def voxels(request: Request, asked: Look, seen: Revision, box: Box, kind: str) -
     tag = tagged(seen, seen.version(box), kind)
     headers = {
         "Cache-Control": CHANGES if asked.rev is None else STAYS, "Vary": "Accept",
-        "Labelog-Revision": str(seen.revision), "Labelog-Box": wire.spelled(box),
-        "Labelog-Shape": ",".join(map(str, box.shape)), "Labelog-Dtype": seen.dtype.name,
+        "Labelog-Revision": str(seen.revision), **headers_of(box, seen.dtype),
     }  # fmt: skip
     refuse_other(request, tag)
     held = not_modified(request, tag, headers)
     if held:
         return held
     return answer(request, encoded(seen, box, kind), kind, tag, headers)
+
+
+def headers_of(box: Box, dtype: np.dtype[Any]) -> dict[str, str]:
+    """What says where values are, and how to read them raw."""
+    return {"Labelog-Box": wire.spelled(box), "Labelog-Shape": ",".join(map(str, box.shape)),
+            "Labelog-Dtype": dtype.name}  # fmt: skip
 
 
 def tagged(seen: Revision, version: bytes, kind: str) -> str:

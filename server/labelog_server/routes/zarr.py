@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from labelog_server.access import Annotates, Reads, Writer
 from labelog_server.answers import PACKED, answer, not_modified, refuse_other
-from labelog_server.asked import Stored
+from labelog_server.asked import Condition, Stored
 from labelog_server.facts import takes
 from labelog_server.wire import RAW
 
 router = APIRouter(prefix="/zarr", tags=["zarr"])
-
-Condition = Annotated[str | None, Header()]
 
 
 @router.get("/{key:path}", response_class=Response, dependencies=[Reads])

@@ -31,8 +31,8 @@ from labelog.storage.log_room import make_room
 log = logging.getLogger("labelog.journal")
 
 CHECKPOINT_AT = 2_000  # pages of the log after which it should be copied into the database
-ROOM = 2**20  # bytes on the disk, with less of which an edit is refused now or soon
 CHECKPOINT_NOW = 16_000  # pages after which the next writer does it at once
+ROOM = 2**20  # bytes on the disk, with less of which an edit is refused now or soon
 
 SCHEMA = f"""
 CREATE TABLE volume (id BLOB NOT NULL, next INTEGER NOT NULL) STRICT;
