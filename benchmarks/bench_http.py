@@ -46,7 +46,8 @@ one request after the other, for slices of 512 x 512, each client for its own; t
 request is due at its time, whether or not the one before was answered, and its time is counted from then (an open
 loop). An answered edit is on disk. Slow connections: {SLOW} that send or take a byte every {slow.BEAT:g} s, a third of
 them of a head that does not end, a third of a body, a third of an answer of 2 MB; when the server hangs up they come
-again. {WRITERS} writers and {READERS} readers as before, in turns with them and without."""
+again. {WRITERS} writers and {READERS} readers as before, in turns with them and without. Five seconds before each of
+these do not count."""
 
 
 @contextmanager
@@ -97,6 +98,7 @@ def bench_slices_over_http(table: Table, served: int, pool: ProcessPoolExecutor,
 
 
 def bench_edits_among_readers(table: Table, served: int, pool: ProcessPoolExecutor) -> None:
+    mixed(pool, served, settings.times(5, 1), seed=2)
     found = mixed(pool, served, settings.times(30, 5), seed=3)
     edits, slices = map(Sample, found)
     what = f"durable edit, {WRITERS} writers and {READERS} readers"

@@ -60,7 +60,7 @@ def bench_overlap_of_others(table: Table, samples: dict[str, NDArray[np.uint32]]
     for name, array in samples.items():
         if not name:
             continue
-        first = array[:64] if name == ", fib25" else array[:32]
+        first, rounds = (array[:64], settings.times(12, 3)) if name == ", fib25" else (array[:32], settings.times(4, 3))
         moved = np.roll(first, (3, 5, 7), (0, 1, 2))
         sides = {
             "dense": lambda _, a=first, b=moved: labelog.contingency(a, b, threads=1),
@@ -70,6 +70,6 @@ def bench_overlap_of_others(table: Table, samples: dict[str, NDArray[np.uint32]]
         }
         if peers.skimage:
             sides["skimage"] = lambda _, a=first, b=moved: peers.skimage.metrics.contingency_table(a, b)
-        found = interleaved(sides, range(settings.times(4, 3)), warm_up=1)
+        found = interleaved(sides, range(rounds), warm_up=1)
         others = {name: found.get(name) for name in ("np.unique on pairs", "skimage")}
         table.compare(TOPIC, f"contingency table, dense{name}", found["dense"], others, TARGET)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ctypes
 import errno
+import gc
 import logging
 import multiprocessing
 import os
@@ -102,7 +103,15 @@ def worker(settings: Settings) -> FastAPI:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # uvicorn takes it by now
     if (parent := multiprocessing.parent_process()) is not None:
         threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
-    return create_app(settings)
+    app = create_app(settings)
+    _leave_out_of_collections()
+    return app
+
+
+def _leave_out_of_collections() -> None:
+    """What is there by now stays: to look through it for garbage would hold up all requests for a tenth of a second."""
+    gc.collect()
+    gc.freeze()
 
 
 def _end_after(parent: multiprocessing.process.BaseProcess) -> None:
