@@ -30,11 +30,9 @@ LABELS = 60
 NAME = "busy"
 API = f"/api/v1/volumes/{NAME}"
 PATIENCE = 300.0  # seconds that a server may take to come back, where much else is going on
-DROPPED, REPEATED, CONDITIONAL = (
-    0.03,
-    0.04,
-    0.4,
-)  # shares of edits whose answer is not waited for or asked twice; of reads
+DROPPED, REPEATED, CONDITIONAL = 0.03, 0.04, 0.4
+"""Shares of edits whose answer is not waited for, or that are asked twice; of reads with a condition."""
+ALIKE, TOGETHER = 0.5, 0.05  # share of chunks that are written as others write them, at the tick of so many seconds
 
 Box = list[list[int]]
 Answer = tuple[int, http.client.HTTPMessage, bytes]
@@ -215,9 +213,11 @@ class Client:
         return True
 
     def _put(self, call: Call, _: str) -> bool:
-        """Read a chunk by Zarr, paint a part of it, and write it back if it is still the same."""
+        """Read a chunk by Zarr, paint a part of it, and write it back if it is still the same. Some do so at the same
+        moment, with what the chunk itself tells: those who read the same send the same, and one of them may succeed."""
+        alike = self._random.random() < ALIKE
         part = self._part((3, 6, 20))
-        chunk = [a // b for a, b in zip(part[0], CHUNKS, strict=True)]
+        chunk = [5, 1, 1] if alike else [a // b for a, b in zip(part[0], CHUNKS, strict=True)]
         box = [
             [a * b for a, b in zip(chunk, CHUNKS, strict=True)],
             [(a + 1) * b for a, b in zip(chunk, CHUNKS, strict=True)],
@@ -231,7 +231,11 @@ class Client:
         elif status != 404:
             raise Failed(f"{call.name}: {path} was answered {status}: {body[:500]!r}")
         call.sent = 0
-        call.asked = {"box": box, "read": digest(values.tobytes()), "within": part, "label": int(self._label())}
+        read, label = digest(values.tobytes()), int(self._label())
+        if alike:
+            part, label = [box[0], [a + 2 for a in box[0]]], int(read, 16) % (LABELS + 1)
+            time.sleep(-time.monotonic() % TOGETHER)
+        call.asked = {"box": box, "read": read, "within": part, "label": label}
         inside = tuple(slice(a - c, b - c) for a, b, c in zip(*part, box[0], strict=True))
         call.asked["changes"] = bool((values[inside] != call.asked["label"]).any())
         values[inside] = call.asked["label"]

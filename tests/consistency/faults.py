@@ -34,12 +34,27 @@ def condition() -> None:
     Edit.expect = lambda self, box: time.sleep(0.02)  # type: ignore[method-assign,assignment]
 
 
+def equal() -> None:
+    """A chunk's condition is not looked at if somebody else has just written the same; time enough for that."""
+    begin, refuse = Edit.__init__, Edit._refuse_unexpected
+
+    def late(self: Edit, *asked) -> None:
+        time.sleep(0.02)
+        begin(self, *asked)
+
+    def careless(self: Edit, batch: commit.Batch) -> None:
+        if self._patches():
+            refuse(self, batch)
+
+    Edit.__init__, Edit._refuse_unexpected = late, careless  # type: ignore[method-assign]
+
+
 def seen() -> None:
     """An edit writes over what its author has not seen."""
     begin = Edit.__init__
 
-    def blind(self: Edit, volume, draft, seen) -> None:
-        begin(self, volume, draft, None if draft.key else seen)
+    def blind(self: Edit, volume, draft, seen, *asked) -> None:
+        begin(self, volume, draft, None if draft.key else seen, *asked)
 
     Edit.__init__ = blind  # type: ignore[method-assign]
 
@@ -122,7 +137,7 @@ def deaf() -> None:
 
 
 FAULTS: dict[str, Callable[[], None]] = {
-    fault.__name__: fault for fault in (turn, condition, seen, head, cache, key, wary, lost, deaf)
+    fault.__name__: fault for fault in (turn, condition, equal, seen, head, cache, key, wary, lost, deaf)
 }
 
 if __name__ in ("__main__", "__mp_main__"):  # several workers have it too
