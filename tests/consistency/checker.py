@@ -171,7 +171,8 @@ class Replay:
             return "the chunk that it replaced is not what the client had read: an update is lost"
         there = self._written(commit.revision)  # stagings at several states may be of as many voxels, or of the same
         for staged in candidates:
-            if self._is(staged.written, there):
+            made = self._model.kept(staged.written)
+            if np.array_equal(made.voxels, there.voxels) and np.array_equal(made.labels, there.labels):
                 break
         else:
             return f"{commit.written} voxels were written; no revision since {self._lowest[call.name]} explains that"
@@ -186,13 +187,6 @@ class Replay:
         if changed != commit.voxels or (call.kind == "edit" and call.told != [commit.voxels, commit.written]):
             return f"{changed} voxels change, not {commit.voxels}; it was told {call.told}"
         return None
-
-    def _is(self, staged: Edit, there: Edit) -> bool:
-        """Whether that was written; a voxel whose body stays the same keeps the label that it has."""
-        if not np.array_equal(staged.voxels, there.voxels):
-            return False
-        kept = self._model.labels[there.voxels] == there.labels
-        return bool((kept | (staged.labels == there.labels)).all())
 
     def _stagings(self, call: Call) -> Iterator[Staged] | None:
         """What the call can have staged, the newest state first; None if it replaced what it had not seen."""

@@ -73,16 +73,20 @@ class Model:
 
     # Commits
 
+    def kept(self, written: Edit) -> Edit:
+        """What a commit makes of what was staged: a voxel keeps its label if its body is by now the one given."""
+        now = self.labels[written.voxels]
+        same = self.bodies[now] == self.bodies[written.labels]
+        return Edit(written.voxels, np.where(same, now, written.labels))
+
     def edit(self, written: Edit, merges: list[tuple[int, int]]) -> int:
-        """Commit an edit; how many voxels got another label. A voxel keeps its own if its body is the one given."""
+        """Commit an edit; how many voxels got another label."""
         before = self.bodies
         for place, pair in enumerate(merges):
             self._merges[pair].add((self.revision + 1, place))
         self._merged[self.revision + 1] = [((self.revision + 1, place), pair) for place, pair in enumerate(merges)]
         self._work_out_bodies(bool(merges))
-        now = self.labels[written.voxels]
-        same = self.bodies[now] == self.bodies[written.labels]
-        kept = Edit(written.voxels, np.where(same, now, written.labels))
+        kept = self.kept(written)
         self.revision += 1
         self._remember(kept)
         return self._become(kept.voxels, kept.labels, before)

@@ -15,6 +15,7 @@ from fastapi import Request
 
 import labelog
 from labelog_server.app import create_app
+from labelog_server.bodies import Sent
 from labelog_server.news import MOST_LABELS
 from labelog_server.routes import events as route
 from labelog_server.settings import Settings
@@ -92,6 +93,13 @@ def test_events_tell_of_all_commits(server, client, edit):
     assert (told["revision"], told["boxes"], told["labels"], told["said"]) == (2, [], ["7"], True)
     (again,) = events(client, "/events", 1, {"Last-Event-ID": first["id"]})
     assert again["data"] == second["data"] and again["id"] == "cells=2"
+
+
+@pytest.mark.parametrize("path", ["/events", "/volumes/cells/events"])
+def test_head_of_a_stream_lets_the_connection_go_on(client, path):
+    answer = client.head(path, timeout=SOON)
+    assert answer.status_code == 200 and answer.headers["content-type"].startswith("text/event-stream")
+    assert client.get("/volumes", timeout=SOON).status_code == 200
 
 
 @pytest.mark.parametrize(("since", "last", "first"), [
@@ -244,7 +252,7 @@ def test_who_hears_nothing_hears_a_heartbeat(tmp_path, monkeypatch):
 
     async def heard():
         async with app.router.lifespan_context(app):
-            request = Request({"type": "http", "app": app, "headers": []})
+            request = Request({"type": "http", "app": app, "headers": [], "sent": Sent("GET", b"")})
             stream = route._events(request, app.state.catalog, {"cells": 0}, {})
             async with asyncio.timeout(DEADLINE):
                 return [await anext(stream) for _ in range(3)]

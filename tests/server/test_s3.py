@@ -143,6 +143,7 @@ def test_of_a_bucket(web):
         ("PUT", CHUNK, {"x-amz-content-sha256": "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"}, 501, "NotImplemented"),
         ("PUT", CHUNK, {"Content-Encoding": "aws-chunked"}, 501, "NotImplemented"),
         ("PUT", CHUNK, {"x-amz-content-sha256": "0" * 64}, 400, "XAmzContentSHA256Mismatch"),
+        ("PUT", CHUNK, {"x-amz-content-sha256": "abc"}, 400, "XAmzContentSHA256Mismatch"),
         ("PUT", CHUNK, {"Content-MD5": "AAAA"}, 400, "BadDigest"),
         ("PUT", CHUNK, {"x-amz-checksum-crc32c": "AAAAAA=="}, 400, "BadDigest"),
         ("PUT", "cells/instance/s1/c/0/0/0", {}, 405, "MethodNotAllowed"),

@@ -66,6 +66,8 @@ def _stream(request: Request, shelf: Shelf, since: dict[str, int | None], last: 
 
 async def _events(request: Request, shelf: Shelf, known: dict[str, int], gone: dict[str, int]) -> AsyncIterator[str]:
     """Of `gone` nothing is told, but ids name them too, as what is sent back with them is asked of all."""
+    if request.scope["sent"].method == "HEAD":
+        return  # or a connection that asked for no body would wait for the end of one
     yield f"retry: 1000\nid: {_place(known | gone)}\n: since {_place(known)}\n\n"
     # A volume was deleted, or the token is no longer good: what is left is asked for anew, and the answer says why.
     with suppress(labelog.NotFound, Problem):
