@@ -43,7 +43,7 @@ def halved(table: Table, array: NDArray[np.uint32], factors: tuple[int, int, int
     }
     if peers.tinybrain:
         sides["tinybrain"] = lambda _: peers.tinybrain.downsample_segmentation(array.T, factor=factors[::-1])
-    found = interleaved(sides, range(settings.times(7, 3)), warm_up=1)
+    found = interleaved(sides, range(settings.times(7, 3)), warm_up=1, ahead=True)
     theirs = {"tinybrain": found.get("tinybrain")}
     for way, what, target in (("dense", "dense", DENSE), ("runs", "in runs", RUNS)):
         row = f"halve labels by the mode, {peers.named(factors)}, {what}{name}"

@@ -30,6 +30,11 @@ class Sample:
         median, low, high = (number(self.quantile(share) * 1e3) for share in (0.5, 0.25, 0.75))
         return f"{median} ms ({low}–{high})"
 
+    def spread(self) -> str:
+        """The median and the range, in milliseconds: of figures of a few turns."""
+        median, low, high = (number(self.quantile(share) * 1e3) for share in (0.5, 0, 1))
+        return f"{median} ms ({low}–{high})"
+
     def rate(self, unit: str = "/s", scale: float = 1.0) -> str:
         """`scale` things per second, median and quartiles."""
         slow, fast = (number(scale / self.quantile(q)) for q in (0.75, 0.25))

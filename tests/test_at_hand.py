@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,6 +72,24 @@ def test_what_was_written_here_is_at_hand_at_the_head_only(volume: labelog.Volum
     assert not at_hand(volume.at(0))  # who asks for what was before the head asks the journal when that was
     untouched = labelog.Box((1, 16, 16), (3, 20, 20))
     assert at_hand(volume.at(0), untouched)
+
+
+def test_what_an_edit_writes_over_is_read_before_its_turn(volume: labelog.Volume) -> None:
+    def paint() -> None:
+        with volume.edit("ana") as edit:
+            edit[1, 3:6, 3:9] = 9
+
+    painter = threading.Thread(target=paint)
+    touched = labelog.Box((1, 3, 3), (2, 6, 9))
+    with volume.store.journal.turn():  # somebody else's
+        painter.start()
+        deadline = time.monotonic() + 20
+        while not at_hand(volume.at(), touched) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert at_hand(volume.at(), touched)
+        assert painter.is_alive()
+    painter.join()
+    assert (volume[1, 3:6, 3:9] == 9).all()
 
 
 def test_what_others_wrote_is_not_at_hand(volume: labelog.Volume) -> None:

@@ -10,6 +10,7 @@ from strategies import LABELS, SHAPES, boxes, patches
 
 import oracles
 from conftest import examples
+from labelog.engine.store import layered
 from labelog.errors import Invalid
 from labelog.kernels import spans as kernel
 from labelog.kernels.runs import Runs
@@ -32,6 +33,18 @@ def test_two_lists(data):
         found = valid(getattr(kernel, name)(a, b))
         assert (oracles.dense(found, voxels) == getattr(oracles, name)(x, y)).all(), name
         assert found.voxels == (oracles.dense(found, voxels) != oracles.NONE).sum()
+
+
+@examples(200)
+@given(st.data())
+def test_many_lists(data):
+    shape = data.draw(SHAPES)
+    voxels = int(np.prod(shape))
+    several = data.draw(st.lists(patches(shape), max_size=12))
+    expected = np.full(voxels, oracles.NONE, object)
+    for patch in several:
+        expected = oracles.overlay(expected, oracles.dense(patch, voxels))
+    assert (oracles.dense(valid(layered(several)), voxels) == expected).all()
 
 
 @examples(200)

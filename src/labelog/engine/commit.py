@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from functools import reduce
 from hashlib import blake2b
@@ -202,8 +202,15 @@ class Committer:
         made.large, made.piece, made.timed = self.large, self.piece, self.timed
         return made
 
-    def commit(self, draft: Draft, job: Job) -> Outcome:
-        """Carry out a job, durably, or raise what it raised and leave nothing of it."""
+    def commit(self, draft: Draft, job: Job, chunks: Collection[int] = ()) -> Outcome:
+        """Carry out a job, durably, or raise what it raised and leave nothing of it.
+
+        The chunks that it is known to change are read before the turn, so that others do not wait for that.
+        """
+        if len(chunks) <= self.large:
+            known = self._store.known
+            for chunk in chunks:
+                self._store.overlaid(chunk, known)
         parcel: Parcel | None = None
         try:
             while True:

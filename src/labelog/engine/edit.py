@@ -499,7 +499,7 @@ class Edit(Shaping, Filling, Separating):
             refused[chunk] = spans.intersect(moment.since(chunk, self._seen), patches[chunk])
             return Settled(patches[chunk], refused[chunk], 0)
 
-        outcome = self._volume.committer.commit(draft, job)
+        outcome = self._volume.committer.commit(draft, job, patches)
         if self._made and outcome.revision is not None and outcome.record is None:
             self._refuse_other_labels(outcome.revision)
         self.revision, self.voxels, self.written = outcome.revision, outcome.voxels, outcome.written

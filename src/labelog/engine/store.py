@@ -12,6 +12,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -352,12 +353,14 @@ class Store:
             self.changed.notify_all()
 
 
-def layered(patches: list[Spans]) -> Spans:
+def layered(patches: Iterable[Spans]) -> Spans:
     """All of them in one, the later over the earlier."""
-    while len(patches) > 1:  # neighbours first, so that many small ones do not cost their square
-        pairs = zip(patches[::2], patches[1::2], strict=False)
-        patches = [spans.overlay(a, b) for a, b in pairs] + patches[len(patches) & ~1 :]
-    return patches[0] if patches else spans.nothing()
+    stack: list[Spans] = []  # each more than twice as long as the next, so that many small ones do not cost their
+    for patch in patches:  # square, and a long one is not walked through for each of them
+        while stack and len(stack[-1]) <= 2 * len(patch):
+            patch = spans.overlay(stack.pop(), patch)
+        stack.append(patch)
+    return reduce(lambda over, under: spans.overlay(under, over), reversed(stack)) if stack else spans.nothing()
 
 
 def check_fork(store: Store) -> Store:
