@@ -51,8 +51,11 @@ class Guard:
         origin = headers.get(b"origin")
         if origin and origin not in self._origins and not same_origin(origin, host):
             return 403, f"pages of {origin} may not use this server; `labelog serve --origin` allows one"
-        if not origin and headers.get(b"sec-fetch-site") in AWAY and scope["method"] not in ("GET", "HEAD", "OPTIONS"):
-            return 403, "a page elsewhere that writes says which it is: its request has no Origin"
+        if not origin and headers.get(b"sec-fetch-site") in AWAY:
+            if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
+                return 403, "a page elsewhere that writes says which it is: its request has no Origin"
+            if headers.get(b"sec-fetch-mode") == "no-cors":  # an image, say; a link that is followed is no such thing
+                return 403, 'a page elsewhere that shows this says which it is: <img crossorigin="anonymous" ...>'
         if scope["method"] == "POST":  # the others browsers send elsewhere only after asking
             kind = headers.get(b"content-type", "").split(";")[0].strip().lower()
             empty = headers.get(b"content-length", "0") == "0" and b"transfer-encoding" not in headers

@@ -8,6 +8,7 @@ import pickle
 import socket
 import threading
 import time
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from itertools import islice
@@ -170,6 +171,8 @@ def test_addresses_that_are_none(address):
 def test_addresses_and_arguments(served, address, tmp_path):
     with labelog.open(address.upper().replace("VOLUMES/CELLS", "volumes/cells/")) as volume:
         assert volume.address == address
+    with labelog.open(address.replace("/volumes/", "/api/v1/volumes/")) as volume:
+        assert volume.address == address and volume[0].shape == (60, 70)
     with pytest.raises(labelog.NotFound, match="no volume 'other'"):
         labelog.open(f"{served.address}/volumes/other")
     with pytest.raises(labelog.Invalid, match="mode"):
@@ -216,7 +219,11 @@ def test_tokens(tmp_path, monkeypatch):
                 with volume.edit() as edit:
                     edit[0] = 1
             assert given["read"].encode() not in pickle.dumps([volume, volume.at(), volume.view("cell")])
-        monkeypatch.setenv("LABELOG_TOKEN", given["annotate"])
+        for end in ("\0", "é", " x"):
+            with pytest.raises(labelog.Invalid, match="a token is") as refused:
+                labelog.open(address, token=given["read"] + end)
+            assert given["read"] not in "".join(traceback.format_exception(refused.value))
+        monkeypatch.setenv("LABELOG_TOKEN", f"{given['annotate']}\r\n")  # as of a file's line
         with labelog.open(address) as volume:
             with volume.edit() as edit:
                 edit[0] = 1

@@ -48,6 +48,10 @@ def test_pages_from_elsewhere_may_not_write(raw):
         assert status == 415 and "Content-Type: application/json" in json.loads(body)["detail"]
     assert json.loads(raw("GET", "/volumes/cells", {})[1])["revision"] == 0
     assert raw("POST", "/volumes/cells/edits", headers, WRITE)[0] == 200
+    for site, mode, expected in [("cross-site", "no-cors", 403), ("same-site", "no-cors", 403),
+                                 ("same-origin", "no-cors", 200), ("cross-site", "navigate", 200)]:  # fmt: skip
+        embedded = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode}
+        assert raw("GET", "/volumes/cells/slices/z/0?format=png", embedded)[0] == expected, (site, mode)
 
 
 def test_an_origin_that_is_allowed(tmp_path):

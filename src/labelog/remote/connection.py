@@ -40,7 +40,7 @@ class Connection:
 
     def __init__(self, address: str, token: str | None, timeout: float) -> None:
         self.address, self._root, self.name = parsed(address)
-        self._token = token or os.environ.get(TOKEN) or None
+        self._token = checked_token(token or os.environ.get(TOKEN) or None)
         self._timeout = timeout
         self._lock = threading.Lock()
         self._http = extra("httpx", "remote")
@@ -175,6 +175,19 @@ class Connection:
             return
 
 
+def checked_token(token: str | None) -> str | None:
+    """A token without the white space around it, which a line of a file has. Raises Invalid, which does not tell it."""
+    if token is None:
+        return None
+    if not isinstance(token, str):
+        raise Invalid(f"a token is a text, not {type(token).__name__}")
+    token = token.strip()
+    wrong = re.search(r"[^!-~]", token)
+    if wrong:
+        raise Invalid(f"a token is of visible ASCII characters; number {wrong.start() + 1} of this one is not")
+    return token or None
+
+
 def is_address(path: Any) -> bool:
     """Whether this is where a server has a volume, and no path."""
     return isinstance(path, str) and re.match(r"https?://", path, re.IGNORECASE) is not None
@@ -184,7 +197,7 @@ def parsed(address: str) -> tuple[str, str, str]:
     """An address as it is written best, that of the volume's routes, and its name. Raises Invalid."""
     try:
         parts = urlsplit(address)
-        found = re.fullmatch(r"(.*)/volumes/([^/]+)/?", parts.path)
+        found = re.fullmatch(r"(.*?)(?:/api/v1)?/volumes/([^/]+)/?", parts.path)
         good = found is not None and parts.hostname and parts.port != 0
     except ValueError:
         good = False
