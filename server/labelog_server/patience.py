@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import threading
 from http import HTTPStatus
 from typing import Any
 
@@ -20,6 +21,12 @@ from labelog_server.settings import Settings
 
 END_STREAMS = "end_streams"
 """What the application's lifespan gives to connections: a function that ends answers which have no end."""
+
+ending = threading.Event()
+"""Set once this process was told to end. Then uvicorn tells the connections that it knows, and waits for all: one that
+is being accepted at that moment it would wait for, and answer, until time is up."""
+
+SOON = 0.1  # seconds that such a connection has to send a request
 
 SMALL = 2**17  # bytes of a body that are copied in less time than it takes to send a head by itself
 
@@ -66,9 +73,13 @@ class Patient(H11Protocol):
             self._refuse(503, f"{most} connections are open already", (b"retry-after", b"1"))
         else:
             self._watch()
+        if ending.is_set():
+            self.loop.call_later(SOON, self._end)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        if ending.is_set() and self.cycle is not None:
+            self.cycle.keep_alive = False
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -80,6 +91,10 @@ class Patient(H11Protocol):
         """The server ends. What has begun is answered first; a stream would go on for as long as its client wants."""
         super().shutdown()
         self.app_state[END_STREAMS]()
+
+    def _end(self) -> None:
+        if not self.transport.is_closing():
+            self.shutdown()
 
     def pause_writing(self) -> None:
         super().pause_writing()

@@ -21,6 +21,7 @@ from functools import partial
 from multiprocessing import resource_tracker
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import FrameType
 from typing import Any, TextIO, cast
 
 import uvicorn
@@ -30,7 +31,7 @@ from uvicorn.supervisors import Multiprocess
 from labelog.errors import Exists
 from labelog_server.app import create_app
 from labelog_server.catalog import Catalog
-from labelog_server.patience import Patient
+from labelog_server.patience import Patient, ending
 from labelog_server.settings import Settings
 
 FILES = 65_536
@@ -100,12 +101,25 @@ def worker(settings: Settings) -> FastAPI:
     _log_to_stderr()
     _allow_many_files()
     _keep_memory()
+    _tell_of_the_end()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # uvicorn takes it by now
     if (parent := multiprocessing.parent_process()) is not None:
         threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
     app = create_app(settings)
     _leave_out_of_collections()
     return app
+
+
+def _tell_of_the_end() -> None:
+    """Connections are told too when uvicorn is."""
+    uvicorns = {number: cast(Any, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def told(number: int, frame: FrameType | None) -> None:
+        ending.set()
+        uvicorns[signal.Signals(number)](number, frame)
+
+    for number in uvicorns:
+        signal.signal(number, told)
 
 
 def _leave_out_of_collections() -> None:

@@ -6,9 +6,11 @@ import itertools
 import json
 import os
 import signal
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -23,6 +25,7 @@ from .conftest import labels, make_cells, serving
 pytestmark = pytest.mark.services
 
 WORKERS = 2
+ASK = b"GET /api/v1/volumes HTTP/1.1\r\nHost: localhost\r\n\r\n"
 JOBS = "/volumes/cells/jobs"
 LONG = {"do": "edit", "edit": {"operations": [
     {"op": "relabel", "labels": {str(n): str(n + 1000)}} for n in range(1, 9000)
@@ -253,6 +256,29 @@ def test_an_interrupt_loses_nothing(own, whom):
     assert_all_there(own.folder, told)
     with pytest.raises(httpx.ConnectError):
         asked(own, "GET", "/volumes", 1)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_connections_that_are_accepted_as_it_ends_do_not_keep_it(tmp_path, workers):
+    """It wakes with them waiting, and with an interrupt; one asks again and again."""
+    make_cells(tmp_path)
+    with serving(tmp_path, "--workers", str(workers)) as server:
+        asked(server, "GET", "/volumes", 1)
+        serve = [server.process.pid, *server.workers()]
+        for pid in serve:
+            os.kill(pid, signal.SIGSTOP)
+        one, idle = (socket.create_connection(("127.0.0.1", server.port), timeout=40) for _ in range(2))
+        one.sendall(ASK)
+        time.sleep(0.5)
+        begun, answers = time.monotonic(), 0
+        for number, pid in itertools.product((signal.SIGINT, signal.SIGCONT), serve):
+            os.kill(pid, number)
+        with one, idle, suppress(ConnectionError):
+            while one.recv(2**16):
+                answers += 1
+                one.sendall(ASK)
+        assert server.process.wait(timeout=40) == 0
+        assert time.monotonic() - begun < 15 and answers <= 1
 
 
 @pytest.mark.parametrize("seconds", [0, 0.2, 0.5, 1])
