@@ -205,9 +205,10 @@ class Committer:
     def commit(self, draft: Draft, job: Job, chunks: Collection[int] = ()) -> Outcome:
         """Carry out a job, durably, or raise what it raised and leave nothing of it.
 
-        The chunks that it is known to change are read before the turn, so that others do not wait for that.
+        The chunks that it is known to change are read before the turn, so that others do not wait for that; not without
+        a cache, which would not have them then.
         """
-        if len(chunks) <= self.large:
+        if self._store.cache.limit and len(chunks) <= self.large:
             known = self._store.known
             for chunk in chunks:
                 self._store.overlaid(chunk, known)
