@@ -36,7 +36,8 @@ def add_command(
 
 
 def add_volume(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("volume", metavar="VOLUME", help="the volume's folder")
+    where = "the volume's folder; or where a server has it, http://host:port/volumes/name"
+    parser.add_argument("volume", metavar="VOLUME", help=where)
 
 
 def add_json(parser: argparse.ArgumentParser, what: str = "print one JSON object, for scripts") -> None:

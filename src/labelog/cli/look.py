@@ -39,6 +39,7 @@ from labelog.formats import picture
 from labelog.formats.colours import colour
 from labelog.formats.output import new_file
 from labelog.geometry import Box
+from labelog.remote.connection import is_address
 from labelog.storage.journal import Commit, Kind
 
 AXES = "zyx"
@@ -114,18 +115,21 @@ def run_info(arguments: argparse.Namespace) -> None:
         return
     disk, dense = facts["bytes_on_disk"], facts["bytes_dense"]
     last = facts["last_commit"]
-    print_facts([
+    rows = [
         ("volume", facts["volume"]),
         ("id", facts["id"]),
-        ("shape", f"{by(volume.shape)} voxels (z, y, x)"),
-        ("voxel size", f"{by(volume.voxel_size)} {volume.unit}"),
-        ("chunks", f"{by(volume.chunks)}"),
+        ("shape", f"{by(facts['shape'])} voxels (z, y, x)"),
+        ("voxel size", f"{by(facts['voxel_size'])} {facts['unit']}"),
+        ("chunks", by(facts["chunks"])),
         ("scales", ", ".join(by(scale["shape"]) for scale in facts["scales"][1:]) or "this one only"),
         ("revision", f"{facts['revision']:,} ({last['kind']} by {last['author']}, {_local(last['time'])})"),
         ("objects", ", ".join(f"{n:,} {cls}" for cls, n in facts["objects"].items() if n) or "none has a class"),
-        ("colours", f"{len(volume.colours):,} labels have one" if volume.colours else "none kept"),
-        ("on disk", f"{sized(disk)}; {sized(dense)} as an array of uint64, {dense / disk:.3g} times as much"),
-    ])  # fmt: skip
+        ("colours", f"{len(facts['colours']):,} labels have one" if facts["colours"] else "none kept"),
+    ]
+    if disk is not None:
+        times = f"{dense / disk:.3g} times as much"
+        rows.append(("on disk", f"{sized(disk)}; {sized(dense)} as an array of uint64, {times}"))
+    print_facts(rows)
 
 
 def _facts(volume: Volume) -> dict[str, Any]:
@@ -143,7 +147,7 @@ def _facts(volume: Volume) -> dict[str, Any]:
         "last_commit": last.row(),
         "objects": volume.labels.by_class(),
         "colours": {str(label): colour for label, colour in volume.colours.items()},
-        "bytes_on_disk": bytes_on_disk(volume.address),
+        "bytes_on_disk": None if is_address(volume.address) else bytes_on_disk(volume.address),
         "bytes_dense": volume.size * volume.dtype.itemsize,
     }
 
