@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 
 COMMAND = ("-m", "labelog.cli")
+TIMEOUT = 30  # seconds to wait for an answer: httpx's 5 are too few where much else runs
 
 
 class Server:
@@ -35,8 +36,8 @@ class Server:
             raise RuntimeError(f"the server did not start: {self.stop()[1]}")
         self.address, self.port = found[0], int(found[1])
 
-    def client(self, **options) -> httpx.Client:
-        return httpx.Client(base_url=self.address + "/api/v1", timeout=30, **options)
+    def client(self, root: str = "/api/v1", **options) -> httpx.Client:
+        return httpx.Client(base_url=self.address + root, timeout=TIMEOUT, **options)
 
     def workers(self) -> list[int]:
         """The processes that serve, if there are several."""
@@ -66,6 +67,10 @@ class Server:
         self.process.communicate(timeout=60)
         self._log.seek(0)
         return self.process.returncode, self._log.read().splitlines()
+
+
+def get(url: str, **options) -> httpx.Response:
+    return httpx.get(url, timeout=TIMEOUT, **options)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx
+from serving import get
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo.py"
 
@@ -29,7 +29,7 @@ def test_on_a_terminal_it_serves(tmp_path):
     os.close(end)
     try:
         (address,) = read_until(terminal, r"serving neurons, platelet at (http://\S+) \(").groups()
-        volumes = httpx.get(f"{address}/api/v1/volumes").json()["volumes"]
+        volumes = get(f"{address}/api/v1/volumes").json()["volumes"]
         assert [volume["name"] for volume in volumes] == ["neurons", "platelet"]
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 0

@@ -12,7 +12,6 @@ import threading
 import time
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
 import zstandard
@@ -20,6 +19,7 @@ import zstandard
 import labelog
 from labelog.storage.layout import LOCK
 from labelog_server.tokens import Tokens
+from serving import get
 
 from .conftest import make_cells, serving
 
@@ -131,8 +131,8 @@ def test_what_is_no_request(strict, said, status):
 
 @pytest.mark.parametrize("size", [2**14 - 200, 2**14 + 200])
 def test_a_head_that_comes_in_one_piece_has_an_end_too(strict, size):
-    answers = [httpx.get(f"{strict.address}/healthz", headers={"X": "x" * size}),
-               httpx.get(f"{strict.address}/healthz?{'x' * size}")]  # fmt: skip
+    answers = [get(f"{strict.address}/healthz", headers={"X": "x" * size}),
+               get(f"{strict.address}/healthz?{'x' * size}")]  # fmt: skip
     for answer in answers:
         assert answer.status_code == (200 if size < 2**14 else 431), answer.text
         if size > 2**14:

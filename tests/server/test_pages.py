@@ -7,11 +7,11 @@ from base64 import b64encode
 from hashlib import sha256
 from html import unescape
 
-import httpx
 import numpy as np
 import pytest
 
 import labelog
+from serving import get
 
 from .browser import MISSING, PROGRAM, Browser
 from .conftest import guarding, make_cells, serving
@@ -33,7 +33,7 @@ def shown(tmp_path_factory):
 
 
 def test_all_volumes_are_listed(shown):
-    answer = httpx.get(shown.address, headers=BROWSER)
+    answer = get(shown.address, headers=BROWSER)
     assert answer.status_code == 200 and answer.headers["content-type"].startswith("text/html")
     paths = re.findall(r'href="(/volumes/[^"]*)"', answer.text)
     assert len(paths) == 3 and "/volumes/cells" in paths
@@ -43,24 +43,24 @@ def test_all_volumes_are_listed(shown):
 
 def test_the_address_in_the_browser_is_the_one_that_programs_open(shown):
     for name in ("cells", STRANGE):
-        listed = httpx.get(shown.address, headers=BROWSER).text
+        listed = get(shown.address, headers=BROWSER).text
         path = unescape(
             re.search(rf'href="(/volumes/[^"]*{"cells" if name == "cells" else "script"}[^"]*)"', listed)[1]
         )
-        page = httpx.get(shown.address + path, headers=BROWSER)
+        page = get(shown.address + path, headers=BROWSER)
         assert page.status_code == 200 and "<script" not in page.text
         address = re.search(r'labelog\.open\("(.*?)"\)', unescape(page.text))[1]
         assert address == shown.address + path
         with labelog.open(address) as volume, labelog.open(shown.folder / f"{name}.labelog", "r") as own:
             assert volume.id == own.id
-        picture = httpx.get(shown.address + unescape(re.search(r'<img src="(.*?)"', page.text)[1]))
+        picture = get(shown.address + unescape(re.search(r'<img src="(.*?)"', page.text)[1]))
         assert picture.status_code == 200 and picture.headers["content-type"] == "image/png"
         for link in re.findall(r'href="(/[^"]*)"', page.text):
-            assert httpx.get(shown.address + unescape(link), headers=BROWSER).status_code == 200, link
+            assert get(shown.address + unescape(link), headers=BROWSER).status_code == 200, link
         for source in re.findall(r"precomputed://(.*?)<", page.text):
-            assert httpx.get(f"{source}/info").status_code == 200
+            assert get(f"{source}/info").status_code == 200
         for group in re.findall(r"<code>([^<]*/zarr/[^<]*)<", page.text):
-            assert httpx.get(f"{group}/zarr.json").status_code == 200
+            assert get(f"{group}/zarr.json").status_code == 200
     assert "2 × 0.5 × 1 um" in page.text and "scale=1" in page.text
 
 
@@ -68,24 +68,24 @@ def test_programs_get_json_there(shown):
     with shown.client() as client:
         told = client.get("/volumes/cells").json()
     for accept in ({}, {"Accept": "application/json"}, {"Accept": "text/html;q=0.5, application/json"}):
-        assert httpx.get(f"{shown.address}/volumes/cells", headers=accept).json() == told
-    answer = httpx.get(f"{shown.address}/volumes/cells")
+        assert get(f"{shown.address}/volumes/cells", headers=accept).json() == told
+    answer = get(f"{shown.address}/volumes/cells")
     assert "Accept" in answer.headers["vary"]
-    assert httpx.get(f"{shown.address}/volumes/none", headers=BROWSER).status_code == 404
+    assert get(f"{shown.address}/volumes/none", headers=BROWSER).status_code == 404
 
 
 def test_pages_load_nothing_from_elsewhere(shown):
     for path in ("/", "/volumes/cells", "/docs"):
-        answer = httpx.get(shown.address + path, headers=BROWSER)
+        answer = get(shown.address + path, headers=BROWSER)
         assert not re.search(r'(src|href)="(?!/|#)', answer.text), path
         assert "default-src 'none'" in answer.headers["content-security-policy"]
         assert "script-src 'none'" in answer.headers["content-security-policy"]
-    assert httpx.get(f"{shown.address}/redoc").status_code == 404
+    assert get(f"{shown.address}/redoc").status_code == 404
 
 
 def test_all_routes_and_objects_are_on_a_page(shown):
-    text = unescape(httpx.get(f"{shown.address}/docs", headers=BROWSER).text)
-    described = httpx.get(f"{shown.address}/openapi.json").json()
+    text = unescape(get(f"{shown.address}/docs", headers=BROWSER).text)
+    described = get(f"{shown.address}/openapi.json").json()
     for path, methods in described["paths"].items():
         for method in methods:
             assert f"<code>{method.upper()} {path}</code>" in text
@@ -103,14 +103,14 @@ def guarded(tmp_path_factory):
 
 def test_a_person_is_asked_for_a_token(guarded):
     for path in ("/", "/volumes/cells", "/api/v1/volumes/cells", "/volumes/none"):
-        page = httpx.get(guarded.address + path, headers=BROWSER)
+        page = get(guarded.address + path, headers=BROWSER)
         assert page.status_code == 401 and page.headers["www-authenticate"] == "Bearer"
         (script,) = re.findall(r"<script>(.*?)</script>", page.text, re.DOTALL)
         digest = b64encode(sha256(script.encode()).digest()).decode()
         assert f"script-src 'sha256-{digest}'" in page.headers["content-security-policy"]
-        other = httpx.get(guarded.address + path)
+        other = get(guarded.address + path)
         assert other.status_code == 401 and other.headers["content-type"] == "application/problem+json"
-    with httpx.Client(base_url=guarded.address, headers=BROWSER) as browser:
+    with guarded.client("", headers=BROWSER) as browser:
         browser.post("/session", json={"token": guarded.given})
         listed = browser.get("/").text
         assert "/volumes/cells" in listed and "other" not in listed and "ana&lt;b&gt;" in listed

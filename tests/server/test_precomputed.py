@@ -19,6 +19,7 @@ import tensorstore as ts
 import labelog
 from labelog.image import import_image
 from labelog_server import Settings, create_app
+from serving import get
 
 from .conftest import labels, serving
 
@@ -28,7 +29,7 @@ CHUNK = "cells/instance/s0/32-64_16-32_0-8"
 
 @pytest.fixture
 def web(server):
-    with httpx.Client(base_url=f"{server.address}/precomputed", timeout=30) as client:
+    with server.client("/precomputed") as client:
         yield client
 
 
@@ -76,7 +77,7 @@ def test_chunks_of_any_shape(tmp_path, shape, chunks):
     size = {"voxel_size": (0.04, 0.01, 0.01), "unit": "um"}
     labelog.load(tmp_path / "cells.labelog", array, chunks=chunks, **size).close()
     with serving(tmp_path) as server:
-        scale = httpx.get(f"{server.address}/precomputed/cells/instance/info").json()["scales"][0]
+        scale = get(f"{server.address}/precomputed/cells/instance/info").json()["scales"][0]
         assert scale["resolution"] == [10, 10, 40] and scale["size"] == list(shape[::-1])
         assert np.prod(scale["chunk_sizes"][0]) <= 2**18
         assert np.array_equal(tensor(server, "cells/instance").read().result(), array)
@@ -192,13 +193,12 @@ def test_the_image_is_not_sent_twice(web, pictured):
 def test_a_page_of_another_origin_may_read_if_it_is_named(tmp_path):
     labelog.load(tmp_path / "cells.labelog", labels()).close()
     page = {"Origin": "https://neuroglancer-demo.appspot.com"}
-    with serving(tmp_path, "--origin", page["Origin"]) as server:
-        got = httpx.get(f"{server.address}/precomputed/cells/instance/info", headers=page)
+    with serving(tmp_path, "--origin", page["Origin"]) as server, server.client("/precomputed/cells/instance") as web:
+        got = web.get("/info", headers=page)
         assert got.headers["access-control-allow-origin"] == page["Origin"]
         asked = page | {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "range"}
-        assert httpx.options(f"{server.address}/precomputed/cells/instance/info", headers=asked).status_code == 200
-        other = httpx.get(f"{server.address}/precomputed/cells/instance/info", headers={"Origin": "https://x.example"})
-        assert other.status_code == 403
+        assert web.options("/info", headers=asked).status_code == 200
+        assert web.get("/info", headers={"Origin": "https://x.example"}).status_code == 403
 
 
 @pytest.mark.clients
@@ -299,12 +299,12 @@ def test_the_process_that_makes_meshes_ends_with_the_server(own, number):
     pytest.importorskip("zmesh", reason="meshes are in the extra meshes")
     assert mesher(own) == []
     address = f"{own.address}/precomputed/cells/instance/mesh/{2**64 - 1}.mesh"
-    first = httpx.get(address, timeout=30)
+    first = get(address)
     assert first.status_code == 200
     (killed,) = mesher(own)
     os.kill(killed, signal.SIGKILL)
     assert ends(killed)
-    answers = [httpx.get(address, timeout=30) for _ in range(2)]
+    answers = [get(address) for _ in range(2)]
     assert answers[-1].status_code == 200 and answers[-1].content == first.content
     assert answers[0].status_code in (200, 503)
     (begun,) = mesher(own)

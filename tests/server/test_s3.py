@@ -11,7 +11,6 @@ import zlib
 from datetime import UTC, datetime, timedelta
 from xml.etree import ElementTree
 
-import httpx
 import numpy as np
 import obstore
 import pytest
@@ -21,6 +20,7 @@ from zarr.storage import ObjectStore
 
 import labelog
 from labelog_server.tokens import Tokens
+from serving import get
 
 from .conftest import guarding, labels
 
@@ -30,7 +30,7 @@ BINARY = {"Content-Type": "application/octet-stream"}
 
 @pytest.fixture
 def web(server):
-    with httpx.Client(base_url=server.address, timeout=30) as client:
+    with server.client("") as client:
         yield client
 
 
@@ -267,7 +267,7 @@ def test_of_another_bucket(guarded, server):
             done = subprocess.run([*command, f"{at.address}/{path}"], capture_output=True, check=True, timeout=60)
             assert ElementTree.fromstring(done.stdout).find("Code").text == "NoSuchBucket"
     for headers in ({}, {"Authorization": "Bearer none"}, {"x-amz-cf-id": "1"}):
-        answer = httpx.get(f"{server.address}/dogs", headers=headers)
+        answer = get(f"{server.address}/dogs", headers=headers)
         assert answer.status_code == 404 and answer.json()["status"] == 404
 
 

@@ -13,14 +13,13 @@ from contextlib import closing
 from importlib import import_module
 from pkgutil import iter_modules
 
-import httpx
 import pytest
 import tensorstore as ts
 
 import labelog
 from labelog_server import routes
 from labelog_server.tokens import Tokens
-from serving import Server
+from serving import Server, get
 
 from .conftest import guarding, labels, make_cells, serving
 from .test_events import stream
@@ -192,7 +191,7 @@ def test_a_file_of_tokens_that_breaks_and_is_mended(tmp_path):
     signature = f"AWS4-HMAC-SHA256 Credential={key}/20130524/us-east-1/s3/aws4_request,SignedHeaders=host,Signature=0"
     server = Server(tmp_path, "--tokens", str(tokens.path))
     try:
-        with httpx.Client(base_url=server.address) as client:
+        with server.client("") as client:
             tokens.path.write_bytes(good[:-20])
             asked = [client.get("/api/v1/volumes", headers=bearer), client.get("/api/v1/volumes"),
                      client.post("/api/v1/volumes/cells/edits", json=EDIT, headers=bearer),
@@ -226,7 +225,7 @@ def test_a_file_of_tokens_that_breaks_and_is_mended(tmp_path):
 
 
 def test_a_browser_logs_in(guarded):
-    with httpx.Client(base_url=guarded.address) as browser:
+    with guarded.client("") as browser:
         assert browser.post("/session", json={"token": "labelog_no"}).status_code == 401
         answer = browser.post("/session", json={"token": guarded.given["annotate"]})
         assert (answer.json()["name"], answer.json()["role"]) == ("annotate-er", "annotate")
@@ -239,7 +238,7 @@ def test_a_browser_logs_in(guarded):
             browser.get(shown, headers={"Origin": guarded.address, "Sec-Fetch-Site": "same-origin"}).status_code == 200
         )
         assert browser.get(shown, headers={"Origin": "https://ng.example"}).status_code == 403
-        assert httpx.get(guarded.address + shown).status_code == 401
+        assert get(guarded.address + shown).status_code == 401
         forged = browser.post("/api/v1/volumes/cells/edits", json=EDIT, headers={"Origin": "https://evil.example"})
         assert forged.status_code == 403
         own = {"Origin": guarded.address, "Sec-Fetch-Site": "same-origin"}
@@ -261,7 +260,7 @@ def test_a_page_of_another_origin_writes_with_a_token_of_its_own(tmp_path):
              ("PUT", "/zarr/cells/instance/s0/c/0/0/0", {"content": b"", "headers": raw}),
              ("DELETE", "/zarr/cells/instance/s0/c/0/0/0", {})]  # fmt: skip
     with serving(tmp_path, "--tokens", str(tokens.path), "--origin", page) as server:
-        with httpx.Client(base_url=server.address) as browser:
+        with server.client("") as browser:
             assert browser.post("/session", json={"token": text}).status_code == 200
             for method, path, sent in asked:
                 headers = sent.get("headers", {}) | {"Origin": page}
@@ -281,7 +280,7 @@ def test_a_browser_logs_in_through_a_proxy(guarded):
     passed = {"Host": "lab.example", "X-Forwarded-Proto": "https"}
     page = {"Origin": "https://lab.example", "Sec-Fetch-Site": "same-origin"}
     login = {"token": guarded.given["read"]}
-    with httpx.Client(base_url=guarded.address) as proxy:
+    with guarded.client("") as proxy:
         answer = proxy.post("/session", json=login, headers=passed | page)
         cookie, *facts = answer.headers["set-cookie"].split("; ")
         assert answer.status_code == 200 and {"Secure", "HttpOnly", "SameSite=strict"} <= set(facts)

@@ -7,7 +7,6 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from xml.etree import ElementTree
 
-import httpx
 import numpy as np
 import obstore.store
 import pytest
@@ -30,7 +29,7 @@ CHUNK = f"{ARRAY}/c/0/1/1"  # voxels 0:8, 16:32, 32:64
 
 @pytest.fixture
 def web(server):
-    with httpx.Client(base_url=server.address, timeout=30) as client:
+    with server.client("") as client:
         yield client
 
 
