@@ -40,7 +40,7 @@ class Connection:
 
     def __init__(self, address: str, token: str | None, timeout: float) -> None:
         self.address, self._root, self.name = parsed(address)
-        self._token = checked_token(token or os.environ.get(TOKEN) or None)
+        self._token = checked_token(token or os.environ.get(TOKEN))
         self._timeout = timeout
         self._lock = threading.Lock()
         self._http = extra("httpx", "remote")
