@@ -48,6 +48,10 @@ def test_pages_from_elsewhere_may_not_write(raw):
         assert status == 415 and "Content-Type: application/json" in json.loads(body)["detail"]
     assert json.loads(raw("GET", "/volumes/cells", {})[1])["revision"] == 0
     assert raw("POST", "/volumes/cells/edits", headers, WRITE)[0] == 200
+
+
+def test_pages_from_elsewhere_may_not_embed_pictures(raw):
+    """As <img> asks for them, without CORS; a link to one may be followed."""
     for site, mode, expected in [("cross-site", "no-cors", 403), ("same-site", "no-cors", 403),
                                  ("same-origin", "no-cors", 200), ("cross-site", "navigate", 200)]:  # fmt: skip
         embedded = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode}
