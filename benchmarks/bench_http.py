@@ -46,10 +46,10 @@ one request after the other, for slices of 512 x 512, each client for its own; t
 {WRITERS} clients paint {A_SECOND:g} discs a second each, and {READERS} read {A_SECOND:g} random slices a second each. A
 request is due at its time, whether or not the one before was answered, and its time is counted from then (an open
 loop). An answered edit is on disk. The figure is the median of the turns' p50 or p99, of ten seconds each, beside it
-their range. Slow connections: {SLOW} that send or take a byte every {slow.BEAT:g} s, a third of
-them of a head that does not end, a third of a body, a third of an answer of 2 MB; when the server hangs up they come
-again. {WRITERS} writers and {READERS} readers as before, in turns with them and without. Five seconds before each of
-these do not count."""
+their range. Slow connections: {SLOW} that send or take a byte every {slow.BEAT:g} s, a third of them of a head that
+does not end, a third of a body, a third of an answer of 2 MB; when the server hangs up they come again. {WRITERS}
+writers and {READERS} readers as before, in turns with them and without. Five seconds before each of these do not
+count."""
 
 
 @contextmanager
