@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from itertools import cycle
 
 import numpy as np
 
@@ -19,10 +20,10 @@ TOPIC = "Two threads"
 NOTE = """\
 How much faster functions of the dense array (uint32) are with two threads than with one, as a share of what copying
 it gains, half of it in each thread. It is copied into memory that is there: taking 512 MB anew costs a virtual machine
-more than copying them, and never the same. The functions allocate what they give, and are called once more beforehand
-without counting. All take turns. The flood fill begins in the middle of the object. Hashing only computes: what it
-gains by a second thread is what the machine's second core was worth while this ran, to the codec too; the row decides
-nothing."""
+more than copying them, and never the same. So the flood fill is in place, to and fro between two labels; it
+begins in the middle of the object. The others allocate what they give. All take turns, and are called once more
+beforehand without counting. Hashing only computes: what it gains by a second thread is what the machine's second core
+was worth while this ran, to the codec too; the row decides nothing."""
 
 SHARE = Target(0.9)
 HASHED = 2**24  # bytes, 8 times over
@@ -31,13 +32,16 @@ HASHED = 2**24  # bytes, 8 times over
 def bench_two_threads(table: Table, labels: Labels) -> None:
     table.notes[TOPIC] = NOTE
     array = labels.array.astype(np.uint32)
-    moved, seed = np.roll(array, (3, 5, 7), axis=(0, 1, 2)), middle(array)
+    moved, filled, seed = np.roll(array, (3, 5, 7), axis=(0, 1, 2)), array.copy(), middle(array)
+    colours = cycle([int(array.max()) + 1, int(array[seed])])
     jobs = {
         "components, 6-connected": lambda threads: labelog.connected_components(array, 6, threads=threads),
         "components, 26-connected": lambda threads: labelog.connected_components(array, 26, threads=threads),
         "contingency table": lambda threads: labelog.contingency(array, moved, threads=threads),
         "halve labels by the mode, 2x2x2": lambda threads: labelog.downsample(array, threads=threads),
-        "flood fill of one object": lambda threads: labelog.flood(array, seed, threads=threads),
+        "flood fill of one object, in place": lambda threads: labelog.flood_fill(
+            filled, seed, next(colours), in_place=True, threads=threads
+        ),
     }
     copy, piece = array.copy(), array.reshape(-1)[: HASHED // array.itemsize].tobytes()
     with team(1) as alone, team(2) as both:
@@ -53,7 +57,7 @@ def bench_two_threads(table: Table, labels: Labels) -> None:
         timed = {"copy": copied, "SHA-256": hashed, **jobs}
         sides = {(name, threads): lambda _, job=job, threads=threads: job(threads)
                  for name, job in timed.items() for threads in (1, 2)}  # fmt: skip
-        found = interleaved(sides, range(settings.times(24, 4)), block=4, ahead=True)
+        found = interleaved(sides, range(settings.times(48, 4)), block=4, ahead=True)
     gain = {name: found[name, 1].median / found[name, 2].median for name, _ in sides}
     theirs = f"{number(gain['copy'])}x faster with 2"
     for name in jobs:

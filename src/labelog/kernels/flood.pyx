@@ -44,19 +44,18 @@ cdef extern from *:
 
 cdef enum:
     FEWEST = 4_096           # when one has passed on so many words, then twice as many and so on up to MOST, all stop,
-    MOST = 65_536            # look for what was posted to them, are dealt planes, and Ctrl-C is heard
-    GLANCE = 64              # after so many each looks whether it is to stop
-    SHARE = 16               # fewer are not shared: they would go to and fro across the cut, and all wait each time
+    MOST = 65_536            # look for what was posted to them, are dealt planes, and Ctrl-C is heard; when one has
+    GLANCE = 64              # nothing left, others go on to FEWEST; each looks for that after so many
+    SHARE = 64               # fewer are not shared: they would go to and fro across the cut, and all wait each time
     AHEAD = 8                # so many words before it is their turn the processor is told what will be needed
     LINE = 64                # bytes that it fetches at a time; so many labels has a word
 
 cdef uint64_t ALL = 0xFFFFFFFFFFFFFFFFU
 
 
-cdef struct Word:
-    uint64_t taken           # voxels that are shut, or reached; 0 is also what has not been looked at
+cdef struct Word:            # 0 and 0 is also what has not been looked at
     uint64_t reached
-    uint64_t new             # of those the ones that were not passed on
+    uint64_t done            # of those the ones that were passed on; and voxels that cannot be filled
 
 
 cdef struct Places:
@@ -130,7 +129,7 @@ cdef class Walk:
     cdef int steps           # when one has gone so many, all stop
     cdef int stop            # raised by that one
     cdef Py_ssize_t[3] seed
-    cdef object words        # uint64 (words, 3), each row a Word
+    cdef object words        # uint64 (words, 2), each row a Word
     cdef size_t[::1] waiting  # in each plane, words that are to be passed on or were posted to
 
     def __cinit__(self, array, seed, int reach, int walkers, int steps):
@@ -146,7 +145,7 @@ cdef class Walk:
         if f == NULL:
             raise MemoryError(f"no memory for {self.walkers} walkers")
         begin(f, sizes, strides, reach)
-        self.words = words = np.zeros((2 * f.first + sizes[0] * f.plane, 3), np.uint64)
+        self.words = words = np.zeros((2 * f.first + sizes[0] * f.plane, 2), np.uint64)
         f.words = <Word *> &words[0, 0]
         for k in range(1, self.walkers):
             f[k] = f[0]
@@ -265,7 +264,7 @@ def flooded(const Label[:, :, :] array, seed, int reach, int walkers=1, each=map
         walk.steps = min(2 * walk.steps, MOST)
         PyErr_CheckSignals()
     f = walk.floods
-    reached = walk.words[f.first : f.first + nz * f.plane, 1].reshape(nz, ny + 1, f.row)
+    reached = walk.words[f.first : f.first + nz * f.plane, 0].reshape(nz, ny + 1, f.row)
     return reached[:, :ny, : f.row - 1]
 
 
@@ -324,19 +323,20 @@ cdef int go_on(Flood *f, Label value, int steps, int *stop) except -1 nogil:
     cdef uint64_t[4] parts
     cdef int k, step
     for step in range(steps):
-        if step % GLANCE == 0 and raised(stop):
+        if step >= FEWEST and step % GLANCE == 0 and raised(stop):
             return 0
         if f.turn == f.now.size:
             f.now, f.then = f.then, f.now
             f.then.size = f.turn = 0
             if f.now.size == 0:
-                if step >= FEWEST:           # that is not worth waiting for those who have more
+                if step > 0:                 # who had nothing to begin with lets the others go on
                     raise_flag(stop)
                 return 0
         fetch_ahead(f, value)
         at = f.now.at[f.turn]
         f.turn += 1
-        bits, f.words[at].new = f.words[at].new, 0
+        bits = f.words[at].reached & ~f.words[at].done
+        f.words[at].done |= bits
         parts[WORD], parts[SPREAD] = bits, bits | bits << 1 | bits >> 1
         parts[FIRST], parts[LAST] = bits << 63, bits >> 63
         for k in range(f.ways):
@@ -352,21 +352,20 @@ cdef inline bint mine(const Flood *f, size_t at) noexcept nogil:
 cdef inline int touch(Flood *f, Label value, size_t at, uint64_t bits) except -1 nogil:
     """Reach the runs of a word in which these voxels lie."""
     cdef Word *word = f.words + at
+    cdef uint64_t left
     if bits == 0:
         return 0
     if not mine(f, at):
         return post(f, at, bits)
-    if word.taken == 0:
-        word.taken = shut_of(f, value, at)
-    bits &= ~word.taken
+    if word.reached == 0 and word.done == 0:
+        word.done = shut_of(f, value, at)
+    left = ~(word.reached | word.done)
+    bits &= left
     if bits == 0:
         return 0
-    if word.new == 0:
+    if word.reached & ~word.done == 0:
         add_place(&f.then, at)
-    bits = whole_runs(bits, ~word.taken)
-    word.taken |= bits
-    word.reached |= bits
-    word.new |= bits
+    word.reached |= whole_runs(bits, left)
     return 0
 
 
@@ -437,6 +436,7 @@ cdef inline const char *voxel_at(const Flood *f, Py_ssize_t z, Py_ssize_t y, Py_
 @overflowcheck(False)
 cdef inline void fetch_ahead(const Flood *f, Label value) noexcept nogil:
     """Memory is what a fill waits for: it goes through rows in an order that no processor foresees."""
+    cdef const Word *beside
     cdef size_t at
     cdef Py_ssize_t z, y, x, i
     cdef int k
@@ -448,7 +448,8 @@ cdef inline void fetch_ahead(const Flood *f, Label value) noexcept nogil:
         at = f.now.at[f.turn + AHEAD]
         place_of(f, at, &z, &y, &x)
         for k in range(f.sides):
-            if mine(f, at + f.beside[k]) and f.words[at + f.beside[k]].taken == 0:
+            beside = f.words + at + f.beside[k]
+            if mine(f, at + f.beside[k]) and beside.reached == 0 and beside.done == 0:
                 for i in range(<Py_ssize_t> sizeof(Label) + 1):        # it may begin within a line
                     prefetch(voxel_at(f, z, y, x) + f.bytes[k] + i * LINE)
 
