@@ -31,3 +31,19 @@ def test_info(near, address, printed):
     assert json.loads(printed("info", address, "--json")) == json.loads(printed("info", near.address, "--json")) | there
     on_disk = printed("info", near.address).replace(near.address, address)
     assert printed("info", address) == re.sub(r"on disk .*\n", "", on_disk)
+
+
+def test_compact(address, printed):
+    assert re.fullmatch(r"\d+ chunks? folded\n", printed("compact", address))
+    told = json.loads(printed("compact", address, "--json"))
+    assert (told["bytes_before"], told["bytes_after"]) == (None, None)
+
+
+def test_history_and_undo(near, address, printed):
+    worked_on(near)
+    here, there = printed("history", near.address), printed("history", address)
+    assert there == re.sub(r" \[.*?\]", "", here)  # what was said of labels is not told by a server
+    author = json.loads(printed("history", address, "--json", "--limit", "1"))["author"]
+    undone = json.loads(printed("undo", address, "--author", author, "--json"))
+    assert undone["kind"] == "undo"
+    assert near.revision == undone["revision"]

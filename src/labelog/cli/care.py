@@ -8,7 +8,7 @@ from typing import Any
 
 import labelog
 from labelog.cli.arguments import Commands, add_command, add_json, add_volume
-from labelog.cli.printing import bytes_on_disk, counted, print_json, printable, sized, table
+from labelog.cli.printing import counted, print_json, printable, sized, table, volume_bytes
 from labelog.cli.progress import progress
 from labelog.engine.check import Report
 from labelog.errors import Corrupt
@@ -101,11 +101,12 @@ def _checked(path: str) -> Report:
 
 
 def run_compact(arguments: argparse.Namespace) -> None:
-    before = bytes_on_disk(arguments.volume)
+    before = volume_bytes(arguments.volume)
     with labelog.open(arguments.volume) as volume, progress("compacting", "chunks") as update:
         folded = volume.compact(update)
-    after = bytes_on_disk(arguments.volume)
+    after = volume_bytes(arguments.volume)
     if arguments.json:
         print_json({"volume": arguments.volume, "chunks": folded, "bytes_before": before, "bytes_after": after})
     else:
-        print(f"{counted(folded, 'chunk')} folded; {sized(after)} on disk, {sized(before)} before")
+        sizes = "" if before is None or after is None else f"; {sized(after)} on disk, {sized(before)} before"
+        print(f"{counted(folded, 'chunk')} folded{sizes}")

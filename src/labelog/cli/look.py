@@ -30,7 +30,7 @@ from labelog.cli.arguments import (
     within,
 )
 from labelog.cli.files import colours_of, viewed
-from labelog.cli.printing import by, bytes_on_disk, counted, listed, print_facts, print_json, sized, table
+from labelog.cli.printing import by, counted, listed, print_facts, print_json, sized, table, volume_bytes
 from labelog.cli.wording import said, some
 from labelog.engine.snapshot import Revision
 from labelog.engine.volume import Volume
@@ -39,7 +39,6 @@ from labelog.formats import picture
 from labelog.formats.colours import colour
 from labelog.formats.output import new_file
 from labelog.geometry import Box
-from labelog.remote.connection import is_address
 from labelog.storage.journal import Commit, Kind
 
 AXES = "zyx"
@@ -88,9 +87,9 @@ def _add_history(commands: Commands) -> None:
     history = add_command(
         commands, "history", run_history, "list who did what, newest first",
         "Filters may be combined. VOXELS counts those that got another label; what was said\n"
-        "of labels and classes is in brackets after the message. 'taken out' marks what an\n"
-        "undo or a revert took back, and what thereby counts no longer. With --json each\n"
-        "commit is one line, a JSON object.",
+        "of labels and classes is in brackets after the message (a server does not tell it).\n"
+        "'taken out' marks what an undo or a revert took back, and what thereby counts no\n"
+        "longer. With --json each commit is one line, a JSON object.",
         "  labelog history cells.labelog --limit 20\n"
         "  labelog history cells.labelog --author vendor-b --since 2025-01-31\n"
         "  labelog history cells.labelog --label 7 --box 10:20,:,: --json | jq .revision",
@@ -147,7 +146,7 @@ def _facts(volume: Volume) -> dict[str, Any]:
         "last_commit": last.row(),
         "objects": volume.labels.by_class(),
         "colours": {str(label): colour for label, colour in volume.colours.items()},
-        "bytes_on_disk": None if is_address(volume.address) else bytes_on_disk(volume.address),
+        "bytes_on_disk": volume_bytes(volume.address),
         "bytes_dense": volume.size * volume.dtype.itemsize,
     }
 

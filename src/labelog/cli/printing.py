@@ -13,6 +13,7 @@ from typing import Any
 from labelog.engine.objects import as_csv
 from labelog.formats.output import new_file
 from labelog.geometry import Box
+from labelog.remote.connection import is_address
 
 SAMPLE = 200  # rows from which a table's columns get their widths, so that the rest can be printed as it comes
 
@@ -88,6 +89,11 @@ def bytes_on_disk(folder: str | os.PathLike[str]) -> int:
         except FileNotFoundError:  # folded meanwhile
             continue
     return total
+
+
+def volume_bytes(volume: str) -> int | None:
+    """The bytes of a volume's files; None where it is an address, since they are the server's."""
+    return None if is_address(volume) else bytes_on_disk(volume)
 
 
 def typed(box: Box | None) -> str:

@@ -7,12 +7,16 @@ from collections.abc import Mapping, Sequence
 
 from labelog.engine.regions import Region
 from labelog.engine.volume import Volume
+from labelog.remote.connection import is_address
 from labelog.storage.journal import ATTRIBUTE, CLASS, LISTED, MERGE, NAME, PARENT, UNSAID, Fact, Kind, Space, Value
 
 
 def said(volume: Volume, revision: int, kind: Kind) -> list[str]:
-    """A line for each thing that a commit said, in the order in which it was said; none for revision 0."""
-    if kind is Kind.CREATE:
+    """A line for each thing that a commit said, in the order in which it was said.
+
+    None for revision 0, and none where the volume is a server's, which does not tell it.
+    """
+    if kind is Kind.CREATE or is_address(volume.address):
         return []
     with volume.store.table(revision) as table:
         facts = table.journal.facts_by(revision)
