@@ -47,3 +47,10 @@ def test_history_and_undo(near, address, printed):
     undone = json.loads(printed("undo", address, "--author", author, "--json"))
     assert undone["kind"] == "undo"
     assert near.revision == undone["revision"]
+
+
+def test_assign(near, address, printed):
+    worked_on(near)
+    label = next(iter(near.labels)).id
+    assert printed("assign", address, label, "--name", "ada") == f"revision {near.revision}\n"
+    assert near.labels[label].name == "ada"

@@ -8,8 +8,8 @@ import sys
 import labelog
 from labelog.cli.arguments import Commands, OpenBox, add_command, add_edit, add_revision, add_volume, within
 from labelog.cli.arguments import box as box_typed
-from labelog.cli.printing import print_json, printable, table, typed
-from labelog.cli.wording import said, some
+from labelog.cli.printing import print_json, table, typed
+from labelog.cli.wording import print_said
 from labelog.engine.classes import LabelClass, as_toml, read_classes
 from labelog.engine.edit import Edit
 from labelog.engine.regions import KINDS
@@ -63,7 +63,7 @@ def run_classes(arguments: argparse.Namespace) -> None:
             else:
                 old, new = arguments.rename
                 edit.assign_class(old, name=new)
-        _report(volume, edit, arguments)
+        print_said(volume, edit, arguments.json)
 
 
 def _list_classes(arguments: argparse.Namespace) -> None:
@@ -100,7 +100,7 @@ def run_regions(arguments: argparse.Namespace) -> None:
                 edit.remove_region(arguments.remove)
             else:
                 edit.set_region(arguments.set[0], place[0], within(volume, place[1]))
-        _report(volume, edit, arguments)
+        print_said(volume, edit, arguments.json)
 
 
 def _place(kind: str, bounds: str) -> tuple[str, OpenBox]:
@@ -132,13 +132,3 @@ def _edit(volume: Volume, arguments: argparse.Namespace) -> Edit:
     if arguments.revision is not None:
         raise argparse.ArgumentError(None, "--revision is for the list: an edit is of what is there now")
     return volume.edit(arguments.author, arguments.message)
-
-
-def _report(volume: Volume, edit: Edit, arguments: argparse.Namespace) -> None:
-    assert edit.revision is not None
-    commit = volume.commit(edit.revision)
-    lines = said(volume, commit.revision, commit.kind)
-    if arguments.json:
-        print_json(commit.row() | {"said": lines})
-    else:
-        print(printable(f"revision {commit.revision}: {some(lines, 5)}"))

@@ -21,8 +21,8 @@ from labelog.cli.arguments import (
     object_label,
     within,
 )
-from labelog.cli.printing import counted, listed, print_facts, print_json, printable, table, typed, write_csv
-from labelog.cli.wording import said, some
+from labelog.cli.printing import counted, listed, print_facts, print_json, table, typed, write_csv
+from labelog.cli.wording import print_said
 from labelog.engine.edit import Edit
 from labelog.engine.objects import COLUMNS, Extent, Label, Labels, for_json
 from labelog.engine.volume import Volume
@@ -222,13 +222,7 @@ def run_assign(arguments: argparse.Namespace) -> None:
             raise argparse.ArgumentError(None, "say something: --cls, --parent, --name or --attribute")
         with _edit(volume, arguments) as edit:
             edit.assign(arguments.label, **{name: None if value == "" else value for name, value in given.items()})
-        assert edit.revision is not None
-        commit = volume.commit(edit.revision)
-        lines = said(volume, commit.revision, commit.kind)
-    if arguments.json:
-        print_json(commit.row() | {"said": lines})
-    else:
-        print(printable(f"revision {commit.revision}: {some(lines, 5)}"))
+        print_said(volume, edit, arguments.json)
 
 
 def _attributes(typed: list[str]) -> Iterator[tuple[str, Any]]:

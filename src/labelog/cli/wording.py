@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
+from labelog.cli.printing import print_json, printable
+from labelog.engine.edit import Edit
 from labelog.engine.regions import Region
 from labelog.engine.volume import Volume
 from labelog.remote.connection import is_address
@@ -27,6 +29,17 @@ def said(volume: Volume, revision: int, kind: Kind) -> list[str]:
         if fact.key.field != LISTED or len(facts) == 1:
             lines[_line(fact, names)] = None
     return list(lines)
+
+
+def print_said(volume: Volume, edit: Edit, as_json: bool) -> None:
+    """Print what an edit said, or its commit as JSON."""
+    assert edit.revision is not None
+    commit = volume.commit(edit.revision)
+    lines = said(volume, commit.revision, commit.kind)
+    if as_json:
+        print_json(commit.row() | {"said": lines})
+    else:
+        print(printable(f"revision {commit.revision}{': ' * bool(lines)}{some(lines, 5)}"))
 
 
 def some(lines: Sequence[str], most: int) -> str:
