@@ -115,6 +115,6 @@ def bench_threads(table: Table, labels: Labels) -> None:
         found: dict[str, Sample] = interleaved({
             "one": lambda _: alone(there_and_back, chunks),
             "two": lambda _: both(there_and_back, chunks),
-        }, range(settings.times(15, 3)), warm_up=1)  # fmt: skip
+        }, range(settings.times(48, 4)), block=4, ahead=True)  # fmt: skip
     what = f"there and back, {peers.named(SHAPES[1])}, 2 threads"
     table.compare(TOPIC, what, found["two"], {"labelog, 1 thread": found["one"]}, THREADS)

@@ -18,12 +18,12 @@ from labelog.arrays.boxes import team
 TOPIC = "Two threads"
 
 NOTE = """\
-How much faster functions of the dense array (uint32) are with two threads than with one, as a share of what copying
-it gains, half of it in each thread. It is copied into memory that is there: taking 512 MB anew costs a virtual machine
-more than copying them, and never the same. So the flood fill is in place, to and fro between two labels; it
-begins in the middle of the object. The others allocate what they give. All take turns, and are called once more
-beforehand without counting. Hashing only computes: what it gains by a second thread is what the machine's second core
-was worth while this ran, to the codec too; the row decides nothing."""
+How much faster functions of the dense array (uint32) are with two threads than with one, as a share of what copying it
+gains, half of it in each thread. It is copied into memory that is there: taking 512 MB anew costs a virtual machine
+more than copying them, and never the same. So the flood fill is in place, to and fro between two labels; it begins in
+the middle of the object. The others allocate what they give. All take turns, and are called once more beforehand
+without counting. Hashing only computes: what it gains by a second thread is what the machine's second core was worth
+while this ran, to the codec too; the row decides nothing."""
 
 SHARE = Target(0.9)
 HASHED = 2**24  # bytes, 8 times over
