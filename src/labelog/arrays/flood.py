@@ -26,10 +26,9 @@ def flood(array: ArrayLike, seed: Seed, connectivity: int | None = None, *,
     memory.
     """
     values = _raw(boxes.integers(array))
-    fill = _Fill(values, seed, connectivity, threads)
     axes = boxes.Turn.along_memory(values).axes
     out = np.zeros([values.shape[axis] for axis in axes], bool).transpose(np.argsort(axes))
-    fill.write(_raw(out), np.uint8(1))
+    _fill(values, _raw(out), np.uint8(1), seed, connectivity, threads)
     return out
 
 
@@ -63,37 +62,31 @@ def flood_fill(array: ArrayLike, seed: Seed, new_label: int, connectivity: int |
     if in_place and not (isinstance(array, np.ndarray) and array.flags.behaved):
         raise Invalid("only a writable and aligned NumPy array can be filled in place")
     given = boxes.integers(array)
-    label = _fitting(new_label, given.dtype)
-    fill = _Fill(_raw(given), seed, connectivity, threads)
+    label, values = _fitting(new_label, given.dtype), _raw(given)
     out = given if in_place else np.empty_like(given, subok=False)
-    fill.write(_raw(out), _raw(label)[0], rest=None if in_place else _raw(given))
+    _fill(values, _raw(out), _raw(label)[0], seed, connectivity, threads, rest=None if in_place else values)
     return array if isinstance(array, np.ndarray) and in_place else out
 
 
-class _Fill:
-    """The voxels of an array that equal one and hang together with it."""
-
-    def __init__(self, values: NDArray[Any], seed: Seed, connectivity: int | None, threads: int | None) -> None:
-        far = reach(2 * values.ndim if connectivity is None else connectivity, values.ndim)
-        self.turn = boxes.Turn.along_memory(values, row=WORD)
-        self.threads = boxes.thread_count(threads)
-        first = _inside(seed, values.shape)
-        box, first = self.turn.box(values), self.turn.voxel(first)
-        walkers = 1 if box.size <= boxes.SLAB else self.threads
-        with boxes.team(walkers) as every:
-            self.words = flooded(box, first, far, walkers, every)
-
-    def write(self, out: NDArray[Any], value: Any, rest: NDArray[Any] | None = None) -> None:
-        """Give the voxels that were reached a value, and the others what they have in `rest`."""
-        target = self.turn.box(out)
-        source = None if rest is None else self.turn.box(rest)
+def _fill(values: NDArray[Any], out: NDArray[Any], value: Any, seed: Seed, connectivity: int | None,
+          threads: int | None, rest: NDArray[Any] | None = None) -> None:  # fmt: skip
+    """Give the voxels of `out` that a fill of `values` reaches a value, and the others what they have in `rest`."""
+    far = reach(2 * values.ndim if connectivity is None else connectivity, values.ndim)
+    turn = boxes.Turn.along_memory(values, row=WORD)
+    threads = boxes.thread_count(threads)
+    first = turn.voxel(_inside(seed, values.shape))
+    box, target = turn.box(values), turn.box(out)
+    source = None if rest is None else turn.box(rest)
+    walkers = 1 if box.size <= boxes.SLAB else threads
+    with boxes.team(walkers) as every:
+        words = flooded(box, first, far, walkers, every)
 
         def write_slab(place: slice) -> None:
             if source is not None:
                 np.copyto(target[place], source[place])
-            write(self.words[place], target[place], value)
+            write(words[place], target[place], value)
 
-        boxes.each(write_slab, boxes.slabs(target), self.threads)
+        every(write_slab, boxes.slabs(target))
 
 
 def _raw(values: NDArray[Any]) -> NDArray[Any]:
