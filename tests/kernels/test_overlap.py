@@ -17,10 +17,16 @@ UNSIGNED = st.sampled_from(["u1", "u2", "u4", "u8"])
 
 
 def rows(entries):
-    """Entries in order; no pair may be there twice."""
-    found = sorted(zip(*(column.tolist() for column in entries), strict=True))
-    assert len({row[:2] for row in found}) == len(found)
-    return [list(row) for row in found]
+    """Entries in order, those of one pair as one."""
+    return [list(row) for row in united(zip(*(column.tolist() for column in entries), strict=True))]
+
+
+def united(entries):
+    """The slow twin: a dictionary of pairs."""
+    found = {}
+    for a, b, voxels in entries:
+        found[a, b] = found.get((a, b), 0) + voxels
+    return [(*pair, voxels) for pair, voxels in sorted(found.items())]
 
 
 @examples(500)
@@ -81,13 +87,17 @@ def test_palettes_too_many_for_a_dense_table():
     assert rows((Runs.from_dense(a).palette[i], Runs.from_dense(b).palette[j], voxels)) == oracles.contingency(a, b)
 
 
-def test_more_pairs_than_a_table_near_at_hand():
-    """Pairs that come again after they were laid aside are there several times; in order they are one."""
+def test_pairs_that_come_again_after_they_were_laid_aside():
+    """They are there several times, from arrays and from runs; in order they are one."""
     near = np.arange(70_000, dtype=np.uint64).reshape(2, 5, -1)
     a, b = (np.concatenate([array, array]) for array in (near % np.uint64(40_000), near[::-1, :, ::-1]))
-    found = overlap_dense(a, b)
-    assert len(found[0]) > np.unique(np.stack([a.ravel(), b.ravel()]), axis=1).shape[1]
-    assert rows(in_order(*found)) == oracles.contingency(a, b)
+    runs = Runs.from_dense(a), Runs.from_dense(b)
+    i, j, voxels = overlap_runs(*runs, (0, 0, 0), (0, 0, 0), a.shape)
+    expected = oracles.contingency(a, b)
+    for found in overlap_dense(a, b), (runs[0].palette[i], runs[1].palette[j], voxels):
+        assert len(found[0]) > len(expected)
+        table = in_order(*found)
+        assert [list(row) for row in zip(*(column.tolist() for column in table), strict=True)] == expected
 
 
 ENTRIES = st.lists(st.tuples(*[st.sampled_from([0, 1, 5, 2**11, 2**40, 2**63, 2**64 - 1])] * 2, st.integers(1, 9)))
@@ -95,14 +105,6 @@ ENTRIES = st.lists(st.tuples(*[st.sampled_from([0, 1, 5, 2**11, 2**40, 2**63, 2*
 
 def columns(entries):
     return tuple(np.array([row[side] for row in entries], np.uint64) for side in range(3))
-
-
-def united(entries):
-    """The slow twin: a dictionary of pairs."""
-    found = {}
-    for a, b, voxels in entries:
-        found[a, b] = found.get((a, b), 0) + voxels
-    return [(*pair, voxels) for pair, voxels in sorted(found.items())]
 
 
 @examples(1000)

@@ -19,7 +19,7 @@ Entries = tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64]]
 """Labels of a, labels of b, voxels: the entries of a table in any order, equal ones perhaps several times."""
 
 MOST = 32  # dimensions
-PIECE = 2**20  # voxels that a thread takes at a time
+PIECE = 2**21  # voxels that a thread takes at a time
 
 
 class Contingency(NamedTuple):

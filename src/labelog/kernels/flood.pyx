@@ -13,8 +13,8 @@ So most are passed on once or twice, even where labels change at each voxel, and
 it comes to, however large the array is.
 
 Several walkers have planes of their own. What reaches those of another is posted; it finds that when all have stopped,
-since one of them has gone some steps, and so no word is ever touched by two at once. Before they go on the planes are
-dealt anew, so that as many words wait in those of each.
+since one of them has gone some steps or has nothing left to do, and so no word is ever touched by two at once. Before
+they go on the planes are dealt anew, so that as many words wait in those of each.
 """
 
 from cpython.exc cimport PyErr_CheckSignals
@@ -24,6 +24,7 @@ from libc.stdlib cimport calloc, free
 
 from labelog.kernels.changes cimport others_in, trailing_zeros
 from labelog.kernels.labels cimport Label, grow
+from labelog.kernels.prefetch cimport fetch, prefetch
 
 from functools import partial
 
@@ -33,12 +34,9 @@ from labelog.errors import Invalid
 
 cdef extern from *:
     """
-    /* The empty assembly is there because GCC drops calls of functions that do nothing but prefetch. */
-    static inline void labelog_prefetch(const void *place) { __builtin_prefetch(place); __asm__ volatile (""); }
     static inline int labelog_raised(const int *flag) { return __atomic_load_n(flag, __ATOMIC_RELAXED); }
     static inline void labelog_raise(int *flag) { __atomic_store_n(flag, 1, __ATOMIC_RELAXED); }
     """
-    void prefetch "labelog_prefetch"(const void *) noexcept nogil
     bint raised "labelog_raised"(const int *) noexcept nogil
     void raise_flag "labelog_raise"(int *) noexcept nogil
 
@@ -48,7 +46,6 @@ cdef enum:
     GLANCE = 64              # nothing left, others go on to FEWEST; each looks for that after so many
     SHARE = 64               # fewer are not shared: they would go to and fro across the cut, and all wait each time
     AHEAD = 8                # so many words before it is their turn the processor is told what will be needed
-    LINE = 64                # bytes that it fetches at a time; so many labels has a word
 
 cdef uint64_t ALL = 0xFFFFFFFFFFFFFFFFU
 
@@ -127,7 +124,7 @@ cdef class Walk:
     cdef Flood *floods
     cdef int walkers
     cdef int steps           # when one has gone so many, all stop
-    cdef int stop            # raised by that one
+    cdef int stop            # raised by that one, or by one that has nothing left
     cdef Py_ssize_t[3] seed
     cdef object words        # uint64 (words, 2), each row a Word
     cdef size_t[::1] waiting  # in each plane, words that are to be passed on or were posted to
@@ -317,7 +314,7 @@ cdef void add_way(Flood *f, Py_ssize_t to, int part) noexcept nogil:
 
 @overflowcheck(False)
 cdef int go_on(Flood *f, Label value, int steps, int *stop) except -1 nogil:
-    """Pass on what is new in so many words, or until another walker has done so; one that runs out of them waits."""
+    """Pass on what is new in so many words: fewer if there are no more, or if another walker has stopped for that."""
     cdef size_t at
     cdef uint64_t bits
     cdef uint64_t[4] parts
@@ -438,7 +435,7 @@ cdef inline void fetch_ahead(const Flood *f, Label value) noexcept nogil:
     """Memory is what a fill waits for: it goes through rows in an order that no processor foresees."""
     cdef const Word *beside
     cdef size_t at
-    cdef Py_ssize_t z, y, x, i
+    cdef Py_ssize_t z, y, x
     cdef int k
     if f.turn + 2 * AHEAD < f.now.size:
         at = f.now.at[f.turn + 2 * AHEAD]
@@ -450,8 +447,7 @@ cdef inline void fetch_ahead(const Flood *f, Label value) noexcept nogil:
         for k in range(f.sides):
             beside = f.words + at + f.beside[k]
             if mine(f, at + f.beside[k]) and beside.reached == 0 and beside.done == 0:
-                for i in range(<Py_ssize_t> sizeof(Label) + 1):        # it may begin within a line
-                    prefetch(voxel_at(f, z, y, x) + f.bytes[k] + i * LINE)
+                fetch(voxel_at(f, z, y, x) + f.bytes[k], 65 * sizeof(Label))       # it may begin within a line
 
 
 def write(const uint64_t[:, :, :] words, Label[:, :, :] out, Label value):

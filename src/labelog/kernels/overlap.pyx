@@ -4,14 +4,20 @@ Two rows are walked together, from one place where either changes to the next:
 
     a   7 7 7 7 7 9 9 9
     b   1 1 1 2 2 2 2 2        7 with 1: 3 voxels,  7 with 2: 2,  9 with 2: 3
+
+Most pairs of a row are those of the row before. So each has a place, told by its labels, in a table that is small enough
+to be near at hand, and two find room there. When a third one comes, the voxels of the one that was there first are laid
+aside as an entry.
 """
 
-from libc.stdint cimport SIZE_MAX, uint8_t, uint16_t, uint32_t, uint64_t
+from cython cimport overflowcheck
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from labelog.kernels.changes cimport BEYOND, bits_of, mark_changes, trailing_zeros
 from labelog.kernels.labels cimport grow
+from labelog.kernels.prefetch cimport fetch
 from labelog.kernels.runs cimport Runs, run_at
 
 import numpy as np
@@ -33,7 +39,8 @@ ctypedef fused Right:
 cdef enum:
     BLOCK = 4096             # voxels of a row that are compared at a time
     SMALL = 65536            # entries up to which a table of two palettes is dense
-    NEAR = 32768             # slots of a table that a processor has near at hand
+    BITS = 12                # of a place in a table of pairs,
+    SLOTS = 2 << BITS        # which has two slots: as much as a processor has near at hand
 
 
 cdef struct Pair:
@@ -42,11 +49,8 @@ cdef struct Pair:
     uint64_t voxels          # 0 is a free slot
 
 
-cdef struct Pairs:           # open addressing, power-of-two capacity
-    Pair *at
-    size_t capacity
-    size_t used
-    size_t most              # capacity up to which it grows; then its pairs are laid aside, and it begins anew
+cdef struct Pairs:
+    Pair *at                 # SLOTS of them
     Pair *aside
     size_t n_aside
     size_t room
@@ -55,18 +59,19 @@ cdef struct Pairs:           # open addressing, power-of-two capacity
 def overlap_dense(const Left[:, :, :] a, const Right[:, :, :] b):
     """The pairs of two arrays of one shape (z, y, x), of unsigned integers and any strides, in no order.
 
-    Returns three uint64 arrays: the labels of a, those of b, and the voxels of each pair. Of arrays with very many
-    pairs, some are there several times.
+    Returns three uint64 arrays: the labels of a, those of b, and the voxels of each pair, of which some may be there
+    several times.
     """
     cdef Pairs pairs
     cdef Py_ssize_t z, y, x, n
     cdef uint8_t changes_a[BLOCK + BEYOND]
     cdef uint8_t changes_b[BLOCK + BEYOND]
+    memset(&pairs, 0, sizeof(Pairs))
     if a.shape[0] != b.shape[0] or a.shape[1] != b.shape[1] or a.shape[2] != b.shape[2]:
         raise Invalid(f"expected arrays of one shape, found {tuple(a.shape)[:3]} and {tuple(b.shape)[:3]}")
     try:
         with nogil:
-            pairs_open(&pairs, 1024, NEAR)
+            pairs_open(&pairs)
             for z in range(a.shape[0]):
                 for y in range(a.shape[1]):
                     x = 0
@@ -88,6 +93,8 @@ cdef inline int count_marked(const Left *a, Py_ssize_t step_a, const Right *b, P
     cdef Py_ssize_t x, at, before = 0
     cdef uint64_t bits
     for x in range(0, n, 64):
+        fetch(<const char *> a + (BLOCK + x) * step_a, 64 * sizeof(Left))          # of the next block
+        fetch(<const char *> b + (BLOCK + x) * step_b, 64 * sizeof(Right))
         bits = bits_of(changes_a + x) | bits_of(changes_b + x)
         while bits:
             at = x + trailing_zeros(bits)
@@ -109,7 +116,8 @@ def overlap_runs(Runs a, Runs b, start_a, start_b, size):
     start_a, start_b : where the common voxels begin in each, z, y, x.
     size : how many they are along z, y, x.
 
-    Returns three uint64 arrays: the palette entries of a, those of b, and the voxels of each pair.
+    Returns three uint64 arrays: the palette entries of a, those of b, and the voxels of each pair, of which some may be
+    there several times.
     """
     cdef Pairs pairs
     cdef size_t width = b.labels.shape[0]
@@ -123,12 +131,14 @@ def overlap_runs(Runs a, Runs b, start_a, start_b, size):
     for runs, start in ((a, start_a), (b, start_b)):
         if not all(0 <= first and 0 < n and first + n <= most for first, n, most in zip(start, size, runs.shape)):
             raise Invalid(f"a box of {tuple(size)} at {tuple(start)} is not within {runs.shape}")
+    memset(&pairs, 0, sizeof(Pairs))
     if entries <= SMALL:
         table = np.zeros(max(1, entries), np.uint64)
         small = &table[0]
     try:
         with nogil:
-            pairs_open(&pairs, 16 if small else 1024, SIZE_MAX)
+            if small == NULL:
+                pairs_open(&pairs)
             for z in range(nz):
                 for y in range(ny):
                     count_rows(a, (za + z) * a.ny + ya + y, xa, b, (zb + z) * b.ny + yb + y, xb, nx,
@@ -165,14 +175,11 @@ cdef inline int count_rows(Runs a, Py_ssize_t row_a, Py_ssize_t xa, Runs b, Py_s
 
 # The table of pairs
 
-cdef int pairs_open(Pairs *t, size_t capacity, size_t most) except -1 nogil:
-    memset(t, 0, sizeof(Pairs))
-    t.most = most
-    t.at = <Pair *> calloc(capacity, sizeof(Pair))
+cdef int pairs_open(Pairs *t) except -1 nogil:
+    t.at = <Pair *> calloc(SLOTS, sizeof(Pair))
     if t.at == NULL:
         with gil:
-            raise MemoryError(f"no memory for {capacity} pairs of labels")
-    t.capacity = capacity
+            raise MemoryError(f"no memory for {SLOTS} pairs of labels")
     return 0
 
 
@@ -181,55 +188,31 @@ cdef void pairs_close(Pairs *t) noexcept nogil:
     free(t.aside)
 
 
-cdef inline Pair *pairs_slot(Pairs *t, uint64_t a, uint64_t b) noexcept nogil:
-    """Where the pair is, or would go."""
-    cdef uint64_t h = (a ^ (a >> 32)) & 0xFFFFFFFFU
-    h = (((h * 0x9E3779B1U) & 0xFFFFFFFFU) + ((b ^ (b >> 32)) & 0xFFFFFFFFU)) & 0xFFFFFFFFU
-    h = ((h ^ (h >> 15)) * 0x85EBCA77U) & 0xFFFFFFFFU
-    cdef size_t mask = t.capacity - 1
-    cdef size_t i = <size_t> (h ^ (h >> 13)) & mask
-    while t.at[i].voxels != 0 and (t.at[i].a != a or t.at[i].b != b):
-        i = (i + 1) & mask
-    return &t.at[i]
+@overflowcheck(False)
+cdef inline Pair *place_of(Pairs *t, uint64_t a, uint64_t b) noexcept nogil:
+    """The first of its two slots: of a multiplicative hash (Knuth, The Art of Computer Programming 3, 6.4) the highest
+    bits, which depend on all others."""
+    return t.at + 2 * ((a * 0x9E3779B97F4A7C15U + b * 0xC2B2AE3D27D4EB4FU) >> (64 - BITS))
 
 
 cdef inline int pairs_add(Pairs *t, uint64_t a, uint64_t b, uint64_t voxels) except -1 nogil:
-    cdef Pair *pair = pairs_slot(t, a, b)
-    if pair.voxels == 0:
-        if 2 * (t.used + 1) > t.capacity:
-            if t.capacity < t.most:
-                pairs_grow(t)
-            else:
-                pairs_lay_aside(t)
-            pair = pairs_slot(t, a, b)
-        t.used += 1
-        pair.a, pair.b = a, b
+    cdef Pair *pair = place_of(t, a, b)
+    if pair.a != a or pair.b != b:
+        pair += 1
+        if pair.a != a or pair.b != b:
+            if pair.voxels != 0:
+                lay_aside(t, pair)
+            pair[0] = pair[-1]
+            pair -= 1
+            pair.a, pair.b, pair.voxels = a, b, 0
     pair.voxels += voxels
     return 0
 
 
-cdef int pairs_grow(Pairs *t) except -1 nogil:
-    cdef Pairs bigger
-    cdef size_t i
-    pairs_open(&bigger, 2 * t.capacity, t.most)
-    for i in range(t.capacity):
-        if t.at[i].voxels != 0:
-            pairs_slot(&bigger, t.at[i].a, t.at[i].b)[0] = t.at[i]
-    free(t.at)
-    t.at, t.capacity = bigger.at, bigger.capacity
-    return 0
-
-
-cdef int pairs_lay_aside(Pairs *t) except -1 nogil:
-    cdef size_t i, n = t.n_aside
-    grow(<void **> &t.aside, &t.room, n + t.used, sizeof(Pair))
-    for i in range(t.capacity):
-        t.aside[n] = t.at[i]
-        n += t.at[i].voxels != 0
-        if n == t.n_aside + t.used:
-            break
-    t.n_aside, t.used = n, 0
-    memset(t.at, 0, t.capacity * sizeof(Pair))
+cdef int lay_aside(Pairs *t, const Pair *pair) except -1 nogil:
+    grow(<void **> &t.aside, &t.room, t.n_aside + 1, sizeof(Pair))
+    t.aside[t.n_aside] = pair[0]
+    t.n_aside += 1
     return 0
 
 
@@ -237,7 +220,9 @@ cdef listed(Pairs *t):
     """The pairs of a table: three uint64 arrays."""
     cdef size_t n, total
     with nogil:
-        pairs_lay_aside(t)
+        for n in range(SLOTS):
+            if t.at[n].voxels != 0:
+                lay_aside(t, &t.at[n])
     total = t.n_aside
     cdef uint64_t[::1] a = np.empty(total, np.uint64)
     cdef uint64_t[::1] b = np.empty(total, np.uint64)

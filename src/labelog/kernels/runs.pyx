@@ -18,6 +18,7 @@ from libc.string cimport memcmp, memcpy
 
 from labelog.kernels.changes cimport find_stops, open_changes
 from labelog.kernels.labels cimport Buffer, Label, Table, reserve, table_add, table_close, table_open
+from labelog.kernels.prefetch cimport fetch
 
 import numpy as np
 
@@ -411,24 +412,6 @@ cdef inline bint add_row(Column *column, const Label *row, Py_ssize_t step, Py_s
     column.picks.size += n
     column.rows[column.n_rows] = <uint32_t> column.stops.size
     return True
-
-
-cdef extern from *:
-    """
-    #if defined(__GNUC__)
-    #define FETCH_LINE(at) __builtin_prefetch(at)
-    #else
-    #define FETCH_LINE(at)
-    #endif
-    """
-    void fetch_line "FETCH_LINE" (const char *at) nogil
-
-
-cdef inline void fetch(const char *at, Py_ssize_t size) noexcept nogil:
-    """Ask for bytes that are needed soon: an array's rows lie apart, and the processor guesses only what follows."""
-    cdef Py_ssize_t i
-    for i in range(0, size, 64):
-        fetch_line(at + i)
 
 
 cdef keys_in_order(Table *table):
