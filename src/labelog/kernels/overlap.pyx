@@ -5,9 +5,9 @@ Two rows are walked together, from one place where either changes to the next:
     a   7 7 7 7 7 9 9 9
     b   1 1 1 2 2 2 2 2        7 with 1: 3 voxels,  7 with 2: 2,  9 with 2: 3
 
-Most pairs of a row are those of the row before. So each has a place, told by its labels, in a table that is small enough
-to be near at hand, and two find room there. When a third one comes, the voxels of the one that was there first are laid
-aside as an entry.
+Most pairs of a row are those of the row before. So each has a place, told by its labels, in a table small enough to be
+near at hand, and two find room there. When a third one comes, the voxels of the one that was there first are laid aside
+as an entry.
 """
 
 from cython cimport overflowcheck
