@@ -38,7 +38,7 @@ ctypedef fused Right:
 
 cdef enum:
     BLOCK = 4096             # voxels of a row that are compared at a time
-    SMALL = 65536            # entries up to which a table of two palettes is dense
+    SMALL = 16384         # entries up to which a table of two palettes is dense
     BITS = 12                # of a place in a table of pairs,
     SLOTS = 2 << BITS        # which has two slots: as much as a processor has near at hand
 
