@@ -1,8 +1,9 @@
 """Builds the Cython kernels; everything else is in pyproject.toml.
 
 `python setup.py build_ext --inplace` makes the release build. With LABELOG_DEBUG=1 in the environment bounds and
-overflow checks are on: `make test-debug` runs tests against that. LABELOG_SANITIZE has the compiler's sanitizers, as
--fsanitize takes them, for `make sanitize` and `make fuzz`: the release's C, watched.
+overflow checks are on, and nothing is written for one kind of processor: `make test-debug` runs tests against that.
+LABELOG_SANITIZE has the compiler's sanitizers, as -fsanitize takes them, for `make sanitize` and `make fuzz`: the
+release's C, watched.
 """
 
 import os
@@ -27,6 +28,8 @@ DIRECTIVES = {
     "embedsignature":   (True,     True),
 }  # fmt: skip
 
+PORTABLE = [("LABELOG_PORTABLE", "1")] if DEBUG else []
+
 CORES = os.cpu_count() or 1
 BLOSC2 = Path(blosc2.__file__).parent
 
@@ -44,7 +47,7 @@ def kernel(name: str, static: list[str] | None = None) -> Extension:
         f"labelog.kernels.{name}",
         [f"src/labelog/kernels/{name}.pyx"],
         include_dirs=[numpy.get_include(), str(BLOSC2 / "include")],
-        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), *PORTABLE],
         extra_objects=[str(BLOSC2 / "lib" / library) for library in static or []],
         extra_compile_args=COMPILE + WATCHED,
         extra_link_args=SANITIZE + (["-lpthread", "-ldl", "-lm"] if static else []),

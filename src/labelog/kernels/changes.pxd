@@ -1,142 +1,185 @@
-# Where the labels of a row of voxels change: first a byte for each voxel, 1 where the next one differs, by loops
-# without branches that compilers vectorise, for the processor at hand; then those bytes as bits, 64 voxels at a time,
-# most of which are 0:
+# Where the labels of a row of voxels differ from others, as bits, 64 voxels to a word, the first one lowest; most bits
+# are 0, and those that are not are gone through one after the other:
 #
-#     mark_changes(row, sizeof(Label), step, n, changes)
+#     mark_changes(row, sizeof(Label), step, n, words)
 #     for x in range(0, n, 64):
-#         bits = bits_of(changes + x)
+#         bits = words[x // 64]
 #         while bits:
-#             at = x + trailing_zeros(bits)           # the voxel at + 1 differs from that at `at`, or there is none
+#             at = x + trailing_zeros(bits)           # the voxel at + 1 differs from that at `at`
 #             bits &= bits - 1
 #
-# The bits are of little-endian words.
+# Processors with AVX2 compare a vector and take the answers as bits at once. For others, loops without branches write a
+# byte for each voxel, which compilers vectorise, and the bytes are made bits.
 
-from cython cimport overflowcheck
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport malloc
 from libc.string cimport memcpy, memset
 
 cdef enum:
-    BEYOND = 64         # bytes of 0 after those of a row
+    WORDS = 64          # that are made of a row, of 4096 voxels, before they are gone through
 
 cdef extern from *:
     """
-    #if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) \\
-        && !defined(__SANITIZE_ADDRESS__)
-    #define LABELOG_WIDER __attribute__((unused, target_clones("avx2", "default")))
-    #elif defined(__GNUC__)
-    #define LABELOG_WIDER __attribute__((unused))
+    #if defined(__x86_64__) && defined(__GNUC__) && !defined(LABELOG_PORTABLE)
+    #define LABELOG_X86
+    #include <immintrin.h>
+
+    static inline uint64_t labelog_bits(const uint8_t *bytes) {                  /* 64 of them, each 0 or 1 */
+        uint64_t bits = 0;
+        for (int i = 0; i < 64; i += 16) {
+            __m128i part = _mm_loadu_si128((const __m128i *) (bytes + i));
+            bits |= (uint64_t) (uint16_t) _mm_movemask_epi8(_mm_slli_epi16(part, 7)) << i;
+        }
+        return bits;
+    }
     #else
-    #define LABELOG_WIDER
+    static inline uint64_t labelog_bits(const uint8_t *bytes) {
+        uint64_t eight, bits = 0;
+        for (int i = 0; i < 64; i += 8) {
+            memcpy(&eight, bytes + i, 8);                                        /* little-endian */
+            bits |= (eight * 0x0102040810204080U >> 56) << i;
+        }
+        return bits;
+    }
     #endif
 
-    #define LABELOG_MARK_32 for (int i = 0; i < 32; i++) changes[x + i] = row[x + i] != row[x + i + 1];
-    #define LABELOG_MARK(T)                                                                             \\
-        LABELOG_WIDER static void labelog_mark_##T(const T *row, ptrdiff_t n, uint8_t *changes) {       \\
-            ptrdiff_t x = 0;                                                                            \\
-            for (; x + 32 <= n; x += 32) { LABELOG_MARK_32 }                                            \\
-            if (n >= 32) { x = n - 32; LABELOG_MARK_32 x = n; }       /* some are marked twice */       \\
-            for (; x < n; x++) changes[x] = row[x] != row[x + 1];                                       \\
+    /* Which of 64 labels differ from those of another row (along), or from one. */
+    #define LABELOG_DIFFER(T)                                                                                   \\
+        static inline uint64_t labelog_differ_##T(const T *row, const T *other, int along) {                    \\
+            uint8_t bytes[64];                                                                                  \\
+            for (int i = 0; i < 64; i++) bytes[i] = row[i] != other[along ? i : 0];                             \\
+            return labelog_bits(bytes);                                                                         \\
         }
-    LABELOG_MARK(uint8_t)
-    LABELOG_MARK(uint16_t)
-    LABELOG_MARK(uint32_t)
-    LABELOG_MARK(uint64_t)
+    /* n of them, and which differ from the one after them: so n + 1 are read. */
+    #define LABELOG_MARK(T, KIND, DIFFER)                                                                       \\
+        KIND(const T *row, ptrdiff_t n, uint64_t *words) {                                                      \\
+            ptrdiff_t x = 0;                                                                                    \\
+            for (; x + 64 <= n; x += 64) *words++ = DIFFER(row + x, row + x + 1, 1);                            \\
+            if (x < n && n >= 64) *words = DIFFER(row + n - 64, row + n - 63, 1) >> (64 - (n - x));             \\
+            else if (x < n) for (*words = 0; x < n; x++) *words |= (uint64_t) (row[x] != row[x + 1]) << x;      \\
+        }
 
-    #define LABELOG_OTHERS(T)                                                                           \\
-        LABELOG_WIDER static void labelog_others_##T(const T *row, const T *label, uint8_t *others) {   \\
-            for (int i = 0; i < 64; i++) others[i] = row[i] != *label;                                  \\
+    #ifdef LABELOG_X86
+    #define LABELOG_AVX2 __attribute__((unused, target("avx2,bmi"))) static
+    #define LABELOG_HAS_AVX2 (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi"))
+
+    #define LABELOG_BITS_uint8_t(same) (uint32_t) _mm256_movemask_epi8(same)
+    #define LABELOG_BITS_uint16_t(same) (uint16_t) _mm_movemask_epi8(                                           \\
+        _mm_packs_epi16(_mm256_castsi256_si128(same), _mm256_extracti128_si256(same, 1)))
+    #define LABELOG_BITS_uint32_t(same) (uint8_t) _mm256_movemask_ps(_mm256_castsi256_ps(same))
+    #define LABELOG_BITS_uint64_t(same) (uint8_t) _mm256_movemask_pd(_mm256_castsi256_pd(same))
+
+    #define LABELOG_DIFFER_AVX2(T, ONE, SAME)                                                                   \\
+        LABELOG_AVX2 inline uint64_t labelog_avx2_differ_##T(const T *row, const T *other, int along) {         \\
+            const int lanes = 32 / sizeof(T);                                                                   \\
+            uint64_t bits = 0;                                                                                  \\
+            for (int i = 0; i < 64; i += lanes) {                                                               \\
+                __m256i a = _mm256_loadu_si256((const __m256i *) (row + i));                                    \\
+                __m256i b = along ? _mm256_loadu_si256((const __m256i *) (other + i)) : ONE;                    \\
+                __m256i same = SAME(a, b);                                                                      \\
+                bits |= (uint64_t) LABELOG_BITS_##T(same) << i;                                                 \\
+            }                                                                                                   \\
+            return ~bits;                                                                                       \\
         }
-    LABELOG_OTHERS(uint8_t)
-    LABELOG_OTHERS(uint16_t)
-    LABELOG_OTHERS(uint32_t)
-    LABELOG_OTHERS(uint64_t)
+    LABELOG_DIFFER_AVX2(uint8_t, _mm256_set1_epi8((char) *other), _mm256_cmpeq_epi8)
+    LABELOG_DIFFER_AVX2(uint16_t, _mm256_set1_epi16((short) *other), _mm256_cmpeq_epi16)
+    LABELOG_DIFFER_AVX2(uint32_t, _mm256_set1_epi32((int) *other), _mm256_cmpeq_epi32)
+    LABELOG_DIFFER_AVX2(uint64_t, _mm256_set1_epi64x((long long) *other), _mm256_cmpeq_epi64)
+
+    #define LABELOG_BOTH(T)                                                                                     \\
+        LABELOG_DIFFER(T)                                                                                       \\
+        LABELOG_MARK(T, static inline void labelog_any_mark_##T, labelog_differ_##T)                                   \\
+        LABELOG_MARK(T, LABELOG_AVX2 void labelog_avx2_mark_##T, labelog_avx2_differ_##T)                       \\
+        static inline void labelog_mark_##T(const T *row, ptrdiff_t n, uint64_t *words) {                       \\
+            if (LABELOG_HAS_AVX2) labelog_avx2_mark_##T(row, n, words);                                         \\
+            else labelog_any_mark_##T(row, n, words);                                                           \\
+        }                                                                                                       \\
+        LABELOG_AVX2 uint64_t labelog_avx2_others_##T(const T *row, const T *label) {                           \\
+            return labelog_avx2_differ_##T(row, label, 0);                                                      \\
+        }                                                                                                       \\
+        static inline uint64_t labelog_others_##T(const T *row, const T *label) {                               \\
+            return LABELOG_HAS_AVX2 ? labelog_avx2_others_##T(row, label) : labelog_differ_##T(row, label, 0);  \\
+        }
+    #else
+    #define LABELOG_BOTH(T)                                                                                     \\
+        LABELOG_DIFFER(T)                                                                                       \\
+        LABELOG_MARK(T, static inline void labelog_mark_##T, labelog_differ_##T)                                \\
+        static inline uint64_t labelog_others_##T(const T *row, const T *label) {                               \\
+            return labelog_differ_##T(row, label, 0);                                                           \\
+        }
+    #endif
+    LABELOG_BOTH(uint8_t)
+    LABELOG_BOTH(uint16_t)
+    LABELOG_BOTH(uint32_t)
+    LABELOG_BOTH(uint64_t)
     """
-    void mark_8 "labelog_mark_uint8_t"(const void *row, Py_ssize_t n, uint8_t *changes) noexcept nogil
-    void mark_16 "labelog_mark_uint16_t"(const void *row, Py_ssize_t n, uint8_t *changes) noexcept nogil
-    void mark_32 "labelog_mark_uint32_t"(const void *row, Py_ssize_t n, uint8_t *changes) noexcept nogil
-    void mark_64 "labelog_mark_uint64_t"(const void *row, Py_ssize_t n, uint8_t *changes) noexcept nogil
-    void others_8 "labelog_others_uint8_t"(const void *row, const void *label, uint8_t *others) noexcept nogil
-    void others_16 "labelog_others_uint16_t"(const void *row, const void *label, uint8_t *others) noexcept nogil
-    void others_32 "labelog_others_uint32_t"(const void *row, const void *label, uint8_t *others) noexcept nogil
-    void others_64 "labelog_others_uint64_t"(const void *row, const void *label, uint8_t *others) noexcept nogil
+    void mark_8 "labelog_mark_uint8_t"(const void *row, Py_ssize_t n, uint64_t *words) noexcept nogil
+    void mark_16 "labelog_mark_uint16_t"(const void *row, Py_ssize_t n, uint64_t *words) noexcept nogil
+    void mark_32 "labelog_mark_uint32_t"(const void *row, Py_ssize_t n, uint64_t *words) noexcept nogil
+    void mark_64 "labelog_mark_uint64_t"(const void *row, Py_ssize_t n, uint64_t *words) noexcept nogil
+    uint64_t others_8 "labelog_others_uint8_t"(const void *row, const void *label) noexcept nogil
+    uint64_t others_16 "labelog_others_uint16_t"(const void *row, const void *label) noexcept nogil
+    uint64_t others_32 "labelog_others_uint32_t"(const void *row, const void *label) noexcept nogil
+    uint64_t others_64 "labelog_others_uint64_t"(const void *row, const void *label) noexcept nogil
+    uint64_t bits_of "labelog_bits"(const uint8_t *bytes) noexcept nogil
     int trailing_zeros "__builtin_ctzll"(unsigned long long) noexcept nogil
 
 
-cdef inline uint8_t *open_changes(Py_ssize_t n) except NULL nogil:
-    """Room for those of rows of n voxels, which the caller frees."""
-    cdef uint8_t *changes = <uint8_t *> malloc(n + BEYOND)
-    if changes == NULL:
-        with gil:
-            raise MemoryError(f"no memory for a row of {n} voxels")
-    return changes
-
-
-cdef inline size_t find_stops(const void *row, Py_ssize_t item, Py_ssize_t step, Py_ssize_t n, uint8_t *changes,
+cdef inline size_t find_stops(const void *row, Py_ssize_t item, Py_ssize_t step, Py_ssize_t n,
                               uint32_t *stops) noexcept nogil:
-    """Where the runs of a row end; how many they are."""
-    cdef Py_ssize_t x
+    """Where the runs of a row end; how many they are. Of n integers of `item` bytes, each `step` bytes after the one
+    before."""
+    cdef uint64_t words[WORDS]
+    cdef Py_ssize_t x, w, part
     cdef uint64_t bits
     cdef size_t found = 0
-    mark_changes(row, item, step, n, changes)
-    for x in range(0, n, 64):
-        bits = bits_of(changes + x)
-        while bits:
-            stops[found] = <uint32_t> (x + trailing_zeros(bits) + 1)
-            found += 1
-            bits &= bits - 1
-    return found
+    for x in range(0, n - 1, 4096):
+        part = min(<Py_ssize_t> 64 * WORDS, n - 1 - x)
+        mark_changes(<const char *> row + x * step, item, step, part, words)
+        for w in range((part + 63) // 64):
+            bits = words[w]
+            while bits:
+                stops[found] = <uint32_t> (x + 64 * w + trailing_zeros(bits) + 1)
+                found += 1
+                bits &= bits - 1
+    stops[found] = <uint32_t> n
+    return found + 1
 
 
 cdef inline void mark_changes(const void *row, Py_ssize_t item, Py_ssize_t step, Py_ssize_t n,
-                              uint8_t *changes) noexcept nogil:
-    """Of n integers of `item` bytes, each `step` bytes after the one before; the last one always is a change."""
-    changes[n - 1] = 1
-    memset(changes + n, 0, BEYOND)
+                              uint64_t *words) noexcept nogil:
+    """Which of n integers differ from the one after them, of which there are n + 1; others' bits are 0."""
     if step != item:
-        mark_apart(<const char *> row, item, step, n, changes)
+        mark_apart(<const char *> row, item, step, n, words)
     elif item == 1:
-        mark_8(row, n - 1, changes)
+        mark_8(row, n, words)
     elif item == 2:
-        mark_16(row, n - 1, changes)
+        mark_16(row, n, words)
     elif item == 4:
-        mark_32(row, n - 1, changes)
+        mark_32(row, n, words)
     else:
-        mark_64(row, n - 1, changes)
+        mark_64(row, n, words)
 
 
 cdef inline void mark_apart(const char *row, Py_ssize_t item, Py_ssize_t step, Py_ssize_t n,
-                            uint8_t *changes) noexcept nogil:
+                            uint64_t *words) noexcept nogil:
     cdef Py_ssize_t x
     cdef uint64_t here = 0, there = 0
+    memset(words, 0, (n + 63) // 64 * sizeof(uint64_t))
     memcpy(&here, row, item)
-    for x in range(n - 1):
+    for x in range(n):
         row += step
         memcpy(&there, row, item)
-        changes[x] = here != there
+        words[x // 64] |= <uint64_t> (here != there) << x % 64
         here = there
 
 
 cdef inline uint64_t others_in(const void *row, Py_ssize_t item, const void *label) noexcept nogil:
-    """Which of 64 integers of `item` bytes in a row are not this one, the first one lowest."""
-    cdef uint8_t[64] others
+    """Which of 64 integers of `item` bytes in a row are not this one."""
     if item == 1:
-        others_8(row, label, others)
+        return others_8(row, label)
     elif item == 2:
-        others_16(row, label, others)
+        return others_16(row, label)
     elif item == 4:
-        others_32(row, label, others)
+        return others_32(row, label)
     else:
-        others_64(row, label, others)
-    return bits_of(others)
-
-
-@overflowcheck(False)
-cdef inline uint64_t bits_of(const uint8_t *changes) noexcept nogil:
-    """The next 64 as bits, the first one lowest."""
-    cdef uint64_t word, bits = 0
-    cdef int i
-    for i in range(8):
-        memcpy(&word, changes + 8 * i, 8)
-        bits |= (word * 0x0102040810204080U >> 56) << 8 * i
-    return bits
+        return others_64(row, label)

@@ -12,11 +12,11 @@ union-find of Rosenfeld and Pfaltz 1966, on runs instead of voxels). Components 
 their first voxels; 0 is background and stays 0.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy
 
-from labelog.kernels.changes cimport find_stops, open_changes
+from labelog.kernels.changes cimport find_stops
 from labelog.kernels.forest cimport unite
 from labelog.kernels.labels cimport Buffer, Label, Table, reserve, table_add, table_close, table_open
 from labelog.kernels.runs cimport Runs, keys_in_order, make
@@ -116,29 +116,25 @@ cdef int find_rows(const Label[:, :, :] array, uint32_t *rows, Buffer *stops, Bu
     """The runs of all rows of an array, into empty buffers, and where those of each row begin."""
     cdef Py_ssize_t z, y, nx = array.shape[2]
     cdef size_t n
-    cdef uint8_t *changes = open_changes(nx)
-    try:
-        for z in range(array.shape[0]):
-            for y in range(array.shape[1]):
-                reserve(stops, nx)
-                reserve(values, 2 * nx)
-                n = find_runs(&array[z, y, 0], array.strides[2], nx, changes,
-                              stops.at + stops.size, (<uint64_t *> values.at) + stops.size)
-                stops.size += n
-                values.size += 2 * n
-                if stops.size > 0xFFFFFFFFU:
-                    with gil:
-                        raise Invalid(f"expected fewer than 2^32 runs in a slab, found more by row {(z, y)}")
-                rows[z * array.shape[1] + y + 1] = <uint32_t> stops.size
-    finally:
-        free(changes)
+    for z in range(array.shape[0]):
+        for y in range(array.shape[1]):
+            reserve(stops, nx)
+            reserve(values, 2 * nx)
+            n = find_runs(&array[z, y, 0], array.strides[2], nx,
+                          stops.at + stops.size, (<uint64_t *> values.at) + stops.size)
+            stops.size += n
+            values.size += 2 * n
+            if stops.size > 0xFFFFFFFFU:
+                with gil:
+                    raise Invalid(f"expected fewer than 2^32 runs in a slab, found more by row {(z, y)}")
+            rows[z * array.shape[1] + y + 1] = <uint32_t> stops.size
     return 0
 
 
-cdef inline size_t find_runs(const Label *row, Py_ssize_t step, Py_ssize_t nx, uint8_t *changes,
+cdef inline size_t find_runs(const Label *row, Py_ssize_t step, Py_ssize_t nx,
                              uint32_t *stops, uint64_t *values) noexcept nogil:
     """The runs of a row, where each stops and its label; how many they are."""
-    cdef size_t i, n = find_stops(row, sizeof(Label), step, nx, changes, stops)
+    cdef size_t i, n = find_stops(row, sizeof(Label), step, nx, stops)
     for i in range(n):
         values[i] = <uint64_t> value_at(row, (<Py_ssize_t> stops[i] - 1) * step)
     return n

@@ -15,13 +15,16 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
-from labelog.kernels.changes cimport BEYOND, bits_of, open_changes, trailing_zeros
+from labelog.kernels.changes cimport bits_of, trailing_zeros
 from labelog.kernels.labels cimport Buffer, Label, reserve
 from labelog.kernels.runs cimport Runs, make, taken
 
 import numpy as np
 
 from labelog.errors import Invalid
+
+cdef enum:
+    BEYOND = 64              # bytes of 0 after those of a row
 
 ctypedef fused Vote:         # an index into a palette, or the label itself
     uint32_t
@@ -226,7 +229,10 @@ def downsample_dense(const Label[:, :, :] array, factors, Label[:, :, ::1] out):
     cdef int n
     try:
         with nogil:
-            mixed = open_changes(out.shape[2])
+            mixed = <uint8_t *> malloc(out.shape[2] + BEYOND)
+            if mixed == NULL:
+                with gil:
+                    raise MemoryError(f"no memory for a row of {out.shape[2]} windows")
             if apart:
                 together = <Label *> malloc(4 * nx * sizeof(Label))
                 if together == NULL:
@@ -256,6 +262,15 @@ cdef const Label *put_together(const Label *row, Py_ssize_t step, Py_ssize_t n, 
 
 cdef extern from *:
     """
+    #if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) \\
+        && !defined(__SANITIZE_ADDRESS__)
+    #define LABELOG_WIDER __attribute__((unused, target_clones("avx2", "default")))
+    #elif defined(__GNUC__)
+    #define LABELOG_WIDER __attribute__((unused))
+    #else
+    #define LABELOG_WIDER
+    #endif
+
     #define LABELOG_MIX_BY(F)                                                                                  \\
         if (!more) for (ptrdiff_t x = 0; x < n; x++) {                                                         \\
             out[x] = row[F * x]; mixed[x] = row[F * x + F - 1] != out[x]; }                                    \\

@@ -15,7 +15,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
-from labelog.kernels.changes cimport BEYOND, bits_of, mark_changes, trailing_zeros
+from labelog.kernels.changes cimport WORDS, mark_changes, trailing_zeros
 from labelog.kernels.labels cimport grow
 from labelog.kernels.prefetch cimport fetch
 from labelog.kernels.runs cimport Runs, run_at
@@ -37,7 +37,7 @@ ctypedef fused Right:
     uint64_t
 
 cdef enum:
-    BLOCK = 4096             # voxels of a row that are compared at a time
+    BLOCK = 64 * WORDS       # voxels of a row that are compared at a time
     SMALL = 16384         # entries up to which a table of two palettes is dense
     BITS = 12                # of a place in a table of pairs,
     SLOTS = 2 << BITS        # which has two slots: as much as a processor has near at hand
@@ -64,8 +64,8 @@ def overlap_dense(const Left[:, :, :] a, const Right[:, :, :] b):
     """
     cdef Pairs pairs
     cdef Py_ssize_t z, y, x, n
-    cdef uint8_t changes_a[BLOCK + BEYOND]
-    cdef uint8_t changes_b[BLOCK + BEYOND]
+    cdef uint64_t changes_a[WORDS]
+    cdef uint64_t changes_b[WORDS]
     memset(&pairs, 0, sizeof(Pairs))
     if a.shape[0] != b.shape[0] or a.shape[1] != b.shape[1] or a.shape[2] != b.shape[2]:
         raise Invalid(f"expected arrays of one shape, found {tuple(a.shape)[:3]} and {tuple(b.shape)[:3]}")
@@ -77,8 +77,8 @@ def overlap_dense(const Left[:, :, :] a, const Right[:, :, :] b):
                     x = 0
                     while x < a.shape[2]:
                         n = min(<Py_ssize_t> BLOCK, a.shape[2] - x)
-                        mark_changes(&a[z, y, x], sizeof(Left), a.strides[2], n, changes_a)
-                        mark_changes(&b[z, y, x], sizeof(Right), b.strides[2], n, changes_b)
+                        mark_changes(&a[z, y, x], sizeof(Left), a.strides[2], n - 1, changes_a)
+                        mark_changes(&b[z, y, x], sizeof(Right), b.strides[2], n - 1, changes_b)
                         count_marked(&a[z, y, x], a.strides[2], &b[z, y, x], b.strides[2], n, changes_a, changes_b,
                                      &pairs)
                         x += n
@@ -88,19 +88,20 @@ def overlap_dense(const Left[:, :, :] a, const Right[:, :, :] b):
 
 
 cdef inline int count_marked(const Left *a, Py_ssize_t step_a, const Right *b, Py_ssize_t step_b, Py_ssize_t n,
-                             const uint8_t *changes_a, const uint8_t *changes_b, Pairs *pairs) except -1 nogil:
-    """Count each stretch up to a change."""
+                             const uint64_t *changes_a, const uint64_t *changes_b, Pairs *pairs) except -1 nogil:
+    """Count each stretch up to a change, and the last one."""
     cdef Py_ssize_t x, at, before = 0
     cdef uint64_t bits
-    for x in range(0, n, 64):
+    for x in range(0, n - 1, 64):
         fetch(<const char *> a + (BLOCK + x) * step_a, 64 * sizeof(Left))          # of the next block
         fetch(<const char *> b + (BLOCK + x) * step_b, 64 * sizeof(Right))
-        bits = bits_of(changes_a + x) | bits_of(changes_b + x)
+        bits = changes_a[x // 64] | changes_b[x // 64]
         while bits:
             at = x + trailing_zeros(bits)
             pairs_add(pairs, value_at(a, at * step_a), value_at(b, at * step_b), at + 1 - before)
             before = at + 1
             bits &= bits - 1
+    pairs_add(pairs, value_at(a, (n - 1) * step_a), value_at(b, (n - 1) * step_b), n - before)
     return 0
 
 

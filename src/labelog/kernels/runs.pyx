@@ -16,7 +16,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy
 
-from labelog.kernels.changes cimport find_stops, open_changes
+from labelog.kernels.changes cimport find_stops
 from labelog.kernels.labels cimport Buffer, Label, Table, reserve, table_add, table_close, table_open
 from labelog.kernels.prefetch cimport fetch
 
@@ -348,7 +348,6 @@ cdef struct Column:          # of an array, being turned into runs
 
 def columns(const Label[:, :, :] array, Py_ssize_t width):
     cdef Py_ssize_t nz = array.shape[0], ny = array.shape[1], nx = array.shape[2], z, y, k, n
-    cdef uint8_t *changes = NULL
     cdef Column *column
     cdef const char *row
     if nz < 1 or ny < 1 or nx < 1 or width < 1:
@@ -361,7 +360,6 @@ def columns(const Label[:, :, :] array, Py_ssize_t width):
         raise MemoryError(f"no memory for {n} columns")
     try:
         with nogil:
-            changes = open_changes(min(width, nx))
             for k in range(n):
                 table_open(&column[k].table, 64)
                 column[k].rows = &rows[k, 0]
@@ -371,8 +369,7 @@ def columns(const Label[:, :, :] array, Py_ssize_t width):
                         row = <const char *> &array[z, y, k * width]
                         if y + 1 < ny and array.strides[2] == sizeof(Label):
                             fetch(row + array.strides[1], min(width, nx - k * width) * sizeof(Label))
-                        if not add_row(&column[k], <const Label *> row, array.strides[2], min(width, nx - k * width),
-                                       changes):
+                        if not add_row(&column[k], <const Label *> row, array.strides[2], min(width, nx - k * width)):
                             with gil:
                                 raise Invalid(f"labels must be 0 or more, found {np.min(array[z, y])} in row {(z, y)}")
         return [make(nz, ny, min(width, nx - k * width), keys_in_order(&column[k].table), rows_array[k],
@@ -383,11 +380,9 @@ def columns(const Label[:, :, :] array, Py_ssize_t width):
             free(column[k].stops.at)
             free(column[k].picks.at)
         free(column)
-        free(changes)
 
 
-cdef inline bint add_row(Column *column, const Label *row, Py_ssize_t step, Py_ssize_t nx,
-                         uint8_t *changes) except -1 nogil:
+cdef inline bint add_row(Column *column, const Label *row, Py_ssize_t step, Py_ssize_t nx) except -1 nogil:
     """Whether it could be added: no label in it is negative."""
     cdef size_t first = column.stops.size, n, i
     cdef Label value
@@ -400,7 +395,7 @@ cdef inline bint add_row(Column *column, const Label *row, Py_ssize_t step, Py_s
         memcpy(stops, stops - n, n * sizeof(uint32_t))
         memcpy(picks, picks - n, n * sizeof(uint32_t))
     else:
-        n = find_stops(row, sizeof(Label), step, nx, changes, stops)
+        n = find_stops(row, sizeof(Label), step, nx, stops)
         for i in range(n):
             value = (<const Label *> (<const char *> row + (stops[i] - 1) * step))[0]
             if value < 0:
