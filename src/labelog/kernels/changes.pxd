@@ -87,7 +87,7 @@ cdef extern from *:
 
     #define LABELOG_BOTH(T)                                                                                     \\
         LABELOG_DIFFER(T)                                                                                       \\
-        LABELOG_MARK(T, static inline void labelog_any_mark_##T, labelog_differ_##T)                                   \\
+        LABELOG_MARK(T, static inline void labelog_any_mark_##T, labelog_differ_##T)                    \\
         LABELOG_MARK(T, LABELOG_AVX2 void labelog_avx2_mark_##T, labelog_avx2_differ_##T)                       \\
         static inline void labelog_mark_##T(const T *row, ptrdiff_t n, uint64_t *words) {                       \\
             if (LABELOG_HAS_AVX2) labelog_avx2_mark_##T(row, n, words);                                         \\
