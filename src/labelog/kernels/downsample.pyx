@@ -17,6 +17,7 @@ from libc.string cimport memset
 
 from labelog.kernels.changes cimport bits_of, trailing_zeros
 from labelog.kernels.labels cimport Buffer, Label, reserve
+from labelog.kernels.prefetch cimport fetch
 from labelog.kernels.runs cimport Runs, make, taken
 
 import numpy as np
@@ -246,6 +247,8 @@ def downsample_dense(const Label[:, :, :] array, factors, Label[:, :, ::1] out):
                             rows[n] = &array[fz * z + dz, fy * y + dy, 0]
                             if apart:
                                 rows[n] = put_together(rows[n], array.strides[2], nx, together + n * nx)
+                            else:                                               # of the next y
+                                fetch(<const char *> rows[n] + fy * array.strides[1], nx * sizeof(Label))
                             n += 1
                     halve_row(rows, n, fx, nx, mixed, &out[z, y, 0])
     finally:
