@@ -266,7 +266,7 @@ cdef const Label *put_together(const Label *row, Py_ssize_t step, Py_ssize_t n, 
 cdef extern from *:
     """
     #if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) \\
-        && !defined(__SANITIZE_ADDRESS__)
+        && !defined(__SANITIZE_ADDRESS__) && !defined(LABELOG_PORTABLE)
     #define LABELOG_WIDER __attribute__((unused, target_clones("avx2", "default")))
     #elif defined(__GNUC__)
     #define LABELOG_WIDER __attribute__((unused))
