@@ -199,12 +199,12 @@ cdef inline Pair *place_of(Pairs *t, uint64_t a, uint64_t b) noexcept nogil:
 cdef inline int pairs_add(Pairs *t, uint64_t a, uint64_t b, uint64_t voxels) except -1 nogil:
     cdef Pair *pair = place_of(t, a, b)
     if pair.a != a or pair.b != b:
-        pair += 1
-        if pair.a != a or pair.b != b:
-            if pair.voxels != 0:
-                lay_aside(t, pair)
-            pair[0] = pair[-1]
-            pair -= 1
+        if pair[1].a == a and pair[1].b == b:
+            pair += 1
+        else:
+            if pair[1].voxels != 0:
+                lay_aside(t, &pair[1])
+            pair[1] = pair[0]
             pair.a, pair.b, pair.voxels = a, b, 0
     pair.voxels += voxels
     return 0
