@@ -53,6 +53,16 @@ def test_load_slabs(tmp_path, slabs):
         assert volume.check().ok
 
 
+@pytest.mark.parametrize("slabs", [False, True])
+def test_load_in_many_small_chunks(tmp_path, slabs):
+    array = np.zeros((3, 512, 510), np.uint8)
+    array[1:, 255:257, 500:] = 5
+    with labelog.load(tmp_path / "v", [array] if slabs else array, chunks=(1, 8, 8)) as volume:
+        assert (volume.shape, volume.chunks) == (array.shape, (1, 8, 8))
+        assert (volume[...] == array).all()
+        assert volume.check().ok
+
+
 def test_load_writes_no_zeros(tmp_path):
     array = np.zeros((4, 64, 64), np.uint8)
     array[0, 0, 0] = 1
@@ -75,6 +85,7 @@ def failing():
         ([], Invalid, "no slices"),
         ([np.zeros((1, 3, 4), int), np.zeros((1, 3, 5), int)], Invalid, r"slab 1.*expected slices of \(3, 4\)"),
         ([np.zeros((0, 3, 4), int)], Invalid, "with voxels"),
+        ([np.broadcast_to(np.uint8(1), (2**31, 1, 1))], Invalid, r"at most 2147483647 slices .* found 2147483648"),
         (7, Invalid, "found int"),
         ("cells.labelog", Invalid, "found a path, 'cells.labelog'; files are read by"),
         (Path("cells.png"), Invalid, "found a path"),

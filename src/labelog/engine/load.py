@@ -6,6 +6,7 @@ becomes the base, at revision 0, without passing through edits.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 import uuid
@@ -30,7 +31,7 @@ from labelog.engine.spool import Spool
 from labelog.engine.table import class_facts, label_facts
 from labelog.engine.values import checked_colours, checked_labels, checked_object, checked_pairs
 from labelog.errors import Invalid
-from labelog.geometry import Box, Grid
+from labelog.geometry import MAX_AXIS, MAX_CHUNKS, Box, Grid
 from labelog.kernels.extents import Extents, counted, decode
 from labelog.kernels.runs import Runs
 from labelog.progress import Progress
@@ -89,8 +90,8 @@ def load(path: str | os.PathLike[str], labels: Any, *, voxel_size: Iterable[floa
     known = checked_classes(classes)
     checked_colours(colours or {})
     total, slabs = _slabs(labels)
-    if chunks is None and total:
-        chunks = _grid(labels.shape, None).chunks
+    if total:
+        chunks = _grid(labels.shape, chunks).chunks
     threads = thread_count(threads)
     with under_construction(target) as folder, ThreadPoolExecutor(threads) as pool, ThreadPoolExecutor(1) as beside:
         with closing(Spool(folder)) as counts:
@@ -130,6 +131,13 @@ def _grid(shape: Any, chunks: Any) -> Grid:
         return Grid.of(shape, chunks)
     whole = Grid.of(shape, CHUNKS)
     return Grid.of(whole.shape, [min(n, c) for n, c in zip(whole.shape, whole.chunks, strict=True)])
+
+
+def _deepest(slices: tuple[int, ...], chunks: Any) -> Grid:
+    """A grid with as many of such slices (y, x) as a volume may have."""
+    row = _grid((CHUNKS[0], *slices), chunks)
+    most = MAX_CHUNKS // math.prod(row.counts[1:]) * row.chunks[0]
+    return replace(row, shape=(min(most, MAX_AXIS), *row.shape[1:]))
 
 
 def _complete(folder: Path, meta: Meta, author: str, message: str, manifest: list[tuple[int, int, int]],
@@ -259,10 +267,14 @@ class _Loader:
             if slab.ndim != 3 or 0 in slab.shape:
                 raise Invalid(f"a slab is an array (n, y, x) with voxels, not of shape {slab.shape}")
             if self._base is None:
-                self._base = Base(self._folder, self._meta(_grid((2**31 - 1, *slab.shape[1:]), self._chunks)))
-            if slab.shape[1:] != self._base.grid.shape[1:]:
-                raise Invalid(f"expected slices of {self._base.grid.shape[1:]}, found {slab.shape[1:]}")
-            depth = self._base.grid.chunks[0]
+                self._base = Base(self._folder, self._meta(_deepest(slab.shape[1:], self._chunks)))
+            grid = self._base.grid
+            if slab.shape[1:] != grid.shape[1:]:
+                raise Invalid(f"expected slices of {grid.shape[1:]}, found {slab.shape[1:]}")
+            if self.depth + len(slab) > grid.shape[0]:
+                raise Invalid(f"expected at most {grid.shape[0]} slices in chunks of {grid.chunks}, "
+                              f"found {self.depth + len(slab)}")  # fmt: skip
+            depth = grid.chunks[0]
             while len(slab):
                 taken = min(depth - self.depth % depth, len(slab))
                 self._place(slab[:taken])
