@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -167,6 +169,20 @@ def test_by_the_image(volume):
         volume.fill_mask((0, 6, 6), between=(190, 210))
     with volume.edit("ana") as edit:
         assert edit.fill((0, 6, 6), 8, tolerance=9, axis=0).voxels == twin(alike & (labels == 7), (0, 6, 6), 4, 0).sum()
+
+
+def test_an_image_of_whole_numbers_that_no_float_is(tmp_path):
+    image = 2**53 + np.arange(8).reshape(1, 1, 8)
+    with labelog.load(tmp_path / "v.labelog", np.ones(image.shape, np.uint8)) as volume:
+        volume.attach_image(image)
+        for limits, lo, hi in [
+            ({"tolerance": 1.0}, 2, 4), ({"tolerance": 1.9}, 2, 4), ({"tolerance": 0.5}, 3, 3),
+            ({"tolerance": math.inf}, 0, 7), ({"tolerance": 1e300}, 0, 7), ({"between": (1.5, math.inf)}, 0, 7),
+            ({"between": (2**53 + 1, 2**53 + 5)}, 1, 5), ({"between": (-math.inf, 2.0**53 + 4)}, 0, 4),
+        ]:  # fmt: skip
+            assert volume.fill_mask((0, 0, 3), **limits).box == ((0, 0, lo), (1, 1, hi + 1)), limits
+        with pytest.raises(Invalid, match=r"9007199254740995 at the seed .* not from 9007199254740996 to inf"):
+            volume.fill_mask((0, 0, 3), between=(2**53 + 4, math.inf))
 
 
 def test_beside_scikit_image_on_real_labels(data, tmp_path):

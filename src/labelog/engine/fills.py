@@ -180,10 +180,20 @@ def _grey(source: Source, rule: Rule) -> Grey | None:
         return None
     image = source.image()
     there: Any = image[rule.seed].item()
-    low, high = rule.between or (there - rule.tolerance, there + rule.tolerance)
+    low, high = _bounds(rule, there)
     if not low <= there <= high:
         raise Invalid(f"the image is {there} at the seed {rule.seed}, which is not from {low} to {high}")
     return Grey(image, low, high)
+
+
+def _bounds(rule: Rule, there: Any) -> tuple[Any, Any]:
+    """The least and the most that the image may have; whole numbers beside whole ones, of which floats miss some."""
+    most = rule.tolerance or 0
+    low, high = rule.between or (-most, most)
+    if isinstance(there, int):
+        low, high = (rounded(value) if math.isfinite(value) else value
+                     for rounded, value in ((math.ceil, low), (math.floor, high)))  # fmt: skip
+    return (low, high) if rule.between else (there + low, there + high)
 
 
 # What callers give
