@@ -937,7 +937,7 @@ def test_shapes_refuse(cells):
     assert "a distance is a number from 0 to 1e+09, not -1.0" in refused("erode", cells, 1, "--", -1)
     assert "--over takes labels, or 'any' alone" in refused("dilate", cells, 1, 1, "--over", "any", 3)
     assert "label 1 has no voxels in slice 2" in refused("gaps", cells, 1, "--axis", "x", "--slices", 2, 25)
-    assert "no slice lies between the slices [3]" in refused("gaps", cells, 1, "--slices", 3, 3)
+    assert "two slices or more, with others between them, found [3]" in refused("gaps", cells, 1, "--slices", 3, 3)
     assert facts("info", cells)["revision"] == 1
 
 

@@ -91,10 +91,12 @@ def connected_components(array: ArrayLike, connectivity: int | None = None, *, d
 
 
 def _integer(dtype: DTypeLike) -> np.dtype[Any]:
+    found: object = repr(dtype)
     with suppress(TypeError, ValueError, SyntaxError):
-        if np.dtype(dtype).kind in "iu":
-            return np.dtype(dtype)
-    raise Invalid(f"the dtype of components must be one of integers, not {dtype!r}")
+        found = np.dtype(dtype)
+        if found.kind in "iu":
+            return found
+    raise Invalid(f"expected an integer dtype for components, found {found}")
 
 
 def _fitting(dtype: DTypeLike | None, count: int) -> np.dtype[Any]:

@@ -95,7 +95,8 @@ def contingency(a: ArrayLike, b: ArrayLike, *, threads: int | None = None) -> Co
     a, b : integers or bool, of one shape, any dimensions and strides; labels below 0 are labels too.
     threads : how many to use; by default one for each processor.
 
-    Returns the table, each side's labels in its array's dtype. Raises Invalid for arrays that are none of these.
+    Returns the table, each side's labels in its array's dtype, uint8 for bool. Raises Invalid for arrays that are none
+    of these.
 
     Notes
     -----

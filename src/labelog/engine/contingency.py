@@ -36,7 +36,7 @@ def contingency(a: Any, b: Any, *, within: Box | tuple[Triple, Triple] | None = 
     Returns
     -------
     `Contingency`: the labels of a, those of b and the voxels of each pair that there is, ascending; background 0 is a
-    label as any other. Labels are of the dtype of the array or view.
+    label as any other. Labels are of the dtype of the array or view, uint8 for bool.
 
     Raises Invalid for what is none of these, for shapes that differ, and for labels below 0 beside a volume;
     OutOfBounds for a box outside; Corrupt (naming the chunk) for damaged bytes.

@@ -298,5 +298,5 @@ def _places(slices: Iterable[int], count: int) -> list[int]:
         if not 0 <= place < count:
             raise OutOfBounds(f"slice {place} is not within the volume: 0 to {count - 1}")
     if len(places) < 2 or places[-1] - places[0] < len(places):
-        raise Invalid(f"no slice lies between the slices {places}", slices=places)
+        raise Invalid(f"expected two slices or more, with others between them, found {places}", slices=places)
     return places
