@@ -37,7 +37,7 @@ def test_arrays(data, left, right):
     assert rows(in_order(*overlap_dense(a, b))) == oracles.contingency(a, b)
 
 
-@pytest.mark.parametrize("width", [1, 7, 8, 9, 2047, 2048, 2049, 2056, 4096, 5000])
+@pytest.mark.parametrize("width", [1, 7, 8, 9, 2047, 2048, 2049, 2056, 4095, 4096, 4097, 4104, 8192, 10000])
 def test_every_width(width):
     rng = np.random.default_rng(width)
     for density in (0, 0.05, 1):

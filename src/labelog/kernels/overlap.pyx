@@ -37,7 +37,7 @@ ctypedef fused Right:
     uint64_t
 
 cdef enum:
-    BLOCK = 2048             # voxels that are compared at a time: near at hand with the next ones, of both arrays
+    BLOCK = 2048             # voxels compared at a time, at most 64 times WORDS: near at hand with the next of both
     SMALL = 16384            # entries up to which a table of two palettes is dense
     BITS = 12                # of a place in a table of pairs,
     SLOTS = 8192             # which has two slots: as much as a processor has near at hand
