@@ -72,7 +72,8 @@ def test_a_job_that_is_cancelled_has_done_nothing(client, server):
     where = begin(client, do="edit", edit={"operations": blocks})
     place = f"{JOBS}/{where.split('/')[-1]}"
     told = client.delete(place)
-    assert told.status_code == 202 and told.json()["cancelling"]
+    assert told.status_code == 202
+    assert told.json()["cancelling"] or told.json()["state"] == "cancelled", "already ended, if it was quick"
     ended = over(client, where)
     assert not ended["cancelling"] and not client.delete(place).json()["cancelling"], "it has ended"
     assert (ended["state"] == "cancelled" and ended["done"] < ended["total"]) or ended["total"] == 0
