@@ -93,6 +93,16 @@ def test_pairs_that_come_again_after_they_were_laid_aside():
         assert rows(in_order(*found)) == expected
 
 
+def test_two_labels_in_turn_do_not_push_one_another_out():
+    """Of 40,000 rows of two labels in turn some have both in one place of the table, of 4096."""
+    count, turns = 40_000, 10
+    pairs = np.random.default_rng(5).permutation(2 * count).astype(np.uint32).reshape(1, count, 1, 2)
+    a = pairs.repeat(turns, axis=2).reshape(1, count, -1)
+    labels, _, voxels = overlap_dense(a, np.zeros_like(a))
+    assert sorted(labels.tolist()) == list(range(2 * count))
+    assert (voxels == turns).all()
+
+
 ENTRIES = st.lists(st.tuples(*[st.sampled_from([0, 1, 5, 2**11, 2**40, 2**63, 2**64 - 1])] * 2, st.integers(1, 9)))
 
 

@@ -24,6 +24,18 @@ import numpy as np
 
 from labelog.errors import Invalid
 
+cdef extern from *:
+    """
+    /* A number of which the compiler knows nothing, so that it makes no branch of what depends on it. */
+    #if defined(__GNUC__)
+    static inline size_t labelog_unknown(size_t n) { __asm__ ("" : "+r" (n)); return n; }
+    #else
+    static inline size_t labelog_unknown(size_t n) { return n; }
+    #endif
+    """
+    size_t unknown "labelog_unknown"(size_t) noexcept nogil
+
+
 ctypedef fused Left:         # labels by their bits; those with a sign are looked at as those without
     uint8_t
     uint16_t
@@ -198,15 +210,20 @@ cdef inline Pair *place_of(Pairs *t, uint64_t a, uint64_t b) noexcept nogil:
 
 cdef inline int pairs_add(Pairs *t, uint64_t a, uint64_t b, uint64_t voxels) except -1 nogil:
     cdef Pair *pair = place_of(t, a, b)
+    pair += unknown((pair.a != a) | (pair.b != b))          # which of the two is hard to guess, and so no branch
     if pair.a != a or pair.b != b:
-        if pair[1].a == a and pair[1].b == b:
-            pair += 1
-        else:
-            if pair[1].voxels != 0:
-                lay_aside(t, &pair[1])
-            pair[1] = pair[0]
-            pair.a, pair.b, pair.voxels = a, b, 0
+        pair = place_of(t, a, b)
+        take_place(t, pair, a, b)
     pair.voxels += voxels
+    return 0
+
+
+cdef int take_place(Pairs *t, Pair *pair, uint64_t a, uint64_t b) except -1 nogil:
+    """A pair that has none of the two slots gets the first, and the one that was there the second."""
+    if pair[1].voxels != 0:
+        lay_aside(t, &pair[1])
+    pair[1] = pair[0]
+    pair.a, pair.b, pair.voxels = a, b, 0
     return 0
 
 
