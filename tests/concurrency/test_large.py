@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import random
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +19,9 @@ import pytest
 import labelog
 import oracles
 from concurrency import writers
+from labelog.engine import change, parcel
 from labelog.engine.parcel import Parcel
+from labelog.engine.store import NICE, Store
 from labelog.storage.commits import Turn
 
 SHAPE, CHUNKS = (4, 48, 48), (2, 8, 8)
@@ -315,18 +318,19 @@ def test_a_label_that_is_not_there_yet_shows_nowhere(path: str, between: list[Ca
 # What fails, or dies
 
 
-def test_a_failure_leaves_nothing(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [labelog.OutOfSpace, KeyboardInterrupt])
+def test_a_failure_leaves_nothing(path: str, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]) -> None:
     add, pieces = Turn.add_deltas, []
 
     def failing(turn: Turn, deltas: Any, parcel: int = 0) -> None:
         pieces.append(parcel)
         if len(pieces) == 4:
-            raise labelog.OutOfSpace("the disk is full")
+            raise error("the disk is full, or somebody has had enough")
         add(turn, deltas, parcel)
 
     with opened(path) as volume:
         monkeypatch.setattr(Turn, "add_deltas", failing)
-        with pytest.raises(labelog.OutOfSpace), volume.edit("ana") as edit:
+        with pytest.raises(error), volume.edit("ana") as edit:
             edit[...] = 2
         assert pieces[0] > 0 and len(pieces) == 4
         assert volume.revision == 0 and (volume[...] == 1).all() and left_over(volume) == []
@@ -337,6 +341,57 @@ def test_a_failure_leaves_nothing(path: str, monkeypatch: pytest.MonkeyPatch) ->
             edit[...] = 3
         assert (volume[...] == 3).all()
         assert volume.check().problems == []
+
+
+def test_an_interrupt_on_the_way_says_only_that(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not that there was more to do than fits in a turn, with all there was to do."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(parcel, "worked_out", interrupted)
+    with opened(path) as volume:
+        with pytest.raises(KeyboardInterrupt) as failed, volume.edit("ana") as edit:
+            edit[...] = 2
+        assert failed.value.__context__ is None
+        assert volume.revision == 0 and left_over(volume) == []
+
+
+def test_a_chunk_that_fails_in_the_turn_leaves_nothing(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several threads work out the chunks of one turn; what fails in one of them fails the commit."""
+    work_out, threads = change.worked_out, set()
+
+    def failing(store: Store, work: change.Work, plan: change.Plan) -> change.Change:
+        threads.add(threading.get_ident())
+        if plan.chunk == 8:
+            raise labelog.OutOfSpace("for chunk 8")
+        time.sleep(0.01)
+        return work_out(store, work, plan)
+
+    with labelog.open(path, threads=2) as volume:
+        monkeypatch.setattr(change, "worked_out", failing)
+        with pytest.raises(labelog.OutOfSpace, match="for chunk 8"), volume.edit("ana") as edit:
+            edit[:2, :16, :40] = 2
+        assert len(threads) == 2
+        assert volume.revision == 0 and (volume[...] == 1).all()
+        monkeypatch.undo()
+        with volume.edit("ana") as edit:
+            edit[:2, :16, :40] = 3
+        assert (volume[:2, :16, :40] == 3).all() and (volume[...] == 3).sum() == 2 * 16 * 40
+        assert volume.check().problems == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads have no niceness of their own")
+def test_threads_of_large_edits_stand_back(path: str) -> None:
+    def niceness(_: int) -> int:
+        time.sleep(0.01)
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    own = niceness(0)
+    with labelog.open(path, threads=2) as volume:
+        for _ in range(2):
+            assert set(volume.store.ahead(niceness, range(4), 2**30)) == {min(own + NICE, 19)}
+            assert set(volume.store.mapped(niceness, range(4), 2**30)) == {own} == {niceness(0)}
 
 
 def fill_slowly(path: str, ready: Any) -> None:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from labelog.arrays.boxes import team
 from labelog.engine.store import Store
 from labelog.engine.table import Staged, Table
 from labelog.geometry import Box
@@ -21,6 +22,8 @@ from labelog.storage.journal import Fact, Kind, digest
 
 Patches = dict[int, Spans]
 """What is to be written: chunk -> voxels and labels."""
+
+TOGETHER = 16  # chunks that several threads work out: as many are in memory
 
 
 class Settled(NamedTuple):
@@ -116,21 +119,47 @@ class Change(NamedTuple):
     summary: Summary
 
 
-def change(moment: Moment, work: Work, chunk: int, table: Table) -> Change:
-    """Work out a chunk as the next revision. An edit's delta holds all that it writes, others' what they change."""
+class Plan(NamedTuple):
+    """What there is to work out of a chunk, and all that has to be read for it."""
+
+    chunk: int
+    before: Overlaid
+    settled: Settled
+    delta: Delta
+
+
+def planned(moment: Moment, work: Work, chunk: int, table: Table) -> Plan:
+    """What a chunk is, and what is to change. An edit's delta holds all that it writes, others' what they change."""
     before, settled = moment.chunk(chunk), work.settle(moment, chunk)
     delta = before.diff(settled.labels)
     if work.kind is not Kind.EDIT:
         delta = before.diff(delta.changes())
     elif work.keeps_fragments(table):
         delta = before.diff(keeping_fragments(delta, table))
-    data = codec.encode_delta(delta, moment.store.grid.chunks[2])
+    return Plan(chunk, before, settled, delta)
+
+
+def worked_out(store: Store, work: Work, plan: Plan) -> Change:
+    """A chunk as the next revision. Reads nothing, so any thread may do it."""
+    chunk, before, settled, delta = plan
+    data = codec.encode_delta(delta, store.grid.chunks[2])
     after = before.under(delta.new)
     written = delta.written if work.kind is Kind.EDIT else settled.written
     summary = Summary(delta.changed, written, settled.in_the_way.voxels,
-                      bounds(moment.store, chunk, settled.in_the_way), digest(data))  # fmt: skip
+                      bounds(store, chunk, settled.in_the_way), digest(data))  # fmt: skip
     found, entered = recounted(delta, before, after)
     return Change(data, extents.encode(found), entered, after, summary)
+
+
+def all_worked_out(moment: Moment, work: Work, chunks: Sequence[int], table: Table, threads: int) -> dict[int, Change]:
+    """Chunks as the next revision, by several threads. Only the caller's reads: a moment is for one thread."""
+    made: dict[int, Change] = {}
+    with team(threads) as every:
+        for first in range(0, len(chunks), TOGETHER):
+            plans = [planned(moment, work, chunk, table) for chunk in chunks[first : first + TOGETHER]]
+            found = every(lambda plan: worked_out(moment.store, work, plan), plans)
+            made.update((plan.chunk, change) for plan, change in zip(plans, found, strict=True))
+    return made
 
 
 def keeping_fragments(delta: Delta, table: Table) -> Spans:

@@ -16,7 +16,7 @@ from functools import reduce
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from labelog.engine.change import Moment, Work, change
+from labelog.engine.change import Moment, Work, all_worked_out
 from labelog.engine.parcel import LARGE, PIECE, TRIES, Large, Parcel, add, weight
 from labelog.engine.store import Store, layered
 from labelog.engine.values import checked_text, is_text
@@ -27,6 +27,8 @@ from labelog.storage.commits import Turn
 from labelog.storage.journal import REFUSED, Kind, Receipt, Record
 
 log = logging.getLogger("labelog.commit")
+
+SHARED = 8  # chunks, or as much work, that several threads do in a turn
 
 REFUSALS = Invalid, NotFound, Exists, Conflict, NothingToUndo, Unsupported
 """What says that a commit cannot be, and not that something has failed: under a key it is remembered."""
@@ -144,7 +146,8 @@ class Batch(Moment):
         left = self.parcel.open(self, work, table) if self.parcel else [*work.recipes]
         if weight(work, left) > self.large and (self.parcel is None or self.parcel.tries < TRIES):
             raise Large(work)
-        changes = {chunk: change(self, work, chunk, table) for chunk in left}
+        threads = self.store.threads if weight(work, left) >= SHARED else 1
+        changes = all_worked_out(self, work, left, table, threads)
         found = [changes[chunk].summary if chunk in changes else made[chunk].summary for chunk in work.recipes]
         in_the_way = sum(summary.in_the_way for summary in found)
         boxes = [summary.box for summary in found if summary.box]
@@ -221,8 +224,9 @@ class Committer:
                         raise outcome.refused
                     return outcome
                 except Large as large:
-                    parcel = parcel or Parcel(self._store, self.large, self.piece)
-                    parcel.prepare(large.work)
+                    work = large.work
+                parcel = parcel or Parcel(self._store, self.large, self.piece)
+                parcel.prepare(work)
         except BaseException:
             if parcel is not None:
                 parcel.give_up()

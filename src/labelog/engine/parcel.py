@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from labelog.engine.change import Change, Moment, Summary, Work, change
+from labelog.engine.change import Change, Moment, Summary, Work, planned, worked_out
 from labelog.engine.store import Store
 from labelog.engine.table import Staged, Table
 from labelog.errors import LabelogError
@@ -29,8 +29,8 @@ log = logging.getLogger("labelog.parcel")
 
 LARGE = 16  # chunks, or as much work, that a commit does in its turn
 DENSE = 4096  # spans that are as much work as another chunk
-PIECE = 2**20  # bytes that are handed over at a time
-TRIES = 8  # times that what others have changed is made again before the turn
+PIECE = 2**19  # bytes that are handed over at a time
+TRIES = 24  # times that what others have changed is made again before the turn
 ROW = 64  # bytes, about, that it takes to note a label in a chunk
 
 
@@ -115,7 +115,8 @@ class Parcel:
         with self._store.journal.reading() as journal, journal.still():
             moment = Moment(self._store, journal, journal.head())
             bodies = Table(journal, self.upto, self._staged)  # what is staged goes with that revision, and no other
-            return chunk, moment.newest, change(moment, work, chunk, bodies)
+            plan = planned(moment, work, chunk, bodies)
+        return chunk, moment.newest, worked_out(self._store, work, plan)
 
     def _hold(self, chunk: int, made: Change) -> None:
         self._held[chunk] = made._replace(after=None)

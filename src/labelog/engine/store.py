@@ -7,6 +7,7 @@ in the journal, or zeros) and the deltas between it and the revision wanted.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -40,6 +41,7 @@ from labelog.storage.sqlite import SqliteJournal
 CATCH_UP = 10_000  # revisions by others that are followed one by one; beyond, what is known of chunks is forgotten
 MAPS = 16  # views whose label maps are remembered
 PARALLEL = 2**22  # voxels from which a read uses several threads
+NICE = 10  # of threads that work for large edits: a ninth of a processor where others want it too
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -63,7 +65,7 @@ class Store:
         self.threads = threads
         self.zeros = Runs.full(self.grid.chunks, 0)
         self.scales = Scales(self)
-        self._pool: ThreadPoolExecutor | None = None
+        self._pools: dict[int, ThreadPoolExecutor] = {}  # by their threads' niceness
         self._lock = threading.Lock()
         with self.journal.reading() as journal:
             self.known = journal.head()  # up to here `_last` and `_said` are right
@@ -86,8 +88,8 @@ class Store:
     def close(self) -> None:
         self.keeper.stop()
         with self._lock:
-            pool, self._pool = self._pool, None
-        if pool is not None:
+            pools, self._pools = self._pools, {}
+        for pool in pools.values():
             pool.shutdown()
         self.journal.close()
 
@@ -304,14 +306,15 @@ class Store:
 
     def ahead(self, function: Callable[[Any], Any], items: Iterable[Any], voxels: int) -> Iterator[Any]:
         """What a function gives for each item, in order: on several threads, a few items ahead of who asks, if it is
-        about many voxels."""
+        about many voxels. For large edits: where threads have a niceness of their own, small edits and reads go first.
+        """
         if self.threads == 1 or voxels < PARALLEL:
             yield from map(function, items)
             return
         waiting: deque[Future[Any]] = deque()
         try:
             for item in items:
-                waiting.append(self.pool.submit(function, item))
+                waiting.append(self._pool(NICE).submit(function, item))
                 if len(waiting) > self.threads:
                     yield waiting.popleft().result()
             while waiting:
@@ -323,10 +326,13 @@ class Store:
 
     @property
     def pool(self) -> ThreadPoolExecutor:
+        return self._pool(0)
+
+    def _pool(self, niceness: int) -> ThreadPoolExecutor:
         with self._lock:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(self.threads, "labelog")
-            return self._pool
+            if niceness not in self._pools:
+                self._pools[niceness] = ThreadPoolExecutor(self.threads, "labelog", stand_back, (niceness,))
+            return self._pools[niceness]
 
     def lookup(self, grid: Grid, points: NDArray[np.int64], chunk_runs: Callable[[int], Runs],
                view: LabelMap) -> NDArray[Any]:  # fmt: skip
@@ -351,6 +357,12 @@ class Store:
         self.keeper.count(changed)
         with self.changed:
             self.changed.notify_all()
+
+
+def stand_back(niceness: int) -> None:
+    """Have this thread let others go first. Elsewhere than on Linux a niceness is a whole process's, and stays."""
+    if niceness and sys.platform == "linux":
+        os.nice(niceness)
 
 
 def layered(patches: Iterable[Spans]) -> Spans:
