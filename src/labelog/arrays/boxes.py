@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -56,6 +57,11 @@ def thread_count(threads: int | None) -> int:
     return found
 
 
+def threads_may_begin() -> bool:
+    """Not any more while the interpreter ends, as when what `atexit` has been given is called."""
+    return threading.main_thread().is_alive()
+
+
 def each(function: Callable[[Item], Result], items: Sequence[Item], threads: int) -> list[Result]:
     """What a function gives for each item, in order; several threads take the items."""
     with team(min(threads, len(items))) as every:
@@ -69,7 +75,7 @@ def team(threads: int) -> Iterator[Callable[[Callable[[Item], Result], Sequence[
     One of them is the caller's own, which takes items from the last one on: were it only to wait, it would often take
     its processor from one that works.
     """
-    if threads <= 1:
+    if threads <= 1 or not threads_may_begin():
         yield lambda function, items: [function(item) for item in items]
         return
     with ThreadPoolExecutor(threads - 1, "labelog") as pool:

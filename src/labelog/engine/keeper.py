@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from labelog.arrays.boxes import threads_may_begin
 from labelog.errors import LabelogError
 from labelog.kernels.extents import counted
 from labelog.progress import Progress
@@ -74,7 +75,7 @@ class Keeper:
             self._wake()
 
     def _wake(self) -> None:
-        if self._thread is None:
+        if self._thread is None and threads_may_begin():
             self._thread = threading.Thread(target=self._work, name="labelog-keeper", daemon=True)
             self._thread.start()
         self._condition.notify()

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from labelog.arrays.boxes import threads_may_begin
 from labelog.engine.cache import ChunkCache
 from labelog.engine.keeper import Keeper
 from labelog.engine.scales import Scales
@@ -62,7 +63,7 @@ class Store:
         self.cache = ChunkCache(cache_bytes)
         self.keeper = Keeper(self)
         self.changed = threading.Condition()  # notified at each commit of this process
-        self.threads = threads
+        self._threads = threads
         self.zeros = Runs.full(self.grid.chunks, 0)
         self.scales = Scales(self)
         self._pools: dict[int, ThreadPoolExecutor] = {}  # by their threads' niceness
@@ -72,6 +73,11 @@ class Store:
             self._said = journal.last_facts(self.known)  # the revision that last wrote to the label table
         self._last: dict[int, int] = {}  # chunk -> the revision that last changed it, where asked for already
         self._maps: OrderedDict[tuple[str, int, np.dtype[Any]], LabelMap] = OrderedDict()
+
+    @property
+    def threads(self) -> int:
+        """How many to use."""
+        return self._threads if threads_may_begin() else 1
 
     @property
     def writable(self) -> bool:
