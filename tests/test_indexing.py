@@ -108,7 +108,7 @@ def test_refused_reads(volume):
 
 def test_many_threads_read_as_one(volume, monkeypatch):
     monkeypatch.setattr("labelog.engine.store.PARALLEL", 1)
-    monkeypatch.setattr(volume.store, "threads", 4)
+    monkeypatch.setattr(volume.store, "_threads", 4)
     assert (volume.read() == ARRAY).all()
 
 
