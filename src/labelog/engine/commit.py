@@ -144,10 +144,10 @@ class Batch(Moment):
         table = self.table(work.facts)
         made = self.parcel.made if self.parcel else {}
         left = self.parcel.open(self, work, table) if self.parcel else [*work.recipes]
-        if weight(work, left) > self.large and (self.parcel is None or self.parcel.tries < TRIES):
+        heavy = weight(work, left)
+        if heavy > self.large and (self.parcel is None or self.parcel.tries < TRIES):
             raise Large(work)
-        threads = self.store.threads if weight(work, left) >= SHARED else 1
-        changes = all_worked_out(self, work, left, table, threads)
+        changes = all_worked_out(self, work, left, table, self.store.threads if heavy >= SHARED else 1)
         found = [changes[chunk].summary if chunk in changes else made[chunk].summary for chunk in work.recipes]
         in_the_way = sum(summary.in_the_way for summary in found)
         boxes = [summary.box for summary in found if summary.box]

@@ -42,7 +42,7 @@ from labelog.storage.sqlite import SqliteJournal
 CATCH_UP = 10_000  # revisions by others that are followed one by one; beyond, what is known of chunks is forgotten
 MAPS = 16  # views whose label maps are remembered
 PARALLEL = 2**22  # voxels from which a read uses several threads
-NICE = 10  # of threads that work for large edits: a ninth of a processor where others want it too
+NICE = 10  # of threads that work for large edits: a tenth of a processor where another one wants it
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
