@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,9 +11,8 @@ from skimage.metrics import variation_of_information
 import labelog
 import oracles
 from conftest import examples
+from labelog.arrays import boxes
 from labelog.errors import Invalid
-
-module = import_module("labelog.arrays.contingency")  # the package has a function of this name
 
 DTYPES = [bool, "u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", ">u4", ">i8"]
 
@@ -51,7 +48,7 @@ def test_as_counted_voxel_by_voxel(data, piece, threads):
     turned = data.draw(st.permutations(range(len(shape))))
     a, b = data.draw(arrays(shape, turned)), data.draw(arrays(shape, turned))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "PIECE", piece)
+        patch.setattr(boxes, "SLAB", piece)
         table = labelog.contingency(a, b, threads=threads)
     assert rows(table) == oracles.contingency(a, b)
     for found, array in ((table.a, a), (table.b, b)):

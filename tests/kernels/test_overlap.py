@@ -41,8 +41,23 @@ def test_arrays(data, left, right):
 def test_every_width(width):
     rng = np.random.default_rng(width)
     for density in (0, 0.05, 1):
-        a, b = (np.cumsum(rng.random((2, 2, width)) < density, axis=2).astype(np.uint32) % 5 for _ in range(2))
-        assert rows(overlap_dense(a, b)) == oracles.contingency(a, b)
+        a, b = (np.cumsum(rng.random((2, 2, width)) < density, axis=2) % 5 for _ in range(2))
+        for left, right in (("u1", "u2"), ("u4", "u4"), ("u8", "u4"), ("u8", "u8")):
+            assert rows(overlap_dense(a.astype(left), b.astype(right))) == oracles.contingency(a, b)
+
+
+def test_labels_that_differ_in_any_of_their_bytes():
+    """Alone among others, at every place of a word, in either array."""
+    for dtype in (np.uint8, np.uint16, np.uint32, np.uint64):
+        bits = np.arange(8 * np.dtype(dtype).itemsize, dtype=dtype)
+        rows_of_one = np.zeros((1, 2 * bits.size, 130), dtype)
+        for n, bit in enumerate(bits):
+            rows_of_one[0, 2 * n, (7 * n) % 130] = rows_of_one[0, 2 * n + 1, 129 - (5 * n) % 130] = dtype(1) << bit
+        other = np.zeros(rows_of_one.shape, np.uint32)
+        expected = oracles.contingency(rows_of_one, other)
+        assert len(expected) == bits.size + 1
+        assert rows(overlap_dense(rows_of_one, other)) == expected
+        assert rows(overlap_dense(other, rows_of_one)) == oracles.contingency(other, rows_of_one)
 
 
 def test_many_pairs_and_pairs_whose_bits_are_alike():
@@ -93,10 +108,11 @@ def test_pairs_that_come_again_after_they_were_laid_aside():
         assert rows(in_order(*found)) == expected
 
 
-def test_two_labels_in_turn_do_not_push_one_another_out():
+@pytest.mark.parametrize("dtype", ["u4", "u8"])
+def test_two_labels_in_turn_do_not_push_one_another_out(dtype):
     """Of 40,000 rows of two labels in turn some have both in one place of the table, of 4096."""
     count, turns = 40_000, 10
-    pairs = np.random.default_rng(5).permutation(2 * count).astype(np.uint32).reshape(1, count, 1, 2)
+    pairs = np.random.default_rng(5).permutation(2 * count).astype(dtype).reshape(1, count, 1, 2)
     a = pairs.repeat(turns, axis=2).reshape(1, count, -1)
     labels, _, voxels = overlap_dense(a, np.zeros_like(a))
     assert sorted(labels.tolist()) == list(range(2 * count))

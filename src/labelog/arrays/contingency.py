@@ -19,7 +19,6 @@ Entries = tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64]]
 """Labels of a, labels of b, voxels: the entries of a table in any order, equal ones perhaps several times."""
 
 MOST = 32  # dimensions
-PIECE = 2**21  # voxels that a thread takes at a time
 
 
 class Contingency(NamedTuple):
@@ -161,17 +160,17 @@ def _turned(a: NDArray[Any], b: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any
 
 
 def _pieces(a: NDArray[Any], b: NDArray[Any]) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    """Both cut into the same boxes (z, y, x) of at most PIECE voxels."""
+    """Both cut into the same boxes (z, y, x) of at most boxes.SLAB voxels."""
     if a.ndim > 3:
         for each in zip(a, b, strict=True):
             yield from _pieces(*each)
         return
     a, b = (array[(None,) * (3 - array.ndim)] for array in (a, b))
     axis = next((axis for axis in range(3) if a.shape[axis] > 1), 2)
-    step = max(1, PIECE // math.prod(a.shape[axis + 1 :]))
+    step = max(1, boxes.SLAB // math.prod(a.shape[axis + 1 :]))
     for start in range(0, a.shape[axis], step):
         cut = (slice(None),) * axis + (slice(start, start + step),)
-        if step == 1 and axis < 2 and a[cut].size > PIECE:
+        if step == 1 and axis < 2 and a[cut].size > boxes.SLAB:
             yield from _pieces(a[cut], b[cut])
         else:
             yield a[cut], b[cut]

@@ -1,27 +1,22 @@
 # Where the labels of a row of voxels differ from others, as bits, 64 voxels to a word, the first one lowest; most bits
 # are 0, and those that are not are gone through one after the other:
 #
-#     mark_changes(row, sizeof(Label), step, n, words)
 #     for x in range(0, n, 64):
-#         bits = words[x // 64]
+#         bits = changes_in(row, item, step, x, n)
 #         while bits:
 #             at = x + trailing_zeros(bits)           # the voxel at + 1 differs from that at `at`
 #             bits &= bits - 1
 #
-# Processors with AVX2 compare a vector and take the answers as bits at once. For others, loops without branches write a
-# byte for each voxel, which compilers vectorise, and the bytes are made bits.
+# Processors of the x86-64 family compare a vector (of SSE2, which they all have) and take the answers as bits at once.
+# For others, loops without branches write a byte for each voxel, which compilers vectorise, and bytes are made bits.
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
-
-cdef enum:
-    WORDS = 64          # that are made of a row, of 4096 voxels, before they are gone through
+from libc.string cimport memcpy
 
 cdef extern from *:
     """
-    #if defined(__x86_64__) && defined(__GNUC__) && !defined(LABELOG_PORTABLE)
-    #define LABELOG_X86
-    #include <immintrin.h>
+    #if defined(__SSE2__) && defined(__x86_64__) && !defined(LABELOG_PORTABLE)
+    #include <emmintrin.h>
 
     static inline uint64_t labelog_bits(const uint8_t *bytes) {                  /* 64 of them, each 0 or 1 */
         uint64_t bits = 0;
@@ -31,6 +26,37 @@ cdef extern from *:
         }
         return bits;
     }
+
+    /* As many labels as a vector holds, compared with those of another row (along is 1), or with one (0). */
+    #define LABELOG_SAME(T, EQUAL, ONE)                                                                         \\
+        static inline __m128i labelog_same_##T(const T *row, const T *other, int along) {                       \\
+            return EQUAL(_mm_loadu_si128((const __m128i *) row),                                                \\
+                         along ? _mm_loadu_si128((const __m128i *) other) : ONE);                               \\
+        }
+    LABELOG_SAME(uint8_t, _mm_cmpeq_epi8, _mm_set1_epi8((char) *other))
+    LABELOG_SAME(uint16_t, _mm_cmpeq_epi16, _mm_set1_epi16((short) *other))
+    LABELOG_SAME(uint32_t, _mm_cmpeq_epi32, _mm_set1_epi32((int) *other))
+    LABELOG_SAME(uint64_t, _mm_cmpeq_epi32, _mm_set1_epi64x((long long) *other))              /* each in two halves */
+
+    /* Sixteen, a byte each: vectors of longer answers are packed. Of 64 bits both halves must be the same. */
+    #define LABELOG_PART(T, i) labelog_same_##T(row + (i), other + (i) * along, along)
+    #define LABELOG_FOUR(T, i, next)                                                                            \\
+        _mm_packs_epi16(_mm_packs_epi32(LABELOG_PART(T, i), LABELOG_PART(T, i + next)),                         \\
+                        _mm_packs_epi32(LABELOG_PART(T, i + 2 * next), LABELOG_PART(T, i + 3 * next)))
+    #define LABELOG_16_uint8_t LABELOG_PART(uint8_t, 0)
+    #define LABELOG_16_uint16_t _mm_packs_epi16(LABELOG_PART(uint16_t, 0), LABELOG_PART(uint16_t, 8))
+    #define LABELOG_16_uint32_t LABELOG_FOUR(uint32_t, 0, 4)
+    #define LABELOG_16_uint64_t                                                                                 \\
+        _mm_packs_epi16(_mm_cmpeq_epi16(LABELOG_FOUR(uint64_t, 0, 2), _mm_set1_epi16(-1)),                      \\
+                        _mm_cmpeq_epi16(LABELOG_FOUR(uint64_t, 8, 2), _mm_set1_epi16(-1)))
+
+    #define LABELOG_DIFFER(T)                                                                                   \\
+        static inline uint64_t labelog_differ_##T(const T *row, const T *other, int along) {                    \\
+            uint64_t same = 0;                                                                                  \\
+            for (int i = 0; i < 64; i += 16, row += 16, other += 16 * along)                                    \\
+                same |= (uint64_t) (uint16_t) _mm_movemask_epi8(LABELOG_16_##T) << i;                           \\
+            return ~same;                                                                                       \\
+        }
     #else
     static inline uint64_t labelog_bits(const uint8_t *bytes) {
         uint64_t eight, bits = 0;
@@ -40,82 +66,39 @@ cdef extern from *:
         }
         return bits;
     }
-    #endif
 
-    /* Which of 64 labels differ from those of another row (along), or from one. */
     #define LABELOG_DIFFER(T)                                                                                   \\
         static inline uint64_t labelog_differ_##T(const T *row, const T *other, int along) {                    \\
             uint8_t bytes[64];                                                                                  \\
             for (int i = 0; i < 64; i++) bytes[i] = row[i] != other[along ? i : 0];                             \\
             return labelog_bits(bytes);                                                                         \\
         }
-    /* n of them, and which differ from the one after them: so n + 1 are read. */
-    #define LABELOG_MARK(T, KIND, DIFFER)                                                                       \\
-        KIND(const T *row, ptrdiff_t n, uint64_t *words) {                                                      \\
-            ptrdiff_t x = 0;                                                                                    \\
-            for (; x + 64 <= n; x += 64) *words++ = DIFFER(row + x, row + x + 1, 1);                            \\
-            if (x < n && n >= 64) *words = DIFFER(row + n - 64, row + n - 63, 1) >> (64 - (n - x));             \\
-            else if (x < n) for (*words = 0; x < n; x++) *words |= (uint64_t) (row[x] != row[x + 1]) << x;      \\
-        }
+    #endif
 
-    #ifdef LABELOG_X86
-    #define LABELOG_AVX2 __attribute__((unused, target("avx2,bmi"))) static
-    #define LABELOG_HAS_AVX2 (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi"))
-
-    #define LABELOG_BITS_uint8_t(same) (uint32_t) _mm256_movemask_epi8(same)
-    #define LABELOG_BITS_uint16_t(same) (uint16_t) _mm_movemask_epi8(                                           \\
-        _mm_packs_epi16(_mm256_castsi256_si128(same), _mm256_extracti128_si256(same, 1)))
-    #define LABELOG_BITS_uint32_t(same) (uint8_t) _mm256_movemask_ps(_mm256_castsi256_ps(same))
-    #define LABELOG_BITS_uint64_t(same) (uint8_t) _mm256_movemask_pd(_mm256_castsi256_pd(same))
-
-    #define LABELOG_DIFFER_AVX2(T, ONE, SAME)                                                                   \\
-        LABELOG_AVX2 inline uint64_t labelog_avx2_differ_##T(const T *row, const T *other, int along) {         \\
-            const int lanes = 32 / sizeof(T);                                                                   \\
+    /* Of n that have one after them, from x on: those that differ from it. A function of its own, like the next: in the
+       loops that call it there would be no registers left for all its vectors. */
+    #define LABELOG_APART __attribute__((noinline, unused)) static
+    #define LABELOG_CHANGES(T)                                                                                  \\
+        LABELOG_DIFFER(T)                                                                                       \\
+        LABELOG_APART uint64_t labelog_changes_##T(const T *row, ptrdiff_t x, ptrdiff_t n) {                    \\
             uint64_t bits = 0;                                                                                  \\
-            for (int i = 0; i < 64; i += lanes) {                                                               \\
-                __m256i a = _mm256_loadu_si256((const __m256i *) (row + i));                                    \\
-                __m256i b = along ? _mm256_loadu_si256((const __m256i *) (other + i)) : ONE;                    \\
-                __m256i same = SAME(a, b);                                                                      \\
-                bits |= (uint64_t) LABELOG_BITS_##T(same) << i;                                                 \\
-            }                                                                                                   \\
-            return ~bits;                                                                                       \\
-        }
-    LABELOG_DIFFER_AVX2(uint8_t, _mm256_set1_epi8((char) *other), _mm256_cmpeq_epi8)
-    LABELOG_DIFFER_AVX2(uint16_t, _mm256_set1_epi16((short) *other), _mm256_cmpeq_epi16)
-    LABELOG_DIFFER_AVX2(uint32_t, _mm256_set1_epi32((int) *other), _mm256_cmpeq_epi32)
-    LABELOG_DIFFER_AVX2(uint64_t, _mm256_set1_epi64x((long long) *other), _mm256_cmpeq_epi64)
-
-    #define LABELOG_BOTH(T)                                                                                     \\
-        LABELOG_DIFFER(T)                                                                                       \\
-        LABELOG_MARK(T, static inline void labelog_any_mark_##T, labelog_differ_##T)                    \\
-        LABELOG_MARK(T, LABELOG_AVX2 void labelog_avx2_mark_##T, labelog_avx2_differ_##T)                       \\
-        static inline void labelog_mark_##T(const T *row, ptrdiff_t n, uint64_t *words) {                       \\
-            if (LABELOG_HAS_AVX2) labelog_avx2_mark_##T(row, n, words);                                         \\
-            else labelog_any_mark_##T(row, n, words);                                                           \\
+            if (x + 64 <= n) return labelog_differ_##T(row + x, row + x + 1, 1);                                \\
+            if (n >= 64) return labelog_differ_##T(row + n - 64, row + n - 63, 1) >> (64 - (n - x));            \\
+            for (int i = 0; x + i < n; i++) bits |= (uint64_t) (row[x + i] != row[x + i + 1]) << i;             \\
+            return bits;                                                                                        \\
         }                                                                                                       \\
-        LABELOG_AVX2 uint64_t labelog_avx2_others_##T(const T *row, const T *label) {                           \\
-            return labelog_avx2_differ_##T(row, label, 0);                                                      \\
-        }                                                                                                       \\
-        static inline uint64_t labelog_others_##T(const T *row, const T *label) {                               \\
-            return LABELOG_HAS_AVX2 ? labelog_avx2_others_##T(row, label) : labelog_differ_##T(row, label, 0);  \\
-        }
-    #else
-    #define LABELOG_BOTH(T)                                                                                     \\
-        LABELOG_DIFFER(T)                                                                                       \\
-        LABELOG_MARK(T, static inline void labelog_mark_##T, labelog_differ_##T)                                \\
-        static inline uint64_t labelog_others_##T(const T *row, const T *label) {                               \\
+        LABELOG_APART uint64_t labelog_others_##T(const T *row, const T *label) {                               \\
             return labelog_differ_##T(row, label, 0);                                                           \\
         }
-    #endif
-    LABELOG_BOTH(uint8_t)
-    LABELOG_BOTH(uint16_t)
-    LABELOG_BOTH(uint32_t)
-    LABELOG_BOTH(uint64_t)
+    LABELOG_CHANGES(uint8_t)
+    LABELOG_CHANGES(uint16_t)
+    LABELOG_CHANGES(uint32_t)
+    LABELOG_CHANGES(uint64_t)
     """
-    void mark_8 "labelog_mark_uint8_t"(const void *row, Py_ssize_t n, uint64_t *words) noexcept nogil
-    void mark_16 "labelog_mark_uint16_t"(const void *row, Py_ssize_t n, uint64_t *words) noexcept nogil
-    void mark_32 "labelog_mark_uint32_t"(const void *row, Py_ssize_t n, uint64_t *words) noexcept nogil
-    void mark_64 "labelog_mark_uint64_t"(const void *row, Py_ssize_t n, uint64_t *words) noexcept nogil
+    uint64_t changes_8 "labelog_changes_uint8_t"(const void *row, Py_ssize_t x, Py_ssize_t n) noexcept nogil
+    uint64_t changes_16 "labelog_changes_uint16_t"(const void *row, Py_ssize_t x, Py_ssize_t n) noexcept nogil
+    uint64_t changes_32 "labelog_changes_uint32_t"(const void *row, Py_ssize_t x, Py_ssize_t n) noexcept nogil
+    uint64_t changes_64 "labelog_changes_uint64_t"(const void *row, Py_ssize_t x, Py_ssize_t n) noexcept nogil
     uint64_t others_8 "labelog_others_uint8_t"(const void *row, const void *label) noexcept nogil
     uint64_t others_16 "labelog_others_uint16_t"(const void *row, const void *label) noexcept nogil
     uint64_t others_32 "labelog_others_uint32_t"(const void *row, const void *label) noexcept nogil
@@ -127,50 +110,47 @@ cdef extern from *:
 cdef inline size_t find_stops(const void *row, Py_ssize_t item, Py_ssize_t step, Py_ssize_t n,
                               uint32_t *stops) noexcept nogil:
     """Where the runs of a row end; how many they are. Of n integers of `item` bytes, each `step` bytes after the one
-    before."""
-    cdef uint64_t words[WORDS]
-    cdef Py_ssize_t x, w, part
-    cdef uint64_t bits
+    before. A word of changes is made before the last one is gone through: see `count_row` in overlap.pyx."""
+    cdef Py_ssize_t x
+    cdef uint64_t bits, next_bits = changes_in(row, item, step, 0, n - 1)
     cdef size_t found = 0
-    for x in range(0, n - 1, 4096):
-        part = min(<Py_ssize_t> 64 * WORDS, n - 1 - x)
-        mark_changes(<const char *> row + x * step, item, step, part, words)
-        for w in range((part + 63) // 64):
-            bits = words[w]
-            while bits:
-                stops[found] = <uint32_t> (x + 64 * w + trailing_zeros(bits) + 1)
-                found += 1
-                bits &= bits - 1
+    for x in range(0, n - 1, 64):
+        bits, next_bits = next_bits, changes_in(row, item, step, x + 64, n - 1)
+        while bits:
+            stops[found] = <uint32_t> (x + trailing_zeros(bits) + 1)
+            found += 1
+            bits &= bits - 1
     stops[found] = <uint32_t> n
     return found + 1
 
 
-cdef inline void mark_changes(const void *row, Py_ssize_t item, Py_ssize_t step, Py_ssize_t n,
-                              uint64_t *words) noexcept nogil:
-    """Which of n integers differ from the one after them, of which there are n + 1; others' bits are 0."""
-    if step != item:
-        mark_apart(<const char *> row, item, step, n, words)
+cdef inline uint64_t changes_in(const void *row, Py_ssize_t item, Py_ssize_t step, Py_ssize_t x,
+                                Py_ssize_t n) noexcept nogil:
+    """Of n integers that have one after them, which of 64 from x on differ from that one; 0 if x is not below n."""
+    if x >= n:
+        return 0
+    elif step != item:
+        return changes_apart(<const char *> row + x * step, item, step, min(<Py_ssize_t> 64, n - x))
     elif item == 1:
-        mark_8(row, n, words)
+        return changes_8(row, x, n)
     elif item == 2:
-        mark_16(row, n, words)
+        return changes_16(row, x, n)
     elif item == 4:
-        mark_32(row, n, words)
+        return changes_32(row, x, n)
     else:
-        mark_64(row, n, words)
+        return changes_64(row, x, n)
 
 
-cdef inline void mark_apart(const char *row, Py_ssize_t item, Py_ssize_t step, Py_ssize_t n,
-                            uint64_t *words) noexcept nogil:
+cdef inline uint64_t changes_apart(const char *row, Py_ssize_t item, Py_ssize_t step, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t x
-    cdef uint64_t here = 0, there = 0
-    memset(words, 0, (n + 63) // 64 * sizeof(uint64_t))
+    cdef uint64_t here = 0, there = 0, bits = 0
     memcpy(&here, row, item)
     for x in range(n):
         row += step
         memcpy(&there, row, item)
-        words[x // 64] |= <uint64_t> (here != there) << x % 64
+        bits |= <uint64_t> (here != there) << x
         here = there
+    return bits
 
 
 cdef inline uint64_t others_in(const void *row, Py_ssize_t item, const void *label) noexcept nogil:

@@ -15,7 +15,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
-from labelog.kernels.changes cimport WORDS, mark_changes, trailing_zeros
+from labelog.kernels.changes cimport changes_in, trailing_zeros
 from labelog.kernels.labels cimport grow
 from labelog.kernels.prefetch cimport fetch
 from labelog.kernels.runs cimport Runs, run_at
@@ -49,21 +49,30 @@ ctypedef fused Right:
     uint64_t
 
 cdef enum:
-    BLOCK = 2048             # voxels compared at a time, at most 64 times WORDS: near at hand with the next of both
+    AHEAD = 1024             # voxels, of which the memory is asked for before they are compared
     SMALL = 16384            # entries up to which a table of two palettes is dense
     BITS = 12                # of a place in a table of pairs,
     SLOTS = 8192             # which has two slots: as much as a processor has near at hand
 
 
-cdef struct Pair:
-    uint64_t a
-    uint64_t b
+cdef struct Pair:            # of labels of up to 32 bits: half as much to read and to compare
+    uint64_t labels          # that of a, and above it that of b
     uint64_t voxels          # 0 is a free slot
 
 
+cdef struct WidePair:
+    uint64_t a
+    uint64_t b
+    uint64_t voxels
+
+ctypedef fused Entry:
+    Pair
+    WidePair
+
+
 cdef struct Pairs:
-    Pair *at                 # SLOTS of them
-    Pair *aside
+    void *at                 # SLOTS entries
+    void *aside
     size_t n_aside
     size_t room
 
@@ -75,46 +84,51 @@ def overlap_dense(const Left[:, :, :] a, const Right[:, :, :] b):
     several times.
     """
     cdef Pairs pairs
-    cdef Py_ssize_t z, y, x, n
-    cdef uint64_t changes_a[WORDS]
-    cdef uint64_t changes_b[WORDS]
+    cdef Py_ssize_t z, y
+    cdef bint wide = sizeof(Left) + sizeof(Right) > 8
     memset(&pairs, 0, sizeof(Pairs))
     if a.shape[0] != b.shape[0] or a.shape[1] != b.shape[1] or a.shape[2] != b.shape[2]:
         raise Invalid(f"expected arrays of one shape, found {tuple(a.shape)[:3]} and {tuple(b.shape)[:3]}")
     try:
         with nogil:
-            pairs_open(&pairs)
+            pairs_open(&pairs, wide)
             for z in range(a.shape[0]):
                 for y in range(a.shape[1]):
-                    x = 0
-                    while x < a.shape[2]:
-                        n = min(<Py_ssize_t> BLOCK, a.shape[2] - x)
-                        mark_changes(&a[z, y, x], sizeof(Left), a.strides[2], n - 1, changes_a)
-                        mark_changes(&b[z, y, x], sizeof(Right), b.strides[2], n - 1, changes_b)
-                        count_marked(&a[z, y, x], a.strides[2], &b[z, y, x], b.strides[2], n, changes_a, changes_b,
-                                     &pairs)
-                        x += n
-        return listed(&pairs)
+                    if a.strides[2] == sizeof(Left) and b.strides[2] == sizeof(Right):
+                        count_row(&a[z, y, 0], sizeof(Left), &b[z, y, 0], sizeof(Right), a.shape[2], &pairs)
+                    else:
+                        count_row(&a[z, y, 0], a.strides[2], &b[z, y, 0], b.strides[2], a.shape[2], &pairs)
+        return listed(&pairs, wide)
     finally:
         pairs_close(&pairs)
 
 
-cdef inline int count_marked(const Left *a, Py_ssize_t step_a, const Right *b, Py_ssize_t step_b, Py_ssize_t n,
-                             const uint64_t *changes_a, const uint64_t *changes_b, Pairs *pairs) except -1 nogil:
-    """Count each stretch up to a change, and the last one."""
+cdef inline int count_row(const Left *a, Py_ssize_t step_a, const Right *b, Py_ssize_t step_b, Py_ssize_t n,
+                          Pairs *pairs) except -1 nogil:
+    """Count each stretch up to a change, and the last one.
+
+    Where the next 64 voxels change is asked before these are counted, so that a processor that guesses wrongly how many
+    stretches there are has that to do meanwhile.
+    """
     cdef Py_ssize_t x, at, before = 0
-    cdef uint64_t bits
+    cdef uint64_t bits, next_bits = changes(a, step_a, b, step_b, 0, n - 1)
+    cdef bint wide = sizeof(Left) + sizeof(Right) > 8
     for x in range(0, n - 1, 64):
-        fetch(<const char *> a + (BLOCK + x) * step_a, 64 * sizeof(Left))          # of the next block
-        fetch(<const char *> b + (BLOCK + x) * step_b, 64 * sizeof(Right))
-        bits = changes_a[x // 64] | changes_b[x // 64]
+        fetch(<const char *> a + (x + AHEAD) * step_a, 64 * sizeof(Left))
+        fetch(<const char *> b + (x + AHEAD) * step_b, 64 * sizeof(Right))
+        bits, next_bits = next_bits, changes(a, step_a, b, step_b, x + 64, n - 1)
         while bits:
             at = x + trailing_zeros(bits)
-            pairs_add(pairs, value_at(a, at * step_a), value_at(b, at * step_b), at + 1 - before)
+            pairs_add(pairs, wide, value_at(a, at * step_a), value_at(b, at * step_b), at + 1 - before)
             before = at + 1
             bits &= bits - 1
-    pairs_add(pairs, value_at(a, (n - 1) * step_a), value_at(b, (n - 1) * step_b), n - before)
-    return 0
+    return pairs_add(pairs, wide, value_at(a, (n - 1) * step_a), value_at(b, (n - 1) * step_b), n - before)
+
+
+cdef inline uint64_t changes(const Left *a, Py_ssize_t step_a, const Right *b, Py_ssize_t step_b, Py_ssize_t x,
+                             Py_ssize_t n) noexcept nogil:
+    """Where one of two rows changes."""
+    return changes_in(a, sizeof(Left), step_a, x, n) | changes_in(b, sizeof(Right), step_b, x, n)
 
 
 cdef inline Left value_at(const Left *row, Py_ssize_t offset) noexcept nogil:
@@ -151,13 +165,13 @@ def overlap_runs(Runs a, Runs b, start_a, start_b, size):
     try:
         with nogil:
             if small == NULL:
-                pairs_open(&pairs)
+                pairs_open(&pairs, False)
             for z in range(nz):
                 for y in range(ny):
                     count_rows(a, (za + z) * a.ny + ya + y, xa, b, (zb + z) * b.ny + yb + y, xb, nx,
                                small, width, &pairs)
         if small == NULL:
-            return listed(&pairs)
+            return listed(&pairs, False)
     finally:
         pairs_close(&pairs)
     counts = np.asarray(table)
@@ -179,7 +193,7 @@ cdef inline int count_rows(Runs a, Py_ssize_t row_a, Py_ssize_t xa, Runs b, Py_s
         if small != NULL:
             small[a.picks[i] * width + b.picks[j]] += <uint64_t> (stop - x)
         else:
-            pairs_add(pairs, a.picks[i], b.picks[j], <uint64_t> (stop - x))
+            pairs_add(pairs, False, a.picks[i], b.picks[j], <uint64_t> (stop - x))
         x = stop
         i += stop_a == stop
         j += stop_b == stop
@@ -188,8 +202,8 @@ cdef inline int count_rows(Runs a, Py_ssize_t row_a, Py_ssize_t xa, Runs b, Py_s
 
 # The table of pairs
 
-cdef int pairs_open(Pairs *t) except -1 nogil:
-    t.at = <Pair *> calloc(SLOTS, sizeof(Pair))
+cdef int pairs_open(Pairs *t, bint wide) except -1 nogil:
+    t.at = calloc(SLOTS, sizeof(WidePair) if wide else sizeof(Pair))
     if t.at == NULL:
         with gil:
             raise MemoryError(f"no memory for {SLOTS} pairs of labels")
@@ -201,51 +215,82 @@ cdef void pairs_close(Pairs *t) noexcept nogil:
     free(t.aside)
 
 
+cdef inline int pairs_add(Pairs *t, bint wide, uint64_t a, uint64_t b, uint64_t voxels) except -1 nogil:
+    if wide:
+        return entry_add(t, <WidePair *> t.at, a, b, voxels)
+    return entry_add(t, <Pair *> t.at, a, b, voxels)
+
+
+cdef inline int entry_add(Pairs *t, Entry *slots, uint64_t a, uint64_t b, uint64_t voxels) except -1 nogil:
+    cdef Entry *entry = slots + first_slot(slots, a, b)
+    entry += unknown(is_another(entry, a, b))          # which of the two is hard to guess, and so no branch
+    if is_another(entry, a, b):
+        entry = slots + first_slot(slots, a, b)
+        take_place(t, entry, a, b)
+    entry.voxels += voxels
+    return 0
+
+
 @overflowcheck(False)
-cdef inline Pair *place_of(Pairs *t, uint64_t a, uint64_t b) noexcept nogil:
-    """The first of its two slots: of a multiplicative hash (Knuth, The Art of Computer Programming 3, 6.4) the highest
-    bits, which depend on all others."""
-    return t.at + 2 * ((a * 0x9E3779B97F4A7C15U + b * 0xC2B2AE3D27D4EB4FU) >> (64 - BITS))
+cdef inline size_t first_slot(const Entry *slots, uint64_t a, uint64_t b) noexcept nogil:
+    """Of the two of a pair: of a multiplicative hash (Knuth, The Art of Computer Programming 3, 6.4) the highest bits,
+    which depend on all others."""
+    cdef uint64_t mixed
+    if Entry is Pair:
+        mixed = (b << 32 | a) * 0x9E3779B97F4A7C15U
+    else:
+        mixed = a * 0x9E3779B97F4A7C15U + b * 0xC2B2AE3D27D4EB4FU
+    return 2 * (mixed >> (64 - BITS))
 
 
-cdef inline int pairs_add(Pairs *t, uint64_t a, uint64_t b, uint64_t voxels) except -1 nogil:
-    cdef Pair *pair = place_of(t, a, b)
-    pair += unknown((pair.a != a) | (pair.b != b))          # which of the two is hard to guess, and so no branch
-    if pair.a != a or pair.b != b:
-        pair = place_of(t, a, b)
-        take_place(t, pair, a, b)
-    pair.voxels += voxels
-    return 0
+cdef inline bint is_another(const Entry *entry, uint64_t a, uint64_t b) noexcept nogil:
+    if Entry is Pair:
+        return entry.labels != (b << 32 | a)
+    else:
+        return (entry.a != a) | (entry.b != b)
 
 
-cdef int take_place(Pairs *t, Pair *pair, uint64_t a, uint64_t b) except -1 nogil:
+cdef int take_place(Pairs *t, Entry *entry, uint64_t a, uint64_t b) except -1 nogil:
     """A pair that has none of the two slots gets the first, and the one that was there the second."""
-    if pair[1].voxels != 0:
-        lay_aside(t, &pair[1])
-    pair[1] = pair[0]
-    pair.a, pair.b, pair.voxels = a, b, 0
+    if entry[1].voxels != 0:
+        lay_aside(t, &entry[1])
+    entry[1] = entry[0]
+    entry.voxels = 0
+    if Entry is Pair:
+        entry.labels = b << 32 | a
+    else:
+        entry.a, entry.b = a, b
     return 0
 
 
-cdef int lay_aside(Pairs *t, const Pair *pair) except -1 nogil:
-    grow(<void **> &t.aside, &t.room, t.n_aside + 1, sizeof(Pair))
-    t.aside[t.n_aside] = pair[0]
+cdef int lay_aside(Pairs *t, const Entry *entry) except -1 nogil:
+    grow(&t.aside, &t.room, t.n_aside + 1, sizeof(Entry))
+    (<Entry *> t.aside)[t.n_aside] = entry[0]
     t.n_aside += 1
     return 0
 
 
-cdef listed(Pairs *t):
+cdef listed(Pairs *t, bint wide):
     """The pairs of a table: three uint64 arrays."""
-    cdef size_t n, total
+    return entries(t, <WidePair *> t.at) if wide else entries(t, <Pair *> t.at)
+
+
+cdef entries(Pairs *t, const Entry *slots):
+    cdef const Entry *found
+    cdef size_t n
     with nogil:
         for n in range(SLOTS):
-            if t.at[n].voxels != 0:
-                lay_aside(t, &t.at[n])
-    total = t.n_aside
-    cdef uint64_t[::1] a = np.empty(total, np.uint64)
-    cdef uint64_t[::1] b = np.empty(total, np.uint64)
-    cdef uint64_t[::1] voxels = np.empty(total, np.uint64)
+            if slots[n].voxels != 0:
+                lay_aside(t, &slots[n])
+    found = <const Entry *> t.aside
+    cdef uint64_t[::1] a = np.empty(t.n_aside, np.uint64)
+    cdef uint64_t[::1] b = np.empty(t.n_aside, np.uint64)
+    cdef uint64_t[::1] voxels = np.empty(t.n_aside, np.uint64)
     with nogil:
-        for n in range(total):
-            a[n], b[n], voxels[n] = t.aside[n].a, t.aside[n].b, t.aside[n].voxels
+        for n in range(t.n_aside):
+            if Entry is Pair:
+                a[n], b[n] = found[n].labels & 0xFFFFFFFFU, found[n].labels >> 32
+            else:
+                a[n], b[n] = found[n].a, found[n].b
+            voxels[n] = found[n].voxels
     return np.asarray(a), np.asarray(b), np.asarray(voxels)
