@@ -19,6 +19,9 @@ from labelog.kernels.overlap import overlap_runs
 from labelog.kernels.runs import Runs
 from labelog.progress import Progress, checked_progress
 
+Valued = tuple[Runs, NDArray[Any]]
+"""A chunk's runs, and the value of each entry of their palette."""
+
 
 def contingency(a: Any, b: Any, *, within: Box | tuple[Triple, Triple] | None = None,
                 threads: int | None = None, progress: Progress | None = None) -> Contingency:  # fmt: skip
@@ -62,8 +65,14 @@ def contingency(a: Any, b: Any, *, within: Box | tuple[Triple, Triple] | None = 
 
     def of_chunk(item: tuple[int, Box]) -> Entries:
         chunk, part = item
-        return _sum([_overlap(left, right, grids, (chunk, other), shared)
-                     for other, shared in grids[1].touching(part)])  # fmt: skip
+        mine = left.valued(chunk)
+        found = [
+            _overlap(mine, shared.relative(grids[0].origin(chunk)), right.valued(other),
+                     shared.relative(grids[1].origin(other)))
+            for other, shared in grids[1].touching(part)
+        ]  # fmt: skip
+        a, b, voxels = (np.concatenate(column) for column in zip(*found, strict=True))
+        return a, b, voxels
 
     chunks = list(grids[0].touching(box))
 
@@ -93,22 +102,12 @@ class _Array:
         self.dtype = self._array.dtype
         self.chunks = chunks
 
-    def valued(self, chunk: int) -> tuple[Runs, NDArray[Any]]:
+    def valued(self, chunk: int) -> Valued:
         runs = Runs.from_dense(self._array[Grid(self.shape, self.chunks).box(chunk).slices()])
         return runs, runs.palette
 
 
-Side = Revision | _Array
-
-
-def _overlap(left: Side, right: Side, grids: tuple[Grid, Grid], chunks: tuple[int, int], shared: Box) -> Entries:
-    """The pairs of two chunks where they lie over one another."""
-    (runs_a, values_a), (runs_b, values_b) = left.valued(chunks[0]), right.valued(chunks[1])
-    start_a, start_b = (shared.relative(grid.origin(n)).start for grid, n in zip(grids, chunks, strict=True))
-    entry_a, entry_b, voxels = overlap_runs(runs_a, runs_b, start_a, start_b, shared.shape)
-    return values_a[entry_a].astype(np.uint64), values_b[entry_b].astype(np.uint64), voxels
-
-
-def _sum(parts: list[Entries]) -> Entries:
-    a, b, voxels = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return a, b, voxels
+def _overlap(a: Valued, box_a: Box, b: Valued, box_b: Box) -> Entries:
+    """The pairs of two chunks where they lie over one another: in boxes of one shape, from each one's origin."""
+    entry_a, entry_b, voxels = overlap_runs(a[0], b[0], box_a.start, box_b.start, box_a.shape)
+    return a[1][entry_a].astype(np.uint64, copy=False), b[1][entry_b].astype(np.uint64, copy=False), voxels
