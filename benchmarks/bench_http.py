@@ -20,7 +20,7 @@ import labelog
 from benchmarks import clients, datasets, settings, slow
 from benchmarks.clients import get, latencies, post, rate
 from benchmarks.datasets import Labels
-from benchmarks.machine import about_flushes, flushed
+from benchmarks.machine import about_alone, alone
 from benchmarks.slow import Begun, crowded
 from benchmarks.table import Row, Table, Target
 from benchmarks.timing import Sample, number
@@ -101,9 +101,9 @@ def bench_slices_over_http(table: Table, served: int, pool: ProcessPoolExecutor,
 
 def bench_edits_among_readers(table: Table, served: int, pool: ProcessPoolExecutor, folder: Path) -> None:
     mixed(pool, served, settings.times(5, 1), seed=2)
-    edits, slices, flushes = [], [], []
+    edits, slices, before = [], [], []
     for turn in range(settings.times(5, 1)):
-        flushes.append(flushed(folder, 5))
+        before.append(alone(folder, 5))
         found = mixed(pool, served, settings.times(10, 5), seed=30 + turn)
         edits.append(Sample(found[0]))
         slices.append(Sample(found[1]))
@@ -113,7 +113,7 @@ def bench_edits_among_readers(table: Table, served: int, pool: ProcessPoolExecut
         table.add(Row(TOPIC, f"{what}: {name}", ours.spread(), "bar", f"{bar} ms", 1e3 * ours.median / bar,
                       Target(1, aim, ceiling=True)))  # fmt: skip
     beside = ", ".join(Sample(turn.quantile(share) for turn in slices).spread() for share in (0.5, 0.99))
-    table.notes[TOPIC] += f"\n\nBeside the edits, slices took (p50, p99): {beside}. {about_flushes(flushes)}"
+    table.notes[TOPIC] += f"\n\nBeside the edits, slices took (p50, p99): {beside}. {about_alone(before)}"
 
 
 def bench_slow_connections(table: Table, served: int, pool: ProcessPoolExecutor) -> None:

@@ -14,7 +14,7 @@ from benchmarks import settings
 from benchmarks.bench_strokes import CHUNKS
 from benchmarks.bench_volume_growth import SHAPES, slabs
 from benchmarks.datasets import Labels
-from benchmarks.machine import about_flushes, flushed
+from benchmarks.machine import about_alone, alone
 from benchmarks.table import Row, Table, Target
 from benchmarks.timing import Sample, number
 
@@ -40,7 +40,7 @@ def bench_painters_beside_a_relabelling(table: Table, folder: Path, labels: Labe
     objects = [label for label in np.unique(labels.array).tolist() if label]
     size = f"{np.prod(shape, dtype=float) / 1e9:.2g} Gvoxel"
     found: dict[str, list[list[float]]] = {"alone": [], f"while {size} are relabelled": []}
-    logs, flushes = [], []
+    logs, before = [], []
     with labelog.open(path, cache_bytes=settings.CACHE) as volume:
         for turn in range(ROUNDS):
 
@@ -48,7 +48,7 @@ def bench_painters_beside_a_relabelling(table: Table, folder: Path, labels: Labe
                 with volume.edit("large") as edit:
                     edit.relabel({label + old: label + new for label in objects})
 
-            flushes.append(flushed(folder, 5))
+            before.append(alone(folder, 5))
             for what, job in zip(found, (lambda: time.sleep(settings.times(10, 5)), relabel), strict=True):
                 taken, log = painted(volume, job)
                 found[what].append(taken)
@@ -59,7 +59,7 @@ def bench_painters_beside_a_relabelling(table: Table, folder: Path, labels: Labe
         table.add(Row(TOPIC, f"stroke, p99, {PAINTERS} painters {what}", ours, "bar", f"{1000 * BAR:g} ms",
                       p99.median / BAR, Target(1, 0.5, ceiling=True)))  # fmt: skip
     table.add(Row(TOPIC, "the log's peak meanwhile", f"{max(logs) / 2**20:.1f} MiB"))
-    table.notes[TOPIC] += f"\n\n{about_flushes(flushes)}"
+    table.notes[TOPIC] += f"\n\n{about_alone(before)}"
 
 
 def painted(volume: labelog.Volume, job: Callable[[], object]) -> tuple[list[float], int]:
