@@ -46,6 +46,11 @@ def test_every_width(width):
             assert rows(overlap_dense(a.astype(left), b.astype(right))) == oracles.contingency(a, b)
 
 
+@pytest.mark.parametrize("shape", [(0, 2, 3), (2, 0, 3), (2, 3, 0)])
+def test_no_voxels(shape):
+    assert rows(overlap_dense(np.zeros(shape, np.uint32), np.zeros(shape, np.uint64))) == []
+
+
 def test_labels_that_differ_in_any_of_their_bytes():
     """Alone among others, at every place of a word, in either array."""
     for dtype in (np.uint8, np.uint16, np.uint32, np.uint64):

@@ -93,7 +93,7 @@ def overlap_dense(const Left[:, :, :] a, const Right[:, :, :] b):
         with nogil:
             pairs_open(&pairs, wide)
             for z in range(a.shape[0]):
-                for y in range(a.shape[1]):
+                for y in range(a.shape[1] if a.shape[2] else 0):
                     if a.strides[2] == sizeof(Left) and b.strides[2] == sizeof(Right):
                         count_row(&a[z, y, 0], sizeof(Left), &b[z, y, 0], sizeof(Right), a.shape[2], &pairs)
                     else:
