@@ -65,12 +65,11 @@ def contingency(a: Any, b: Any, *, within: Box | tuple[Triple, Triple] | None = 
 
     def of_chunk(item: tuple[int, Box]) -> Entries:
         chunk, part = item
-        mine = left.valued(chunk)
+        mine, origin = left.valued(chunk), grids[0].origin(chunk)
         found = [
-            _overlap(mine, shared.relative(grids[0].origin(chunk)), right.valued(other),
-                     shared.relative(grids[1].origin(other)))
+            _overlap(mine, shared.relative(origin), right.valued(other), shared.relative(grids[1].origin(other)))
             for other, shared in grids[1].touching(part)
-        ]  # fmt: skip
+        ]
         a, b, voxels = (np.concatenate(column) for column in zip(*found, strict=True))
         return a, b, voxels
 
