@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +15,7 @@ from labelog.kernels.overlap import overlap_dense
 from labelog.kernels.pairs import in_order, merged
 
 Entries = tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64]]
-"""Labels of a, labels of b, voxels: the entries of a table in any order, equal ones perhaps several times."""
+"""Labels of a, labels of b, voxels: the entries of a table."""
 
 MOST = 32  # dimensions
 
@@ -117,17 +116,18 @@ def contingency(a: ArrayLike, b: ArrayLike, *, threads: int | None = None) -> Co
 
 
 def summed(parts: Iterable[Entries]) -> Contingency:
-    """One table of the entries of many; a and b are uint64.
+    """One table of the entries of many, each as `in_order` gives them; a and b are uint64.
 
-    Lists are merged as soon as the one before is not much longer: so no entry is in many merges.
+    They are merged as soon as the one before is not much longer: so no entry is in many merges.
     """
     lists: list[Entries] = []
     for part in parts:
-        lists.append(in_order(*part))
+        lists.append(part)
         while len(lists) > 1 and len(lists[-2][0]) <= 2 * len(lists[-1][0]):
             lists[-2:] = [merged(*lists[-2:])]
-    nothing = np.zeros(0, np.uint64)
-    a, b, voxels = reduce(lambda after, before: merged(before, after), reversed(lists), (nothing, nothing, nothing))
+    while len(lists) > 1:
+        lists[-2:] = [merged(*lists[-2:])]
+    a, b, voxels = lists[0] if lists else np.zeros((3, 0), np.uint64)
     return Contingency(a, b, voxels.view(np.int64))
 
 

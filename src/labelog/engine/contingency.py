@@ -16,6 +16,7 @@ from labelog.engine.volume import Volume
 from labelog.errors import Invalid
 from labelog.geometry import Box, Grid, Triple
 from labelog.kernels.overlap import overlap_runs
+from labelog.kernels.pairs import in_order
 from labelog.kernels.runs import Runs
 from labelog.progress import Progress, checked_progress
 
@@ -77,7 +78,7 @@ def contingency(a: Any, b: Any, *, within: Box | tuple[Triple, Triple] | None = 
 
     def told() -> Iterator[Entries]:
         for done, found in enumerate(stored.mapped(of_chunk, chunks, box.voxels), 1):
-            yield found
+            yield in_order(*found)
             if progress is not None:
                 progress(done, len(chunks))
 

@@ -237,15 +237,20 @@ cdef inline size_t first_slot(const Entry *slots, uint64_t a, uint64_t b) noexce
     which depend on all others."""
     cdef uint64_t mixed
     if Entry is Pair:
-        mixed = (b << 32 | a) * 0x9E3779B97F4A7C15U
+        mixed = paired(a, b) * 0x9E3779B97F4A7C15U
     else:
         mixed = a * 0x9E3779B97F4A7C15U + b * 0xC2B2AE3D27D4EB4FU
     return 2 * (mixed >> (64 - BITS))
 
 
+cdef inline uint64_t paired(uint64_t a, uint64_t b) noexcept nogil:
+    """Two labels of up to 32 bits as one number."""
+    return b << 32 | a
+
+
 cdef inline bint is_another(const Entry *entry, uint64_t a, uint64_t b) noexcept nogil:
     if Entry is Pair:
-        return entry.labels != (b << 32 | a)
+        return entry.labels != paired(a, b)
     else:
         return (entry.a != a) | (entry.b != b)
 
@@ -257,7 +262,7 @@ cdef int take_place(Pairs *t, Entry *entry, uint64_t a, uint64_t b) except -1 no
     entry[1] = entry[0]
     entry.voxels = 0
     if Entry is Pair:
-        entry.labels = b << 32 | a
+        entry.labels = paired(a, b)
     else:
         entry.a, entry.b = a, b
     return 0
