@@ -15,8 +15,10 @@ from hypothesis import HealthCheck, settings
 SOAK = bool(os.environ.get("LABELOG_SOAK"))
 DATA = Path(__file__).parent / "data"
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background; commands under test would inherit it
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# Started in the background or by nohup, commands under test would ignore these as well.
+for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, usual)
 
 _common = {"deadline": None, "suppress_health_check": list(HealthCheck), "print_blob": True}
 settings.register_profile("default", derandomize=True, database=None, **_common)
