@@ -134,8 +134,12 @@ def test_refusals(pair, tmp_path):
         labelog.contingency(volume, np.zeros((9, 20, 32), int))
     with pytest.raises(Invalid, match="3 dimensions beside a volume, found 2"):
         labelog.contingency(volume, np.zeros((9, 20), int))
-    with pytest.raises(Invalid, match="labels must be 0 or more, found -1"):
-        labelog.contingency(volume, np.full((9, 20, 33), -1))
+    array = np.zeros((9, 20, 33), int)
+    array[8, 19, 2] = -1
+    z, y, x = (n // size * size for n, size in zip((8, 19, 2), volume.chunks, strict=True))
+    place = rf"array from \({z}, {y}, {x}\) on: labels must be 0 or more, found -1 in row \({8 - z}, {19 - y}\)"
+    with pytest.raises(Invalid, match=place):
+        labelog.contingency(volume, array)
     with pytest.raises(Invalid, match="expected integers or bool"):
         labelog.contingency(volume, "b.labelog")
     for call in (volume.extents, lambda box: labelog.contingency(volume, volume, within=box)):

@@ -183,6 +183,20 @@ def test_an_image_of_whole_numbers_that_no_float_is(tmp_path):
             assert volume.fill_mask((0, 0, 3), **limits).box == ((0, 0, lo), (1, 1, hi + 1)), limits
         with pytest.raises(Invalid, match=r"9007199254740995 at the seed .* not from 9007199254740996 to inf"):
             volume.fill_mask((0, 0, 3), between=(2**53 + 4, math.inf))
+        with pytest.raises(Invalid, match=r"9007199254740995 at the seed .* not from 1\.25 to 1\.5"):
+            volume.fill_mask((0, 0, 3), between=(1.25, 1.5))
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_image_of_floats(tmp_path):
+    image = np.array([[[-np.inf, -2, 0.4, 0.5, 0.6, 2, np.inf]]], np.float16)
+    with labelog.load(tmp_path / "v.labelog", np.ones(image.shape, np.uint8)) as volume:
+        volume.attach_image(image)
+        for limits, lo, hi in [
+            ({"tolerance": 0.01}, 3, 3), ({"tolerance": 0.2}, 2, 4), ({"tolerance": 1e300}, 0, 6),
+            ({"between": (0.4, 0.5)}, 2, 3), ({"between": (-1e300, 0.6)}, 0, 4), ({"between": (-60000, 60000)}, 1, 5),
+        ]:  # fmt: skip
+            assert volume.fill_mask((0, 0, 3), **limits).box == ((0, 0, lo), (1, 1, hi + 1)), limits
 
 
 def test_beside_scikit_image_on_real_labels(data, tmp_path):

@@ -103,7 +103,11 @@ class _Array:
         self.chunks = chunks
 
     def valued(self, chunk: int) -> Valued:
-        runs = Runs.from_dense(self._array[Grid(self.shape, self.chunks).box(chunk).slices()])
+        box = Grid(self.shape, self.chunks).box(chunk)
+        try:
+            runs = Runs.from_dense(self._array[box.slices()])
+        except Invalid as error:
+            raise Invalid(f"array from {box.start} on: {error}") from None
         return runs, runs.palette
 
 

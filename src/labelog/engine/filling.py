@@ -53,7 +53,8 @@ class Filling(Naming):
         limit : how many voxels may be filled.
         over : the values in the view that may be filled, the seed's among them; by default the seed's alone.
         tolerance : by how much the image may differ from what it is at the seed.
-        between : the least and the greatest value that the image may have.
+        between : the least and the greatest value that the image may have. Beside an image of floats these, and the
+            seed's with the tolerance, are rounded to its dtype.
         progress : called now and then with the number of voxels found, and 0, as nobody knows how many there will be.
             What it raises ends the fill.
 

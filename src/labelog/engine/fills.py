@@ -163,7 +163,7 @@ def _chosen(source: Source, rule: Rule) -> NDArray[np.uint64]:
 
 
 class Grey(NamedTuple):
-    """What an image has between two values, both included."""
+    """What an image has between two values, both included; beside floats these are rounded to the image's dtype."""
 
     image: Image
     low: float
@@ -171,7 +171,8 @@ class Grey(NamedTuple):
 
     def mask(self, box: Box) -> NDArray[np.bool_]:
         voxels = self.image.read(box)
-        found: NDArray[np.bool_] = (voxels >= self.low) & (voxels <= self.high)
+        with np.errstate(over="ignore"):  # a bound beyond the dtype's highest is infinite
+            found: NDArray[np.bool_] = (voxels >= self.low) & (voxels <= self.high)
         return found
 
 
@@ -182,6 +183,7 @@ def _grey(source: Source, rule: Rule) -> Grey | None:
     there: Any = image[rule.seed].item()
     low, high = _bounds(rule, there)
     if not low <= there <= high:
+        low, high = rule.between or (low, high)
         raise Invalid(f"the image is {there} at the seed {rule.seed}, which is not from {low} to {high}")
     return Grey(image, low, high)
 

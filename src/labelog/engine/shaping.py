@@ -114,7 +114,7 @@ class Shaping(Naming):
 
     def dilate(self, label: int, distance: float, *, unit: str = "voxel", axis: int | None = None,
                over: Iterable[int] | int | None = 0, within: BoxLike | None = None) -> Shaped:  # fmt: skip
-        """Grow an object: it gets all voxels within a distance of one of its own, centre to centre.
+        """Grow an object: it gets all voxels within a distance of one of its extent, centre to centre.
 
         Parameters
         ----------
@@ -123,7 +123,7 @@ class Shaping(Naming):
             voxels of 40 x 10 x 10 nm a ball of 80 nm is 2 voxels high and 8 wide to each side.
         axis : grow only within slices along this axis; in all directions if None.
         over : paint only where the label is one of these; background by default, so that no object loses voxels. None
-            is whatever is there, but not what lies in the object.
+            is whatever is there. What lies in the object keeps its voxels in any case.
         within : paint only in this box.
 
         Time grows with the object's runs and the square of the distance.
@@ -165,8 +165,8 @@ class Shaping(Naming):
         ----------
         slices : places along the axis, two or more, on each of which it has voxels; all on which it has any if None.
         axis : along which the slices lie.
-        over : paint only where the label is one of these; background by default. None is whatever is there, but not
-            what lies in the object.
+        over : paint only where the label is one of these; background by default. None is whatever is there. What lies
+            in the object keeps its voxels in any case.
 
         Raises Invalid, naming the slice, if it has no voxels there, OutOfBounds for one outside the volume.
         """
