@@ -126,7 +126,7 @@ def islands(shape: Shape, reach: int, axis: int | None, below: int) -> Found | N
     frame = _grown(shape.box, (1, 1, 1))
     inside = shape.runs(frame, axis)
     parts = _components(inside, reach, axis)
-    sizes = parts.counts().astype(np.int64)
+    sizes = parts.counts().view(np.int64)
     chosen = (sizes < below) & (parts.palette > 0)
     if axis is None:
         chosen[np.argmax(sizes[1:]) + 1] = False

@@ -31,45 +31,26 @@ def gathered(shape, parts, starts):
     parts : Runs, none over another; of those in one row, that with the lower x comes first.
     starts : where each one's first voxel is in the box, (z, y, x). They may reach over it, and are cut there.
 
-    Raises Invalid if that would be 2^31 runs or more.
+    Raises Invalid if that would be 2^32 runs or more.
     """
     cdef Py_ssize_t nz, ny, nx, r, z, y, x
-    cdef uint64_t total = 0
-    cdef size_t i, begin
     cdef Runs part
-    cdef Buffer stops = [NULL, 0, 0], picks = [NULL, 0, 0]
     nz, ny, nx = shape
     check_shape(nz, ny, nx)
-    cdef uint64_t[::1] first = np.zeros(nz * ny + 1, np.uint64)
-    cdef uint32_t[::1] found = np.zeros(nz * ny, np.uint32)      # how many intervals a row has so far
+    cdef uint64_t[::1] first = np.zeros(nz * ny + 1, np.uint64)     # where each row's borders begin: there is room
+    cdef uint64_t[::1] last = np.empty(nz * ny, np.uint64)          # where they end so far
     for part, (z, y, x) in zip(parts, starts):
         with nogil:
-            append_rows(part, z, y, x, nz, ny, nx, &found[0], NULL, NULL, NULL)
+            make_room(part, z, y, nz, ny, &first[1])
     with nogil:
         for r in range(nz * ny):
-            total += found[r]
-            first[r + 1] = total
-            found[r] = 0
-    if total >= 2**31:
-        raise Invalid(f"expected an object of fewer than 2^31 runs, found {total}")
-    cdef uint32_t[::1] begins = np.empty(total + 1, np.uint32), ends = np.empty(total + 1, np.uint32)
+            last[r] = first[r]
+            first[r + 1] += first[r]
+    cdef uint32_t[::1] borders = np.empty(first[nz * ny] + 1, np.uint32)
     for part, (z, y, x) in zip(parts, starts):
         with nogil:
-            append_rows(part, z, y, x, nz, ny, nx, &found[0], &first[0], &begins[0], &ends[0])
-    rows_array = np.zeros(nz * ny + 1, np.uint32)
-    cdef uint32_t[::1] rows = rows_array
-    try:
-        with nogil:
-            for r in range(nz * ny):
-                begin = stops.size
-                for i in range(first[r], first[r] + found[r]):
-                    add_interval(&stops, &picks, begin, begins[i], ends[i])
-                end_row(&stops, &picks, begin, <uint32_t> nx)
-                rows[r + 1] = <uint32_t> stops.size
-        return solid_of(nz, ny, nx, rows_array, &stops, &picks)
-    finally:
-        free(stops.at)
-        free(picks.at)
+            append_borders(part, z, y, x, nz, ny, nx, &first[0], &last[0], &borders[0])
+    return bordered(nz, ny, nx, first, last, borders)
 
 
 cdef int check_shape(Py_ssize_t nz, Py_ssize_t ny, Py_ssize_t nx) except -1:
@@ -78,24 +59,73 @@ cdef int check_shape(Py_ssize_t nz, Py_ssize_t ny, Py_ssize_t nx) except -1:
     return 0
 
 
-cdef void append_rows(Runs part, Py_ssize_t z0, Py_ssize_t y0, Py_ssize_t x0,
-                      Py_ssize_t nz, Py_ssize_t ny, Py_ssize_t nx, uint32_t *found,
-                      const uint64_t *first, uint32_t *begins, uint32_t *ends) noexcept nogil:
-    """Append what a part has to the rows of a box; only count it if there is nowhere to."""
-    cdef Py_ssize_t z, y, row, r, start, stop
-    cdef size_t i, at
+cdef void make_room(Runs part, Py_ssize_t z0, Py_ssize_t y0, Py_ssize_t nz, Py_ssize_t ny,
+                    uint64_t *room) noexcept nogil:
+    """Add to the rows of a box how many borders a part has there at most: where each run begins, and at the end."""
+    cdef Py_ssize_t z, y, row
     for z in range(max(0, z0), min(nz, z0 + part.nz)):
         for y in range(max(0, y0), min(ny, y0 + part.ny)):
-            row, r = (z - z0) * part.ny + y - y0, z * ny + y
-            stop = x0
-            for i in range(part.rows[row], part.rows[row + 1]):
-                start, stop = max(0, stop), x0 + <Py_ssize_t> part.stops[i]
-                if part.labels[part.picks[i]] == 0 or start >= min(nx, stop):
-                    continue
-                if begins != NULL:
-                    at = first[r] + found[r]
-                    begins[at], ends[at] = <uint32_t> start, <uint32_t> min(nx, stop)
-                found[r] += 1
+            row = (z - z0) * part.ny + y - y0
+            room[z * ny + y] += part.rows[row + 1] - part.rows[row] + 1
+
+
+cdef void append_borders(Runs part, Py_ssize_t z0, Py_ssize_t y0, Py_ssize_t x0, Py_ssize_t nz, Py_ssize_t ny,
+                         Py_ssize_t nx, const uint64_t *first, uint64_t *last, uint32_t *borders) noexcept nogil:
+    """Append to the rows of a box where a part begins and ends to be something, by turns."""
+    cdef const uint32_t *stops = &part.stops[0]
+    cdef const uint32_t *picks = &part.picks[0]
+    cdef const uint64_t *labels = &part.labels[0]
+    cdef Py_ssize_t z, y, row, begin = max(0, x0), end = min(nx, x0 + part.nx), x
+    cdef size_t i, at
+    cdef bint inside, was
+    if begin >= end:
+        return
+    for z in range(max(0, z0), min(nz, z0 + part.nz)):
+        for y in range(max(0, y0), min(ny, y0 + part.ny)):
+            row = (z - z0) * part.ny + y - y0
+            at, x = last[z * ny + y], begin
+            was = at > first[z * ny + y] and borders[at - 1] == <uint32_t> begin
+            at -= was                                  # it goes on where the part before ended
+            i = run_at(stops, part.rows[row], part.rows[row + 1], <uint32_t> (begin - x0))
+            while x < end:
+                inside = labels[picks[i]] != 0
+                borders[at] = <uint32_t> x
+                at += inside != was
+                was = inside
+                x = x0 + <Py_ssize_t> stops[i]
+                i += 1
+            borders[at] = <uint32_t> end
+            last[z * ny + y] = at + was
+
+
+cdef Runs bordered(Py_ssize_t nz, Py_ssize_t ny, Py_ssize_t nx, const uint64_t[::1] first, const uint64_t[::1] last,
+                   const uint32_t[::1] borders):
+    """The solid whose rows begin and end, by turns, at the borders first:last of each."""
+    cdef uint64_t total = 0
+    cdef size_t r, i, n = 0, count = nz * ny
+    cdef uint32_t pick
+    cdef uint32_t[::1] rows = np.zeros(count + 1, np.uint32)
+    with nogil:
+        for r in range(count):
+            total += last[r] - first[r] + 1            # a run ends at each, and at the end; but none at 0, nor twice
+            if last[r] > first[r]:
+                total -= (borders[first[r]] == 0) + (borders[last[r] - 1] == <uint32_t> nx)
+            rows[r + 1] = <uint32_t> total
+    if total > 0xFFFFFFFFU:
+        raise Invalid("expected a box of fewer than 2^32 runs, found more")
+    cdef uint32_t[::1] stops = np.empty(total, np.uint32), picks = np.empty(total, np.uint32)
+    with nogil:
+        for r in range(count):
+            pick = 0
+            for i in range(first[r], last[r]):
+                if borders[i]:
+                    stops[n], picks[n] = borders[i], pick
+                    n += 1
+                pick ^= 1
+            if n < rows[r + 1]:
+                stops[n], picks[n] = <uint32_t> nx, 0
+                n += 1
+    return make(nz, ny, nx, np.array([0, 1], np.uint64), rows, stops, picks)
 
 
 cdef int add_interval(Buffer *stops, Buffer *picks, size_t first, uint32_t start, uint32_t stop) except -1 nogil:
@@ -270,19 +300,21 @@ def bounds(Runs runs, chosen):
     """
     cdef const uint8_t[::1] take = entries(runs, chosen)
     cdef Py_ssize_t z, y, r = 0
-    cdef size_t i
-    cdef uint32_t before
+    cdef size_t i, j
     cdef int64_t[6] out = [runs.nz, runs.ny, runs.nx, 0, 0, 0]
     with nogil:
         for z in range(runs.nz):
             for y in range(runs.ny):
-                before = 0
-                for i in range(runs.rows[r], runs.rows[r + 1]):
-                    if take[runs.picks[i]]:
-                        out[0], out[3] = min(out[0], z), z + 1
-                        out[1], out[4] = min(out[1], y), max(out[4], y + 1)
-                        out[2], out[5] = min(out[2], before), max(out[5], runs.stops[i])
-                    before = runs.stops[i]
+                i, j = runs.rows[r], runs.rows[r + 1]          # the first run of the row that is taken; after the last
+                while i < j and not take[runs.picks[i]]:
+                    i += 1
+                while i < j and not take[runs.picks[j - 1]]:
+                    j -= 1
+                if i < j:
+                    out[0], out[3] = min(out[0], z), z + 1
+                    out[1], out[4] = min(out[1], y), max(out[4], y + 1)
+                    out[2] = min(out[2], runs.stops[i - 1] if i > runs.rows[r] else 0)
+                    out[5] = max(out[5], runs.stops[j - 1])
                 r += 1
     return np.array(out) if out[3] else None
 
