@@ -72,13 +72,13 @@ def contingency(a: Any, b: Any, *, within: Box | tuple[Triple, Triple] | None = 
             for other, shared in grids[1].touching(part)
         ]
         a, b, voxels = (np.concatenate(column) for column in zip(*found, strict=True))
-        return a, b, voxels
+        return in_order(a, b, voxels)
 
     chunks = list(grids[0].touching(box))
 
     def told() -> Iterator[Entries]:
         for done, found in enumerate(stored.mapped(of_chunk, chunks, box.voxels), 1):
-            yield in_order(*found)
+            yield found
             if progress is not None:
                 progress(done, len(chunks))
 

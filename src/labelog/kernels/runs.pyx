@@ -264,20 +264,6 @@ cdef Runs make(Py_ssize_t nz, Py_ssize_t ny, Py_ssize_t nx,
     return runs
 
 
-cdef size_t run_at(const uint32_t *stops, size_t first, size_t last, uint32_t x) noexcept nogil:
-    """The run among first:last, the runs of a row, that holds x."""
-    cdef size_t middle
-    while last - first > 4:
-        middle = (first + last) // 2
-        if stops[middle] <= x:
-            first = middle + 1
-        else:
-            last = middle + 1
-    while stops[first] <= x:
-        first += 1
-    return first
-
-
 cdef struct Row:             # of an array, being written
     char *out
     size_t run               # the one that holds x
