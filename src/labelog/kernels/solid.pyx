@@ -8,7 +8,6 @@ A solid has the label 1 where the object is and 0 elsewhere. Boxes are turned so
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free
 from libc.string cimport memcpy
 
 from labelog.kernels.labels cimport Buffer, reserve
