@@ -140,8 +140,14 @@ def test_refusals(pair, tmp_path):
     place = rf"array from \({z}, {y}, {x}\) on: labels must be 0 or more, found -1 in row \({8 - z}, {19 - y}\)"
     with pytest.raises(Invalid, match=place):
         labelog.contingency(volume, array)
-    with pytest.raises(Invalid, match="expected integers or bool"):
-        labelog.contingency(volume, "b.labelog")
+    with pytest.raises(Invalid, match="expected integers or bool in 1 to 3 dimensions, found float64"):
+        labelog.contingency(volume, array / 2)
+    for path in ("b.labelog", tmp_path / "b.labelog"):
+        with pytest.raises(Invalid, match=r"found a path: '.*b.labelog'; labelog.open opens it"):
+            labelog.contingency(volume, path)
+    for threads in ("a", 0, 1.5):
+        with pytest.raises(Invalid, match="threads is a whole number from 1 on"):
+            labelog.contingency(volume, volume, threads=threads)
     for call in (volume.extents, lambda box: labelog.contingency(volume, volume, within=box)):
         with pytest.raises(OutOfBounds, match="does not lie within"):
             call(((0, 0, 0), (10, 20, 33)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -51,6 +52,7 @@ def contingency(a: Any, b: Any, *, within: Box | tuple[Triple, Triple] | None = 
     chunk. No pair is counted that is not there, so labels may be up to 2^64 - 1.
     """
     checked_progress(progress)
+    boxes.thread_count(threads)
     seen = _seen(a), _seen(b)
     stored = seen[0] if seen[0] is not None else seen[1]
     if stored is None:
@@ -87,7 +89,9 @@ def contingency(a: Any, b: Any, *, within: Box | tuple[Triple, Triple] | None = 
 
 
 def _seen(value: Any) -> Revision | None:
-    """What is stored, at a revision; None for anything else."""
+    """What is stored, at a revision; None for anything else, which is to be an array."""
+    if isinstance(value, (str, os.PathLike)):
+        raise Invalid(f"expected a volume, view or array, found a path: {os.fspath(value)!r}; labelog.open opens it")
     return value.at() if isinstance(value, Volume) else value if isinstance(value, Revision) else None
 
 
