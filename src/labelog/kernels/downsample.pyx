@@ -10,6 +10,7 @@ A window is 1 or 2 voxels along each axis, so it has voxels of up to four rows, 
 Of a dense array the windows that are not plainly won are marked by loops without branches, and only those vote.
 """
 
+from cython cimport overflowcheck
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
@@ -97,6 +98,7 @@ cdef struct Walk:
     uint32_t *stops          # where the row that is made is written
     uint32_t *picks
     size_t size
+    uint32_t last            # label that was written
 
 
 cdef inline Py_ssize_t windows(Py_ssize_t voxels, Py_ssize_t factor) noexcept nogil:
@@ -112,6 +114,7 @@ cdef uint32_t background_of(Runs runs) except? 0xFFFFFFFF:
 cdef inline void start(Walk *walk, uint32_t *stops, uint32_t *picks) noexcept nogil:
     walk.rows = 0
     walk.size = 0
+    walk.last = 0xFFFFFFFFU
     walk.stops = stops
     walk.picks = picks
 
@@ -123,8 +126,8 @@ cdef inline void join_in(Walk *walk, Runs runs, Py_ssize_t row) noexcept nogil:
 
 cdef inline void emit(Walk *walk, uint32_t pick, uint32_t stop) noexcept nogil:
     """Windows up to `stop` have this label."""
-    if walk.size and walk.picks[walk.size - 1] == pick:
-        walk.size -= 1
+    walk.size -= walk.last == pick
+    walk.last = pick
     walk.stops[walk.size] = stop
     walk.picks[walk.size] = pick
     walk.size += 1
@@ -195,14 +198,13 @@ cdef inline Vote winner(const Vote *votes, int n, const uint64_t *labels) noexce
     return best
 
 
+@overflowcheck(False)
 cdef inline bint ahead(Vote one, Vote other, const uint64_t *labels) noexcept nogil:
-    """Which of two is taken where votes are equal: the smaller label, but background last."""
-    cdef uint64_t a, b
+    """Which of two is taken where votes are equal: the smaller label, but background last: less 1 it is the largest."""
     if Vote is uint32_t:
-        a, b = labels[one], labels[other]
+        return labels[one] - 1 < labels[other] - 1
     else:
-        a, b = one, other
-    return a != 0 and (b == 0 or a < b)
+        return one - 1 < other - 1
 
 
 # Dense
