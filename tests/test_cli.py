@@ -930,6 +930,16 @@ def test_shapes(cells):
     np.testing.assert_array_equal(read(cells), before)
 
 
+def test_an_object_worn_away(tmp_path):
+    """Of which nothing else is said: then there is no such label any more."""
+    array = np.zeros((5, 5, 5), np.uint8)
+    array[2, 2, 2] = 7
+    labelog.load(tmp_path / "one.labelog", array).close()
+    assert fine("erode", tmp_path / "one.labelog", 7, 1) == ("revision 1: object 7: shrunk, 1 voxel in 2:3,2:3,2:3\n")
+    assert "there is no label 7" in refused("erode", tmp_path / "one.labelog", 7, 1)
+    assert facts("info", tmp_path / "one.labelog")["revision"] == 1
+
+
 def test_shapes_refuse(cells):
     assert "there is no label 9" in refused("holes", cells, 9)
     assert "label 5 has no voxels" in refused("dilate", cells, 5, 1)

@@ -75,7 +75,8 @@ def add(commands: Commands) -> None:
     for parser in (holes, islands, dilate, erode):
         parser.add_argument("--axis", choices=AXES, help="each slice along this axis by itself")
     gaps.add_argument("--axis", choices=AXES, default="z", help="along which the slices lie; by default z")
-    gaps.add_argument("--slices", metavar="N", type=natural, nargs="+", help="those that are drawn, two or more")
+    gaps.add_argument("--slices", metavar="N", type=natural, nargs="+",
+                      help="those that are drawn, two or more with others between them")  # fmt: skip
     for parser in (holes, dilate, gaps):
         parser.add_argument("--over", metavar="LABEL", type=over, nargs="+", default=[0],
                             help=f"paint only where the label is one of these; by default 0. {ANY!r} is whatever is "
@@ -147,7 +148,7 @@ def _change(arguments: argparse.Namespace, change: Callable[[Edit, Box | None], 
         box = None if chosen is None else box_typed(volume, chosen)
         with volume.edit(arguments.author, arguments.message) as edit:
             done = change(edit, box)
-        body = volume.labels[arguments.label].id
+            body = volume.labels[arguments.label].id  # while it is there: nothing may be left of it
         if arguments.json:
             commit = {"revision": None, "voxels": 0} if edit.revision is None else (
                 volume.commit(edit.revision).row())  # fmt: skip

@@ -62,7 +62,7 @@ def contingency(a: Any, b: Any, *, within: Box | tuple[Triple, Triple] | None = 
     left, right = (_Array(side, stored.chunks) if found is None else found
                    for side, found in zip((a, b), seen, strict=True))  # fmt: skip
     if left.shape != right.shape:
-        raise Invalid(f"expected two volumes of one shape, found {left.shape} and {right.shape}")
+        raise Invalid(f"expected two volumes or arrays of one shape, found {left.shape} and {right.shape}")
     box = Box((0, 0, 0), left.shape) if within is None else indexing.within(within, left.shape)
     grids = Grid(left.shape, left.chunks), Grid(right.shape, right.chunks)
 

@@ -186,7 +186,7 @@ class Edit(Shaping, Filling, Separating):
 
         Parameters
         ----------
-        labels : old label -> new label.
+        labels : old label -> new label. Old ones that nothing has change nothing.
         within : only in this box; in the whole volume if None.
 
         Raises Invalid or OutOfBounds, and changes nothing.
@@ -225,7 +225,8 @@ class Edit(Shaping, Filling, Separating):
     def erase(self, label: int, *, within: Box | tuple[Triple, Triple] | None = None) -> None:
         """Give all own voxels of an object to the one that it lies in, or else to the background.
 
-        What lies in it stays. `within` is a box, if only voxels in there shall be given away.
+        What lies in it stays. `within` is a box, if only voxels in there shall be given away. A label that nothing has
+        is none to erase, and no error.
         """
         self._mine()
         label = checked_label(label)

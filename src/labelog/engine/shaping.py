@@ -163,7 +163,8 @@ class Shaping(Naming):
 
         Parameters
         ----------
-        slices : places along the axis, two or more, on each of which it has voxels; all on which it has any if None.
+        slices : places along the axis, two or more with others between them, on each of which it has
+            voxels; all on which it has any if None.
         axis : along which the slices lie.
         over : paint only where the label is one of these; background by default. None is whatever is there. What lies
             in the object keeps its voxels in any case.

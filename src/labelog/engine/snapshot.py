@@ -134,7 +134,8 @@ class Revision(Voxels):
     def fill_mask(self, seed: Iterable[int], *, progress: Progress | None = None, **limits: Unpack[Limits]) -> Filled:
         """What a fill from a voxel would take of what is seen here: voxels, box and spans. See `Edit.fill`.
 
-        Of coarser scales and of views with `unannotated` nothing is filled: Invalid.
+        Of another view it is `volume.view(name).fill_mask`. Of coarser scales and of views with `unannotated` nothing
+        is filled: Invalid.
         """
         checked_progress(progress)
         if self.number or not self._is_mapped:

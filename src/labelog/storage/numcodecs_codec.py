@@ -32,7 +32,7 @@ class RunsNumcodec(Codec):  # type: ignore[misc]
         return pack_array(ensure_ndarray(buf))
 
     def decode(self, buf: Any, out: Any = None) -> Any:
-        """The array, or `out` with its voxels.
+        """The array, or `out` with its voxels, in the order in which they lie in the array that was encoded.
 
         Raises Corrupt for damaged bytes, and Invalid for an `out` of another size.
         """
