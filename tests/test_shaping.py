@@ -232,7 +232,6 @@ def test_what_is_staged_counts(volume):
         ("erode", (None,), {}, "a distance is a number"),
         ("erode", (1,), {"axis": -1}, "an axis is 0, 1 or 2"),
         ("erode", (1,), {"within": ((0, 0, 0), (0, 13, 1))}, "does not lie within"),
-        ("erode", (1,), {"within": ((3, 1, 1), (1, 2, 2))}, r"begins before it ends, found \(\(3, 1, 1\)"),
         ("interpolate", ([0, 4],), {}, "label 5 has no voxels in slice 0"),
         ("interpolate", ([1, 5],), {}, "label 5 has no voxels in slice 5"),
         ("interpolate", ([1, 2],), {}, r"two slices or more, with others between them, found \[1, 2\]"),

@@ -195,16 +195,14 @@ def box(index: Any, shape: Triple) -> tuple[Box, tuple[int, ...]]:
 def within(value: Any, shape: Triple) -> Box:
     """A Box, or a pair of corners, checked to lie in a volume of this shape.
 
-    Raises OutOfBounds, or Invalid for what is no box, such as one that begins after its end.
+    Raises OutOfBounds, or Invalid for what is no box.
     """
     try:
         (z0, y0, x0), (z1, y1, x1) = ([operator.index(n) for n in corner] for corner in value)
     except (TypeError, ValueError):
         raise Invalid(f"expected a Box: ((z0, y0, x0), (z1, y1, x1)), found {value!r}") from None
     found = Box((z0, y0, x0), (z1, y1, x1))
-    if not all(a <= b for a, b in zip(*found, strict=True)):
-        raise Invalid(f"expected a Box that begins before it ends, found {value!r}")
-    if not all(a >= 0 and b <= n for a, b, n in zip(*found, shape, strict=True)):
+    if not all(0 <= a <= b <= n for a, b, n in zip(*found, shape, strict=True)):
         raise OutOfBounds(f"the box {found} does not lie within the volume's {Box((0, 0, 0), shape)}", box=found)
     return found
 
