@@ -52,13 +52,13 @@ def contingency(a: Any, b: Any, *, within: Box | tuple[Triple, Triple] | None = 
     chunk. No pair is counted that is not there, so labels may be up to 2^64 - 1.
     """
     checked_progress(progress)
-    boxes.thread_count(threads)
     seen = _seen(a), _seen(b)
     stored = seen[0] if seen[0] is not None else seen[1]
     if stored is None:
         if within is not None:
             raise Invalid("within= takes a volume; of two arrays, give the parts that are to be compared")
         return arrays.contingency(a, b, threads=threads)
+    boxes.thread_count(threads)
     left, right = (_Array(side, stored.chunks) if found is None else found
                    for side, found in zip((a, b), seen, strict=True))  # fmt: skip
     if left.shape != right.shape:

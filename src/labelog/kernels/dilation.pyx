@@ -13,9 +13,8 @@ Exact for any solid that is symmetric, convex and cut by rows in chords, as are 
 from libc.stdint cimport int32_t, uint32_t
 from libc.stdlib cimport calloc, free, malloc
 
-from labelog.kernels.labels cimport Buffer
-from labelog.kernels.runs cimport Runs
-from labelog.kernels.solid cimport add_interval, end_row, solid_of
+from labelog.kernels.labels cimport Buffer, reserve
+from labelog.kernels.runs cimport Runs, make, taken
 
 import numpy as np
 
@@ -63,8 +62,7 @@ def dilated(Runs solid, chords, Py_ssize_t z0, Py_ssize_t z1):
     cdef Rows rows = [NULL, NULL, NULL, NULL, NULL]
     cdef uint32_t *far = NULL
     cdef Buffer stops = [NULL, 0, 0], picks = [NULL, 0, 0]
-    offsets_array = np.zeros((z1 - z0) * solid.ny + 1, np.uint32)
-    cdef uint32_t[::1] offsets = offsets_array
+    cdef uint32_t[::1] offsets = np.zeros((z1 - z0) * solid.ny + 1, np.uint32)
     try:
         far = <uint32_t *> calloc(solid.nx, sizeof(uint32_t))
         if far == NULL:
@@ -76,7 +74,7 @@ def dilated(Runs solid, chords, Py_ssize_t z0, Py_ssize_t z1):
                     make_row(&rows, &ball, z - first, y, last - first, solid.ny, <uint32_t> solid.nx, far, &stops,
                              &picks)
                     offsets[(z - z0) * solid.ny + y + 1] = <uint32_t> stops.size
-        return solid_of(z1 - z0, solid.ny, solid.nx, offsets_array, &stops, &picks)
+        return make(z1 - z0, solid.ny, solid.nx, np.array([0, 1], np.uint64), offsets, taken(&stops), taken(&picks))
     finally:
         free(far)
         free(rows.first)
@@ -150,3 +148,38 @@ cdef int make_row(const Rows *rows, const Ball *ball, Py_ssize_t z, Py_ssize_t y
     if goes:
         add_interval(stops, picks, begin, start, goes)
     return end_row(stops, picks, begin, nx)
+
+
+cdef int add_interval(Buffer *stops, Buffer *picks, size_t first, uint32_t start, uint32_t stop) except -1 nogil:
+    """Append start:stop to a row whose runs begin at `first`; it begins at the end of the one before, or after it."""
+    cdef uint32_t before = 0
+    if stops.size > first:
+        before = stops.at[stops.size - 1]
+        if before == start:
+            stops.at[stops.size - 1] = stop
+            return 0
+    reserve(stops, 2)
+    reserve(picks, 2)
+    if start > before:
+        stops.at[stops.size], picks.at[picks.size] = start, 0
+        stops.size += 1
+        picks.size += 1
+    stops.at[stops.size], picks.at[picks.size] = stop, 1
+    stops.size += 1
+    picks.size += 1
+    return 0
+
+
+cdef int end_row(Buffer *stops, Buffer *picks, size_t first, uint32_t nx) except -1 nogil:
+    """Append what is left of a row: 0."""
+    if stops.size > first and stops.at[stops.size - 1] == nx:
+        return 0
+    reserve(stops, 1)
+    reserve(picks, 1)
+    stops.at[stops.size], picks.at[picks.size] = nx, 0
+    stops.size += 1
+    picks.size += 1
+    if stops.size > 0xFFFFFFFFU:
+        with gil:
+            raise Invalid("expected a box of fewer than 2^32 runs, found more")
+    return 0

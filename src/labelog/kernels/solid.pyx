@@ -10,8 +10,7 @@ A solid has the label 1 where the object is and 0 elsewhere. Boxes are turned so
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from labelog.kernels.labels cimport Buffer, reserve
-from labelog.kernels.runs cimport Runs, make, run_at, taken
+from labelog.kernels.runs cimport Runs, make, run_at
 from labelog.kernels.spans cimport Pieces, push, release, spans_of
 
 import numpy as np
@@ -125,46 +124,6 @@ cdef Runs bordered(Py_ssize_t nz, Py_ssize_t ny, Py_ssize_t nx, const uint64_t[:
                 stops[n], picks[n] = <uint32_t> nx, 0
                 n += 1
     return make(nz, ny, nx, np.array([0, 1], np.uint64), rows, stops, picks)
-
-
-cdef int add_interval(Buffer *stops, Buffer *picks, size_t first, uint32_t start, uint32_t stop) except -1 nogil:
-    """Append start:stop to a row whose runs begin at `first`; it begins at the end of the one before, or after it."""
-    cdef uint32_t before = 0
-    if stops.size > first:
-        before = stops.at[stops.size - 1]
-        if before == start:
-            stops.at[stops.size - 1] = stop
-            return 0
-    reserve(stops, 2)
-    reserve(picks, 2)
-    if start > before:
-        stops.at[stops.size], picks.at[picks.size] = start, 0
-        stops.size += 1
-        picks.size += 1
-    stops.at[stops.size], picks.at[picks.size] = stop, 1
-    stops.size += 1
-    picks.size += 1
-    return 0
-
-
-cdef int end_row(Buffer *stops, Buffer *picks, size_t first, uint32_t nx) except -1 nogil:
-    """Append what is left of a row: 0."""
-    if stops.size > first and stops.at[stops.size - 1] == nx:
-        return 0
-    reserve(stops, 1)
-    reserve(picks, 1)
-    stops.at[stops.size], picks.at[picks.size] = nx, 0
-    stops.size += 1
-    picks.size += 1
-    if stops.size > 0xFFFFFFFFU:
-        with gil:
-            raise Invalid("expected a box of fewer than 2^32 runs, found more")
-    return 0
-
-
-cdef Runs solid_of(Py_ssize_t nz, Py_ssize_t ny, Py_ssize_t nx, rows, Buffer *stops, Buffer *picks):
-    """The solid that was made of all rows; `rows` is where each begins."""
-    return make(nz, ny, nx, np.array([0, 1], np.uint64), rows, taken(stops), taken(picks))
 
 
 # Turned
