@@ -20,13 +20,13 @@ from labelog.kernels.runs import Runs
 TOPIC = "Chunk codec"
 
 NOTE = """\
-Chunks at random places, as uint32, one at a time, one thread; medians over the chunks. Each side has four in turn, as
-who reads a volume has many, and finds the caches as it left them itself. crackle works along Fortran order, so it is
-given the same voxels as a Fortran array (x, y, z), with which it is faster and smaller than with (z, y, x); its times
-are with its defaults, its bytes with a Markov model of order 5 and pins. Both give dense labels as new uint32 arrays.
-fib25: 250^3 voxels of neurons; platelets: a gigavoxel of synthetic ones. Neither side's checksum is counted. "Two
-threads" is labelog's own gain, encoding and decoding; each chunk goes to the thread that is free, of which the caller's
-is one."""
+Chunks at random places, as uint32, one at a time, one thread; medians, each chunk nine times. Each side has four in
+turn, as who reads a volume has many, and finds the caches as it left them itself. crackle works along Fortran order, so
+it is given the same voxels as a Fortran array (x, y, z), with which it is faster and smaller than with (z, y, x); its
+times are with its defaults, its bytes with a Markov model of order 5 and pins. Both give dense labels as new uint32
+arrays. fib25: 250^3 voxels of neurons; platelets: a gigavoxel of synthetic ones. Neither side's checksum is counted.
+"Two threads" is labelog's own gain, encoding and decoding; each chunk goes to the thread that is free, of which the
+caller's is one."""
 
 Shape = tuple[int, int, int]
 SHAPES: tuple[Shape, ...] = ((64, 64, 64), (32, 128, 128))
@@ -95,7 +95,7 @@ def codec_of(table: Table, chunks: list[Chunk], shape: Shape, name: str) -> None
         ),
     ):
         sides = {"labelog": ours} | ({"crackle": peer} if peers.crackle else {})
-        times = [*range(len(chunks))] * settings.times(3, 1)
+        times = [*range(len(chunks))] * settings.times(9, 1)
         found = interleaved(sides, times, warm_up=len(times) // 4, block=4, ahead=True)
         table.compare(TOPIC, f"{what}, {name}", found["labelog"], {"crackle": found.get("crackle")}, target[shape],
                       show=lambda sample: sample.rate(" Mvoxel/s", voxels / 1e6))  # fmt: skip
