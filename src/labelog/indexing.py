@@ -202,6 +202,8 @@ def within(value: Any, shape: Triple) -> Box:
     except (TypeError, ValueError):
         raise Invalid(f"expected a Box: ((z0, y0, x0), (z1, y1, x1)), found {value!r}") from None
     found = Box((z0, y0, x0), (z1, y1, x1))
+    if not all(a <= b for a, b in zip(*found, strict=True)):
+        raise OutOfBounds(f"the box {found} ends before it begins", box=found)
     if not all(0 <= a <= b <= n for a, b, n in zip(*found, shape, strict=True)):
         raise OutOfBounds(f"the box {found} does not lie within the volume's {Box((0, 0, 0), shape)}", box=found)
     return found

@@ -138,7 +138,10 @@ def test_refusals():
     with pytest.raises(Invalid, match="expected integers or bool"):
         labelog.flood(array.astype(float), (0, 0))
     array.flags.writeable = False
-    for what in (array, [1, 2]):
-        with pytest.raises(Invalid, match="only a writable and aligned NumPy array can be filled"):
+    apart = np.zeros(17, np.uint8)[1:].view(np.uint32).reshape(2, 2)
+    for what, found in ((array, "one that is read-only"), (apart, "one that is not aligned"), ([1, 2], "of type list")):
+        with pytest.raises(
+            Invalid, match=f"only a writable and aligned NumPy array can be filled in place, not .*{found}"
+        ):
             labelog.flood_fill(what, (0, 0), 1, in_place=True)
     assert not array.any()

@@ -59,8 +59,8 @@ def flood_fill(array: ArrayLike, seed: Seed, new_label: int, connectivity: int |
     are shorter, along the longest axis. Voxels that it does not come to are not looked at. Threads share the planes
     that it has reached, and deal them anew as it goes on; what lies in one plane is filled by one.
     """
-    if in_place and not (isinstance(array, np.ndarray) and array.flags.behaved):
-        raise Invalid("only a writable and aligned NumPy array can be filled in place")
+    if in_place:
+        _check_can_be_filled(array)
     given = boxes.integers(array)
     label, values = _fitting(new_label, given.dtype), _raw(given)
     out = given if in_place else np.empty_like(given, subok=False)
@@ -87,6 +87,18 @@ def _fill(values: NDArray[Any], out: NDArray[Any], value: Any, seed: Seed, conne
             write(words[place], target[place], value)
 
         every(write_slab, boxes.slabs(target))
+
+
+def _check_can_be_filled(array: ArrayLike) -> None:
+    if not isinstance(array, np.ndarray):
+        found = f"an object of type {type(array).__name__}"
+    elif not array.flags.writeable:
+        found = "one that is read-only"
+    elif not array.flags.aligned:
+        found = "one that is not aligned"
+    else:
+        return
+    raise Invalid(f"only a writable and aligned NumPy array can be filled in place, not {found}")
 
 
 def _raw(values: NDArray[Any]) -> NDArray[Any]:
