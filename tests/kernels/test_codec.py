@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from itertools import accumulate
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -86,6 +87,55 @@ def test_a_row_longer_than_words_count():
     array[0, 0, 140_000:320_000] = np.arange(180_000)
     runs = Runs.from_dense(array)
     assert codec.decode(codec.encode(runs), runs.shape) == runs
+
+
+def body(n_rows, nx, n_runs):
+    """A chunk's body as no encoder writes it: rows that have nx new runs and all those before, then one without new
+    ones. docs/format.md has what each bit says."""
+    kinds = [{0: 1, 8: 127}, {0: 64, 2 * nx.bit_length(): 64}, {0: 128}, {2: 128}]  # moves, counts, gaps, names
+    events = []
+    for odds in kinds:
+        events.append(Bits(1, 0))
+        for symbol in range(max(odds) + 1):
+            share = odds.get(symbol, 0)
+            events.append(Bits(4, share.bit_length()))
+            events += [Bits(share.bit_length() - 1, share % 2 ** (share.bit_length() - 1))] if 1 < share < 128 else []
+    for row in range(n_rows):
+        events += [Symbol(64, 64), Bits(nx.bit_length() - 2, 0), *row * nx * [Symbol(127, 1)]]
+    events.append(Symbol(64, 0))
+    state, words = 1 << 16, []
+    for event in reversed(events):
+        if state >> (32 - event.count) if isinstance(event, Bits) else state >> 25 >= event.odds:
+            words.append(state & 0xFFFF)
+            state >>= 16
+        if isinstance(event, Bits):
+            state = state << event.count | event.bits
+        else:
+            state = state // event.odds * 128 + state % event.odds + event.below
+    words += [state & 0xFFFF, state >> 16]
+    return b"\x01" + leb128(n_runs) + b"\x07" + np.array(words[::-1], "<u2").tobytes()
+
+
+class Bits(NamedTuple):
+    count: int
+    bits: int
+
+
+class Symbol(NamedTuple):
+    odds: int
+    below: int
+
+
+def leb128(number):
+    return bytes([number]) if number < 128 else bytes([number & 127 | 128]) + leb128(number >> 7)
+
+
+def test_a_row_with_more_runs_than_voxels():
+    """Its symbols would be read from far behind the words."""
+    with pytest.raises(Corrupt, match="neighbours with one label"):
+        codec.decode(body(1, 64, 64), (1, 1, 64))
+    with pytest.raises(Corrupt, match="a row has more runs than voxels"):
+        codec.decode(body(39, 64, 900 * 64), (1, 900, 64))
 
 
 @examples(1000)

@@ -414,6 +414,8 @@ cdef size_t changed_row(Decoder *d, uint64_t n_new) except? 0xDEAD nogil:
         corrupt("a row has more new runs than voxels")
     n_kept = keep_top_runs(d, n_new) if w.top else keep_runs(d, n_new)
     kept_end = kept + n_kept
+    if n_kept + n_new > <uint64_t> d.nx:               # which the words behind the last one are counted for
+        corrupt("a row has more runs than voxels")
     if i + n_kept + n_new > d.n:
         corrupt("there are more runs than declared")
     reserve_traces(w, n_kept + n_new)
