@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 from labelog.arrays.boxes import threads_may_begin
 from labelog.errors import LabelogError
@@ -101,14 +101,25 @@ class Keeper:
                     del self._wishes[chunk]
                 for made in unkept:
                     del self._unkept[made]
-            try:
-                fold(self._store, chunks)
-                self._store.scales.keep(unkept, self._store.head())
-                if self._store.journal.log_pages >= CHECKPOINT_AT:
-                    self._store.journal.checkpoint()
-            except LabelogError as error:  # a full disk, say: the deltas stay, and are folded another time
-                log.warning("%s: housekeeping put off: %s", self._store.folder, error)
+            if not self._done(fold, self._store, chunks) and len(chunks) > 1:
+                for chunk in chunks:
+                    self._done(fold, self._store, [chunk])
+            self._done(self._keep, unkept)
+            if self._store.journal.log_pages >= CHECKPOINT_AT and not self._done(self._store.journal.checkpoint):
                 self._store.journal.log_pages = 0
+
+    def _keep(self, made: list[tuple[int, int]]) -> None:
+        self._store.scales.keep(made, self._store.head())
+
+    def _done(self, work: Callable[..., Any], *what: Any) -> bool:
+        """Do some of the work. If that fails, on a full disk say, the deltas stay, and are folded another time."""
+        try:
+            work(*what)
+        except Exception as error:
+            log.warning("%s: housekeeping put off: %s", self._store.folder, error,
+                        exc_info=not isinstance(error, LabelogError))  # fmt: skip
+            return False
+        return True
 
 
 def fold(store: Store, chunks: Iterable[int]) -> int:
