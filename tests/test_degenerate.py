@@ -36,6 +36,7 @@ VALUES = {
     "a grain in a cell": np.pad(np.full((2, 3, 5), 2**63, np.uint64), 1),
     "below 0": (INDEX.sum(axis=0) % 3 - 1).astype(np.int64) * (2**63 - 1),
     "bool": INDEX[0] == INDEX[1],
+    "bool of other bytes": (INDEX.sum(axis=0) % 4 * 85).astype(np.uint8).view(bool),
 }
 
 

@@ -63,6 +63,14 @@ def test_arrays_there_and_back(array):
         assert found.tobytes("A") == array.tobytes("A")
 
 
+def test_four_axes_of_which_only_the_last_three_fit_into_a_box(monkeypatch):
+    monkeypatch.setattr("labelog.storage.array_bytes.MAX_CHUNK", 12)
+    array = np.asfortranarray(np.arange(60).reshape(5, 3, 2, 2))
+    assert np.array_equal(unpack_array(pack_array(array), "a buffer"), array)
+    with pytest.raises(labelog.Invalid, match="at most 12 voxels, not 2 x 3 x 5"):
+        pack_array(array.T)
+
+
 @given(arrays())
 def test_numcodecs_there_and_back(array):
     codec = numcodecs.get_codec(RunsNumcodec().get_config())

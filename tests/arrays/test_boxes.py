@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 
 import pytest
 
@@ -35,6 +37,26 @@ def test_the_callers_thread_is_one_of_a_team():
         for _ in range(3):
             found = every(meet, range(2))
             assert threading.main_thread() in found and len(set(found)) == 2
+
+
+def test_a_few_items_ahead():
+    begun = []
+
+    def work(item):
+        begun.append(item)
+        if item == 20:
+            raise ValueError("item 20")
+        return item * item
+
+    with ThreadPoolExecutor(2) as pool:
+        found = boxes.ahead(pool, work, count(), 5)
+        for n in range(20):
+            assert next(found) == n * n
+            assert len(begun) <= n + 6
+        with pytest.raises(ValueError, match="item 20"):
+            next(found)
+        assert max(begun) <= 25
+        assert list(boxes.ahead(pool, str, "abc", 5)) == list("abc")
 
 
 @pytest.mark.parametrize("threads", [1, 3])

@@ -84,7 +84,7 @@ def test_dtypes_of_the_result():
     assert labelog.connected_components(line[:255]).dtype == np.uint8
     assert labelog.connected_components(line).dtype == np.uint16
     assert labelog.connected_components(np.arange(1, 2**16 + 1)).dtype == np.uint32
-    for dtype in (np.int16, np.uint64, "i8"):
+    for dtype in (np.int16, np.uint64, "i8", ">u4"):
         found = labelog.connected_components(line, dtype=dtype)
         assert found.dtype == np.dtype(dtype)
         assert (found == line).all()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 
@@ -22,13 +23,16 @@ Result = TypeVar("Result")
 
 
 def integers(array: ArrayLike, most: int = 3) -> NDArray[Any]:
-    """An array of integers or bool in 1 to `most` dimensions, or Invalid; copied if it is not aligned."""
+    """An array of integers or bool in 1 to `most` dimensions, or Invalid; copied if it is not aligned, or if it is of
+    bool and has bytes other than 0 and 1, which are True as they are to NumPy."""
     try:
         values = np.asarray(array)
     except ValueError as error:
         raise Invalid(f"expected an array of integers or bool: {error}") from None
     if values.dtype.kind not in "biu" or not 1 <= values.ndim <= most:
         raise Invalid(f"expected integers or bool in 1 to {most} dimensions, found {values.dtype} in {values.ndim}")
+    if values.dtype == bool and values.size and values.view(np.uint8).max() > 1:  # another array's bytes, as bool
+        return np.asarray(values.view(np.uint8) != 0)
     return values if values.flags.aligned else values.copy(order="K")
 
 
@@ -91,6 +95,22 @@ def team(threads: int) -> Iterator[Callable[[Callable[[Item], Result], Sequence[
             return found[::-1]
 
         yield every
+
+
+def ahead(pool: Executor, function: Callable[[Item], Result], items: Iterable[Item], most: int) -> Iterator[Result]:
+    """What a function gives for each item, in order: a pool works on the next ones, `most` ahead of who asks."""
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > most:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+        wait(waiting)
 
 
 class Turn(NamedTuple):

@@ -27,7 +27,8 @@ Numbers = NDArray[np.int64]
 INT64 = np.dtype(np.int64)
 
 SHORT = {1: 5, 2: 4, 3: 12}  # reach -> voxels to a run, below which voxels are faster than runs
-ROWS = 16  # along each axis, by which that is told
+ROWS = 16  # along each axis, by which that is told,
+LONG = 2**16  # and voxels of each
 MOST = 2**31  # voxels that are marked at a time
 
 
@@ -50,7 +51,8 @@ def connected_components(array: ArrayLike, connectivity: int | None = None, *, d
 
     Parameters
     ----------
-    array : integers or bool, 1 to 3 dimensions, any strides; labels below 0 are labels too.
+    array : integers or bool, 1 to 3 dimensions, any strides, at most 2^32 - 1 voxels along each axis; labels below 0
+        are labels too.
     connectivity : how many neighbours a voxel has: 6 (at its faces), 18 (and edges) or 26 (and corners) in 3
         dimensions, 4 or 8 in 2, 2 in 1. By default those at its faces: 6, 4 or 2.
     dtype : an integer dtype for the result; by default the smallest unsigned one that holds it.
@@ -84,9 +86,10 @@ def connected_components(array: ArrayLike, connectivity: int | None = None, *, d
     numbering = _Numbering(slabs, far, threads)
     if not turn.in_order:
         numbering.order(slabs, places, turn.steps)
-    out = np.empty_like(values, _fitting(dtype, numbering.count), subok=False)
+    out = np.empty_like(values, _fitting(dtype, numbering.count).newbyteorder("="), subok=False)
     target = turn.box(out)
     boxes.each(lambda k: slabs[k].fill(target[places[k]], numbering.of(k, out.dtype)), range(len(slabs)), threads)
+    out = out if dtype is None else out.astype(dtype, copy=False)
     return (out, numbering.count) if return_N else out
 
 
@@ -109,7 +112,7 @@ def _fitting(dtype: DTypeLike | None, count: int) -> np.dtype[Any]:
 
 def _restless(box: NDArray[Any], far: int) -> bool:
     """Whether runs are so short that voxels are faster, by some of the rows."""
-    rows = box[:: -(-len(box) // ROWS), :: -(-box.shape[1] // ROWS)]
+    rows = box[:: -(-len(box) // ROWS), :: -(-box.shape[1] // ROWS), :LONG]
     runs = np.count_nonzero(rows[..., 1:] != rows[..., :-1]) + rows.shape[0] * rows.shape[1]
     return bool(rows.size < SHORT[far] * runs)
 

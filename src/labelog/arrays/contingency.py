@@ -107,7 +107,7 @@ def contingency(a: ArrayLike, b: ArrayLike, *, threads: int | None = None) -> Co
     signs = _sign(left.dtype), _sign(right.dtype)
 
     def count(piece: tuple[NDArray[Any], NDArray[Any]]) -> Entries:
-        a, b, voxels = overlap_dense(*piece)
+        a, b, voxels = overlap_dense(*(side if side.ndim == 3 else side.reshape(1, 1, -1) for side in piece))
         return in_order(_turned_sign(a, signs[0]), _turned_sign(b, signs[1]), voxels)
 
     found = summed(boxes.each(count, pieces, boxes.thread_count(threads)))
@@ -160,17 +160,14 @@ def _turned(a: NDArray[Any], b: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any
 
 
 def _pieces(a: NDArray[Any], b: NDArray[Any]) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    """Both cut into the same boxes (z, y, x) of at most boxes.SLAB voxels."""
-    if a.ndim > 3:
-        for each in zip(a, b, strict=True):
-            yield from _pieces(*each)
-        return
-    a, b = (array[(None,) * (3 - array.ndim)] for array in (a, b))
-    axis = next((axis for axis in range(3) if a.shape[axis] > 1), 2)
+    """Both cut into the same pieces of at most boxes.SLAB voxels: boxes (z, y, x), or of more axes."""
+    if a.ndim < 3:
+        a, b = (array[(None,) * (3 - array.ndim)] for array in (a, b))
+    axis = next((axis for axis in range(a.ndim) if a.shape[axis] > 1), a.ndim - 1)
     step = max(1, boxes.SLAB // math.prod(a.shape[axis + 1 :]))
     for start in range(0, a.shape[axis], step):
         cut = (slice(None),) * axis + (slice(start, start + step),)
-        if step == 1 and axis < 2 and a[cut].size > boxes.SLAB:
+        if step == 1 and axis < a.ndim - 1 and a[cut].size > boxes.SLAB:
             yield from _pieces(a[cut], b[cut])
         else:
             yield a[cut], b[cut]

@@ -63,7 +63,7 @@ def flood_fill(array: ArrayLike, seed: Seed, new_label: int, connectivity: int |
         _check_can_be_filled(array)
     given = boxes.integers(array)
     label, values = _fitting(new_label, given.dtype), _raw(given)
-    out = given if in_place else np.empty_like(given, subok=False)
+    out = np.asarray(array) if in_place else np.empty_like(given, subok=False)
     _fill(values, _raw(out), _raw(label)[0], seed, connectivity, threads, rest=None if in_place else values)
     return array if isinstance(array, np.ndarray) and in_place else out
 

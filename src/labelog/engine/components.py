@@ -15,14 +15,14 @@ again, chunk by chunk, when it is asked for.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from labelog.arrays.boxes import ahead
 from labelog.engine.cache import ChunkCache
 from labelog.geometry import MAX_AXIS, Box, Grid, Triple, reach
 from labelog.indexing import Voxels
@@ -32,7 +32,7 @@ from labelog.kernels.forest import Forest
 from labelog.kernels.runs import Runs
 from labelog.progress import Progress
 
-AHEAD = 8  # chunks that are labelled, or waited for, at one time
+AHEAD = 8  # chunks that are labelled, or wait to be joined, at one time
 KEPT = 2**26  # bytes of chunks' components that are kept, to be asked for
 
 COLUMNS = ("component", "label", "voxels", "z0", "y0", "x0", "z1", "y1", "x1", "z", "y", "x")
@@ -171,7 +171,8 @@ class Components(Voxels):
         near: dict[int, _Part] = {}
         parts, found = [], 0
         pairs = [np.zeros((0, 2), np.int64)]
-        for chunk, part in zip(chunks, _ahead(pool, self._part, chunks), strict=True):
+        found_parts = map(self._part, chunks) if pool is None else ahead(pool, self._part, chunks, AHEAD)
+        for chunk, part in zip(chunks, found_parts, strict=True):
             for other, joined in self._meeting(chunk, part, near):
                 pairs.append(np.add(joined, (base[other] - 1, found - 1)))
             base[chunk], near[chunk] = found, part
@@ -247,17 +248,3 @@ def _apart(direction: Triple) -> int:
 def _nothing() -> _Extents:
     one, three = np.zeros(0, np.uint64), np.zeros((0, 3), np.int64)
     return _Extents(one, one, three, three, three)
-
-
-def _ahead(pool: Executor | None, function: Callable[[int], _Part], items: Iterable[int]) -> Iterator[_Part]:
-    """What a function gives for each item, in order; a pool works on the next few."""
-    if pool is None:
-        yield from map(function, items)
-        return
-    waiting: deque[Future[_Part]] = deque()
-    for item in items:
-        waiting.append(pool.submit(function, item))
-        if len(waiting) == AHEAD:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import reduce
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from labelog.arrays.boxes import threads_may_begin
+from labelog.arrays.boxes import ahead, threads_may_begin
 from labelog.engine.cache import ChunkCache
 from labelog.engine.keeper import Keeper
 from labelog.engine.scales import Scales
@@ -42,6 +42,7 @@ from labelog.storage.sqlite import SqliteJournal
 CATCH_UP = 10_000  # revisions by others that are followed one by one; beyond, what is known of chunks is forgotten
 MAPS = 16  # views whose label maps are remembered
 PARALLEL = 2**22  # voxels from which a read uses several threads
+AHEAD = 4  # items of a read, of each thread, that are worked on or wait for who asked
 NICE = 10  # of threads that work for large edits: a tenth of a processor where another one wants it
 
 Item = TypeVar("Item")
@@ -304,31 +305,18 @@ class Store:
     def mapped(self, function: Callable[[Item], Result], items: Iterable[Item], voxels: int) -> Iterator[Result]:
         """What a function gives for each item, in order; on several threads if it is about many voxels."""
         pool = self.pool_for(voxels)
-        return map(function, items) if pool is None else pool.map(function, items)
+        return map(function, items) if pool is None else ahead(pool, function, items, AHEAD * self.threads)
 
     def pool_for(self, voxels: int) -> ThreadPoolExecutor | None:
         """Threads for what is about so many voxels; None if it is not worth them."""
         return self.pool if self.threads > 1 and voxels >= PARALLEL else None
 
-    def ahead(self, function: Callable[[Any], Any], items: Iterable[Any], voxels: int) -> Iterator[Any]:
-        """What a function gives for each item, in order: on several threads, a few items ahead of who asks, if it is
-        about many voxels. For large edits: where threads have a niceness of their own, small edits and reads go first.
-        """
-        if self.threads == 1 or voxels < PARALLEL:
-            yield from map(function, items)
-            return
-        waiting: deque[Future[Any]] = deque()
-        try:
-            for item in items:
-                waiting.append(self._pool(NICE).submit(function, item))
-                if len(waiting) > self.threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
-            wait(waiting)
+    def ahead(self, function: Callable[[Item], Result], items: Iterable[Item], voxels: int) -> Iterator[Result]:
+        """The same for large edits, fewer items ahead: where threads have a niceness of their own, small edits and
+        reads go first."""
+        if self.pool_for(voxels) is None:
+            return map(function, items)
+        return ahead(self._pool(NICE), function, items, self.threads)
 
     @property
     def pool(self) -> ThreadPoolExecutor:

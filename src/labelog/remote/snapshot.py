@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from labelog import indexing
+from labelog.arrays.boxes import ahead
 from labelog.engine.classes import LabelClass
 from labelog.engine.components import Components
 from labelog.engine.extents import Extents
@@ -35,6 +36,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 MOST = 2**24  # voxels of one request
+AHEAD = 16  # requests under way, or answered before who asked comes to them
 MOST_LABELS = 500  # that the address of a request names
 
 
@@ -91,7 +93,7 @@ class RemoteRevision(Revision):
 
     def mapped(self, function: Callable[[Item], Result], items: Iterable[Item], voxels: int) -> Iterator[Result]:
         """What a function gives for each item, in order; several requests are under way at once."""
-        return self.volume.pool.map(function, items)
+        return ahead(self.volume.pool, function, items, AHEAD)
 
     # What is there
 
