@@ -537,7 +537,7 @@ def test_scales(tmp_path):
     fine("export", path, tmp_path / "c.npy", "--scale", 1, "--region", "seen", "--unannotated", 9)
     np.testing.assert_array_equal(np.load(tmp_path / "c.npy"), coarse[1:3, 5:15, 10:20])
     assert "has scales 0 to 2, not 3" in refused("show", path, "--scale", 3)
-    assert "not within the volume, which is 0:6, 0:10, 0:25" in refused("show", path, "--scale", 2, "--box", ":,:,0:26")
+    assert "lie within the volume's 0:6, 0:10, 0:25" in refused("show", path, "--scale", 2, "--box", ":,:,0:26")
     assert "too small for scale 2" in refused("export", path, tmp_path / "d.npy", "--scale", 2, "--region", "speck")
 
 
@@ -546,8 +546,9 @@ def test_show_refuses(volume, tmp_path):
     for expected, arguments in (
         ("there is no slice z = 6; there is z from 0 to 5", ("-z", 6)),
         ("there is no slice x = 9; there is x from 10 to 19", ("-x", 9, "--box", ":,:,10:20")),
-        ("not within the volume", ("--box", "0:7,:,:")),
+        ("does not lie within the volume", ("--box", "0:7,:,:")),
         ("is empty", ("--box", "3:3,:,:")),
+        ("ends before it begins", ("--box", "5:2,:,:")),
         ("there is no revision 4", ("--revision", 4)),
         ("did not exist yet", ("--revision", "2001-01-01")),
         ("already exists; --overwrite replaces it", ("-o", tmp_path / "there.png")),
@@ -603,7 +604,7 @@ def test_history_as_a_table(volume):
 
 
 def test_history_refuses_a_box_outside(volume):
-    assert "not within the volume" in refused("history", volume, "--box", "0:1,0:1,0:51")
+    assert "does not lie within the volume" in refused("history", volume, "--box", "0:1,0:1,0:51")
     assert "there is no revision 9" in refused("history", volume, "--since", 9)
 
 
@@ -703,7 +704,7 @@ def test_labels_refuses(cells):
     assert "there is no label 9 at revision 1" in refused("labels", cells, 9)
     assert "there is no class 'neuron'; there are: background, cell" in refused("labels", cells, "--cls", "neuron")
     assert "--cls is for the list" in refused("labels", cells, 7, "--cls", "cell", code=2)
-    assert "not within the volume" in refused("labels", cells, "--box", "0:7,:,:")
+    assert "does not lie within the volume" in refused("labels", cells, "--box", "0:7,:,:")
 
 
 def test_merge_and_cleave(cells):
@@ -935,7 +936,9 @@ def test_an_object_worn_away(tmp_path):
     array = np.zeros((5, 5, 5), np.uint8)
     array[2, 2, 2] = 7
     labelog.load(tmp_path / "one.labelog", array).close()
-    assert fine("erode", tmp_path / "one.labelog", 7, 1) == ("revision 1: object 7: shrunk, 1 voxel in 2:3,2:3,2:3\n")
+    assert fine("erode", tmp_path / "one.labelog", 7, 1) == (
+        "revision 1: object 7: shrunk, 1 voxel in 2:3,2:3,2:3; nothing is left of it\n"
+    )
     assert "there is no label 7" in refused("erode", tmp_path / "one.labelog", 7, 1)
     assert facts("info", tmp_path / "one.labelog")["revision"] == 1
 
@@ -1074,7 +1077,7 @@ def test_regions_refuses(cells):
         "regions", cells, "--set", "a", "golden", ":,:,:", code=2
     )
     assert "expected Z0:Z1,Y0:Y1,X0:X1" in refused("regions", cells, "--set", "a", "gold", "1:2", code=2)
-    assert "not within the volume" in refused("regions", cells, "--set", "a", "gold", "0:7,:,:")
+    assert "does not lie within the volume" in refused("regions", cells, "--set", "a", "gold", "0:7,:,:")
     assert "there is no region 'a'" in refused("regions", cells, "--remove", "a")
 
 
@@ -1254,7 +1257,7 @@ def test_export_refuses(volume, tmp_path):
         ("no format has this suffix; name one with --format", ("a.gif",)),
         ("does not fit PNG", ("slices/",)),
         ("a PNG holds one slice", ("a.png", "--box", "0:4,:,:")),
-        ("not within the volume", ("a.npy", "--box", "0:9,:,:")),
+        ("does not lie within the volume", ("a.npy", "--box", "0:9,:,:")),
         ("there is no revision 9", ("a.npy", "--revision", "9")),
         ("format npy has no option colours", ("a.npy", "--colours")),
         ("is not a folder of .png files only", (".", "--format", "png", "--overwrite", "--box", "0:4,:,:")),

@@ -178,6 +178,24 @@ def test_interpolate(volume):
     assert once(volume, "interpolate", CELL, [4, 0, 4], over=OTHER).voxels == 1
 
 
+def test_interpolate_from_a_whole_slice(volume):
+    """What lies beyond the volume's faces is outside: there is nothing else that is."""
+    with volume.edit("maker") as edit:
+        edit[...] = 0
+        edit[0] = CELL
+        edit[4, 5:7, 6:10] = CELL
+    once(volume, "interpolate", CELL)
+    padded = np.pad(volume.at(2)[...] == CELL, ((0, 0), (1, 1), (1, 1)))
+    inside, outside = (ndimage.distance_transform_edt(side, (10, 10)) for side in (padded[0], ~padded[0]))
+    assert not outside[1:-1, 1:-1].any()
+    low, mask = inside[1:-1, 1:-1], padded[4, 1:-1, 1:-1]
+    high = ndimage.distance_transform_edt(mask, (10, 10)) - ndimage.distance_transform_edt(~mask, (10, 10))
+    for z in range(1, 4):
+        assert ((volume[z] == CELL) == ((4 - z) * low + z * high >= -1e-6)).all()
+    sizes = (volume[...] == CELL).sum(axis=(1, 2)).tolist()
+    assert sizes == sorted(sizes, reverse=True) and len(set(sizes[:5])) == 5
+
+
 def test_of_merged_labels_all_voxels_count(volume):
     with volume.edit("maker") as edit:
         edit.merge(CELL, [OTHER])
@@ -249,6 +267,15 @@ def test_what_is_refused(volume, method, arguments, more, message):
         with pytest.raises((Invalid, OutOfBounds), match=message):
             getattr(edit, method)(CELL, *arguments, **more)
     assert (edit.revision, volume.revision) == (None, 1)
+
+
+def test_a_ball_of_too_many_rows(volume, monkeypatch):
+    monkeypatch.setattr("labelog.engine.shapes.MOST_CHORDS", 13 * 25)
+    assert once(volume, "dilate", CELL, 1e9).voxels == 6 * 12 * 16 - 4 * 11 * 14 - 4 * 14
+    monkeypatch.setattr("labelog.engine.shapes.MOST_CHORDS", 13 * 25 - 1)
+    with pytest.raises(Invalid, match=r"a distance of 1e\+09 is too far: a ball of 13 x 25 rows of voxels"):
+        once(volume, "erode", CELL, 1e9)
+    assert volume.revision == 2
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import labelog
-from labelog import Exists, Invalid, NotFound, OutOfBounds, ReadOnly, Unsupported
+from labelog import Corrupt, Exists, Invalid, NotFound, OutOfBounds, ReadOnly, Unsupported
 
 
 @pytest.fixture
@@ -293,6 +293,22 @@ def test_nothing_to_write_is_no_revision(volume):
         edit.relabel({})
         edit.paint(1, [])
     assert (edit.revision, edit.voxels, volume.revision) == (None, 0, 0)
+
+
+def test_a_stroke_over_a_chunk_that_cannot_be_read_is_not_staged_in_part(volume, monkeypatch):
+    with volume.edit("ana") as edit:
+        select = edit._select
+
+        def damaged(chunk, *what):
+            if chunk == 2:
+                raise Corrupt("chunk (0, 1, 0) is damaged")
+            return select(chunk, *what)
+
+        monkeypatch.setattr(edit, "_select", damaged)
+        with pytest.raises(Corrupt):
+            edit.paint(3, np.ones((20, 30), bool), at=(0, 0, 0), over=0)
+        edit[3] = 4
+    assert not volume[:3].any() and (volume[3] == 4).all()
 
 
 def test_a_write_of_what_is_there_counts_as_written(volume):

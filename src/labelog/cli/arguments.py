@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from labelog import indexing
 from labelog.engine.snapshot import Revision
 from labelog.engine.volume import Volume
 from labelog.errors import Invalid
@@ -180,13 +181,12 @@ def above_zero(text: str) -> float:
 
 
 def within(volume: Volume | Revision, typed: OpenBox | None) -> Box:
-    """The box typed, its open ends those of the volume; Invalid if it is empty or reaches outside."""
+    """The box typed, its open ends those of the volume; Invalid if it is empty, OutOfBounds if it reaches outside."""
     shape = volume.shape
     if typed is None:
         return Box((0, 0, 0), shape)
     z, y, x = ((start or 0, n if stop is None else stop) for (start, stop), n in zip(typed, shape, strict=True))
     chosen = Box((z[0], y[0], x[0]), (z[1], y[1], x[1]))
-    if not chosen.voxels or any(b > n for b, n in zip(chosen.stop, shape, strict=True)):
-        whole = Box((0, 0, 0), shape)
-        raise Invalid(f"the box {chosen} is empty, or not within the volume, which is {whole}")
+    if not indexing.within(chosen, shape).voxels:
+        raise Invalid(f"the box {chosen} is empty")
     return chosen

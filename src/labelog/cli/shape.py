@@ -157,4 +157,6 @@ def _change(arguments: argparse.Namespace, change: Callable[[Edit, Box | None], 
             print(f"object {body} stays as it is: {nothing}")
         else:
             voxels = counted(done.voxels, "voxel")
-            print(f"revision {edit.revision}: object {body}: {what(done)}, {voxels} in {typed(done.box)}")
+            left = volume.labels[body].voxels if body in volume.labels else 0
+            print(f"revision {edit.revision}: object {body}: {what(done)}, {voxels} in {typed(done.box)}"
+                  + ("" if left else "; nothing is left of it"))  # fmt: skip

@@ -186,7 +186,8 @@ class Edit(Shaping, Filling, Separating):
 
         Parameters
         ----------
-        labels : old label -> new label. Old ones that nothing has change nothing.
+        labels : old label -> new label. Old ones that nothing has change nothing; one that stays what it is (`{4: 4}`)
+            is written anew, over what others have painted meanwhile.
         within : only in this box; in the whole volume if None.
 
         Raises Invalid or OutOfBounds, and changes nothing.
@@ -320,9 +321,10 @@ class Edit(Shaping, Filling, Separating):
                      for chunk, part in self._store.grid.touching(box)})  # fmt: skip
 
     def _stage(self, patches: Mapping[int, Spans], over: set[int] | None = None) -> None:
+        if over is not None:  # all of them first: a chunk that cannot be read leaves nothing staged
+            patches = {chunk: spans.intersect(patch, self._select(chunk, dict.fromkeys(over, 0)))
+                       for chunk, patch in patches.items()}  # fmt: skip
         for chunk, patch in patches.items():
-            if over is not None:
-                patch = spans.intersect(patch, self._select(chunk, dict.fromkeys(over, 0)))
             if patch:
                 self._staged.setdefault(chunk, []).append(patch)
                 self.spans += len(patch)

@@ -39,6 +39,9 @@ CLOSE = 1e-9
 SLAB = 2**24
 """Voxels that are dilated at one time: in between Ctrl-C is heard, and threads take turns."""
 
+MOST_CHORDS = 2**26
+"""Rows of a ball, which take 4 bytes each."""
+
 
 class Found(NamedTuple):
     """Voxels that were found: of these runs, which are the box, those whose entries of the palette are chosen. The box
@@ -191,9 +194,13 @@ class Ball:
         steps = [0 if k == axis else int(min(n, distance * (1 + CLOSE) / length))
                  for k, (n, length) in enumerate(zip(most, lengths, strict=True))]  # fmt: skip
         dz, dy = (np.arange(-step, step + 1) * length for step, length in zip(steps[:2], lengths[:2], strict=True))
-        left = distance**2 * (1 + CLOSE) - dz[:, None] ** 2 - dy[None] ** 2
-        chords = np.where(left < 0, -1, np.minimum(np.sqrt(np.maximum(left, 0)) / lengths[2], steps[2]))
-        self.chords = np.floor(chords).astype(np.int32)
+        if len(dz) * len(dy) > MOST_CHORDS:
+            raise Invalid(f"a distance of {distance:g} is too far: a ball of {len(dz)} x {len(dy)} rows of voxels, "
+                          f"and at most {MOST_CHORDS} can be")  # fmt: skip
+        self.chords = np.empty((len(dz), len(dy)), np.int32)
+        for z, row in zip(dz, self.chords, strict=True):
+            left = distance**2 * (1 + CLOSE) - z**2 - dy**2
+            row[:] = np.where(left < 0, -1, np.minimum(np.sqrt(np.maximum(left, 0)) / lengths[2], steps[2]))
         self.reach: Triple = (steps[0], steps[1], steps[2])
 
     def around(self, box: Box) -> Box:
@@ -287,7 +294,13 @@ def _plane(shape: Shape, inside: Runs, place: int, number: int) -> tuple[Runs, B
 
 
 def _signed(plane: Runs, spacing: tuple[float, ...]) -> NDArray[np.float64]:
-    """Distances to what is outside, of voxels inside; to what is inside, negative, of voxels outside."""
+    """Distances to what is outside, of voxels inside; to what is inside, negative, of voxels outside.
+
+    If it fills its slice, what is outside is what lies beyond the volume's faces.
+    """
+    if plane.palette[plane.index].all():
+        sides = (np.minimum(np.arange(1, n + 1), np.arange(n, 0, -1)) for n in (plane.ny, plane.nx))
+        return np.minimum.outer(*(length * side for length, side in zip(spacing, sides, strict=True)))
     outside = components.relabelled(plane, 1 - plane.palette)
     return np.sqrt(squared_distances(outside, spacing)) - np.sqrt(squared_distances(plane, spacing))
 

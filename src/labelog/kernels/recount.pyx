@@ -47,13 +47,15 @@ def recounted(Delta delta, Overlaid before, Overlaid after):
     cdef Extents old = known(before)
     cdef const uint64_t[::1] labels = old.labels, voxels = old.voxels
     cdef const uint32_t[:, ::1] bounds = old.bounds
+    cdef const uint64_t[::1] order
     cdef Table table = [NULL, NULL, 0, 0]
     cdef Moved *moved = NULL
     cdef Py_ssize_t i, n
     cdef bint stale
     try:
-        table_open(&table, 16)
-        note_changed(&table, delta)
+        with nogil:
+            table_open(&table, 16)
+            note_changed(&table, delta)
         n = table.used
         met = keys_in_order(&table)
         met.sort()
@@ -61,8 +63,9 @@ def recounted(Delta delta, Overlaid before, Overlaid after):
         moved = <Moved *> calloc(n + 1, sizeof(Moved))
         if moved == NULL:
             raise MemoryError(f"no memory for the counts of {n} labels")
-        recall(moved, met, labels, voxels, bounds)
+        order = met
         with nogil:
+            recall(moved, order, labels, voxels, bounds)
             tell(moved, &table, delta, after.below.ny, after.below.nx)
             stale = settle(moved, n)
         if stale:
@@ -86,8 +89,8 @@ cdef int number(Table *table, const uint64_t[::1] labels) except -1:
     return 0
 
 
-cdef recall(Moved *moved, const uint64_t[::1] met, const uint64_t[::1] labels, const uint64_t[::1] voxels,
-            const uint32_t[:, ::1] bounds):
+cdef void recall(Moved *moved, const uint64_t[::1] met, const uint64_t[::1] labels, const uint64_t[::1] voxels,
+                 const uint32_t[:, ::1] bounds) noexcept nogil:
     """What is known of the labels met; `labels` ascend."""
     cdef Py_ssize_t i, low, high, middle
     cdef int axis

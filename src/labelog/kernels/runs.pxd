@@ -14,6 +14,7 @@ cdef class Runs:
     cdef public object extents           # of its labels, once they are known: see recount.pyx
 
     cdef int _weigh(self) except -1
+    cdef int _verify_rows(self, Py_ssize_t n_rows) except -1 nogil
 
 
 cdef Runs make(Py_ssize_t nz, Py_ssize_t ny, Py_ssize_t nx,

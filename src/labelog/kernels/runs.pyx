@@ -56,30 +56,40 @@ cdef class Runs:
         return 0
 
     def _verify(self):
-        cdef Py_ssize_t n_rows = self.nz * self.ny, n = self.stops.shape[0], r
-        cdef size_t i
-        cdef uint32_t before
+        cdef Py_ssize_t n_rows = self.nz * self.ny, n = self.stops.shape[0]
         if min(self.nz, self.ny, self.nx) < 1 or self.nx > 0xFFFFFFFF:
             raise Invalid(f"the shape of runs must be three numbers of at least 1, not {self.shape}")
         if self.rows.shape[0] != n_rows + 1 or self.picks.shape[0] != n:
             raise Invalid(f"expected {n_rows + 1} row offsets and as many picks as stops, "
                           f"found {self.rows.shape[0]} and {self.picks.shape[0]} for {n}")
-        if len(set(self.palette.tolist())) != self.labels.shape[0]:
+        if len(np.unique(self.palette)) != self.labels.shape[0]:
             raise Invalid("a palette must not list a label twice")
         if self.rows[0] != 0 or self.rows[n_rows] != n:
             raise Invalid(f"row offsets must go from 0 to {n}, not from {self.rows[0]} to {self.rows[n_rows]}")
+        with nogil:
+            self._verify_rows(n_rows)
+
+    cdef int _verify_rows(self, Py_ssize_t n_rows) except -1 nogil:
+        cdef size_t i, n = self.stops.shape[0]
+        cdef Py_ssize_t r
+        cdef uint32_t before
         for r in range(n_rows):
             if self.rows[r + 1] <= self.rows[r] or self.rows[r + 1] > n:
-                raise Invalid(f"row {r} has no run")
+                with gil:
+                    raise Invalid(f"row {r} has no run")
             before = 0
             for i in range(self.rows[r], self.rows[r + 1]):
                 if self.stops[i] <= before or self.picks[i] >= self.labels.shape[0]:
-                    raise Invalid(f"run {i} in row {r} does not ascend, or points outside the palette")
+                    with gil:
+                        raise Invalid(f"run {i} in row {r} does not ascend, or points outside the palette")
                 if i > self.rows[r] and self.picks[i] == self.picks[i - 1]:
-                    raise Invalid(f"run {i} in row {r} has the label of the run before it")
+                    with gil:
+                        raise Invalid(f"run {i} in row {r} has the label of the run before it")
                 before = self.stops[i]
             if before != self.nx:
-                raise Invalid(f"row {r} ends at {before}, not at {self.nx}")
+                with gil:
+                    raise Invalid(f"row {r} ends at {before}, not at {self.nx}")
+        return 0
 
     @property
     def shape(self):
