@@ -118,7 +118,7 @@ class Shaping(Naming):
 
         Parameters
         ----------
-        distance : 0 or more. What is exactly that far counts.
+        distance : 0 or more. What is exactly that far counts. The ball may have 2^26 rows of voxels along x.
         unit : "voxel", where each axis counts alike; or nm, um, mm, m or angstrom, by the volume's voxel size: with
             voxels of 40 x 10 x 10 nm a ball of 80 nm is 2 voxels high and 8 wide to each side.
         axis : grow only within slices along this axis; in all directions if None.
@@ -159,7 +159,8 @@ class Shaping(Naming):
         In between it is where the signed distance to its border, interpolated from the nearest drawn slice on either
         side, is not outside (Raya and Udupa, Shape-based interpolation of multidimensional objects, IEEE Transactions
         on Medical Imaging 9, 1990; here with exact Euclidean distances in the volume's lengths). Outlines on two
-        slices that hardly overlap leave gaps: draw one in between.
+        slices that hardly overlap leave gaps: draw one in between. An object that fills its slice has the volume's
+        faces as its border there; else it goes on beyond them.
 
         Parameters
         ----------
