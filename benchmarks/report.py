@@ -10,8 +10,9 @@ from benchmarks.table import HEADER, Row, Table, markdown
 PATH = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 
 TERMS = """\
-- All sides run in one process and take turns, a few items each (slices: 8, strokes: 10, else 1), in
-  an order that rotates. Figures are medians, quartiles in parentheses; the first items warm up and do not count.
+- All sides run in one process and take turns, a few items each (slices: 8, strokes: 10, chunks: 4, contingency
+  tables: 3, else 1), in an order that rotates. Figures are medians, quartiles in parentheses; the first items warm up
+  and do not count.
 - One thread on both sides: `threads=1` for labelog; `data_copy_concurrency` and `file_io_concurrency` of 1 for
   tensorstore; one worker for zarr-python. Both sides allocate the arrays that they return.
 - Both have the same cache size: `cache_bytes` for labelog, `cache_pool` for tensorstore. No side keeps whole slices.

@@ -42,7 +42,7 @@ from labelog.storage.sqlite import SqliteJournal
 CATCH_UP = 10_000  # revisions by others that are followed one by one; beyond, what is known of chunks is forgotten
 MAPS = 16  # views whose label maps are remembered
 PARALLEL = 2**22  # voxels from which a read uses several threads
-AHEAD = 4  # items of a read, of each thread, that are worked on or wait for who asked
+AHEAD = 16  # items of a read, for each thread, that are worked on or wait for who asked
 NICE = 10  # of threads that work for large edits: a tenth of a processor where another one wants it
 
 Item = TypeVar("Item")
