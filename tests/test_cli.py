@@ -549,6 +549,7 @@ def test_show_refuses(volume, tmp_path):
         ("does not lie within the volume", ("--box", "0:7,:,:")),
         ("is empty", ("--box", "3:3,:,:")),
         ("ends before it begins", ("--box", "5:2,:,:")),
+        ("the box 7:7, ", ("--box", "7:,:,:")),
         ("there is no revision 4", ("--revision", 4)),
         ("did not exist yet", ("--revision", "2001-01-01")),
         ("already exists; --overwrite replaces it", ("-o", tmp_path / "there.png")),

@@ -3,7 +3,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count
+from itertools import count, islice
 
 import pytest
 
@@ -57,6 +57,38 @@ def test_a_few_items_ahead():
             next(found)
         assert max(begun) <= 25
         assert list(boxes.ahead(pool, str, "abc", 5)) == list("abc")
+    assert list(boxes.ahead(None, str, "abc", 5)) == list("abc")
+
+
+def test_nothing_begins_any_more_when_nobody_asks():
+    begun, gate, under_way = [], threading.Event(), threading.Event()
+
+    def work(item):
+        begun.append(item)
+        if item == 1:
+            under_way.set()
+            assert gate.wait(30)
+
+    with ThreadPoolExecutor(1) as pool:
+        found = boxes.ahead(pool, work, range(9), 5)
+        next(found)
+        assert under_way.wait(30)
+        threading.Timer(0.1, gate.set).start()
+        found.close()
+        assert gate.is_set(), "what is under way is waited for"
+        assert pool.submit(len, "abc").result() == 3
+    assert begun == [0, 1]
+
+
+def test_a_pool_that_is_shut_down_meanwhile():
+    """Who asks does what is left, or is told what it gives."""
+    pool = ThreadPoolExecutor(2)
+    found = boxes.ahead(pool, int, ["4", "9", "16", "25", "x"], 1)
+    assert next(found) == 4
+    pool.shutdown()
+    assert list(islice(found, 2)) == [9, 16]
+    with pytest.raises(ValueError, match="invalid literal"):
+        next(found)
 
 
 @pytest.mark.parametrize("threads", [1, 3])

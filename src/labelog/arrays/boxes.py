@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
@@ -97,12 +97,19 @@ def team(threads: int) -> Iterator[Callable[[Callable[[Item], Result], Sequence[
         yield every
 
 
-def ahead(pool: Executor, function: Callable[[Item], Result], items: Iterable[Item], most: int) -> Iterator[Result]:
-    """What a function gives for each item, in order: a pool works on the next ones, `most` ahead of who asks."""
+def ahead(pool: Executor | None, function: Callable[[Item], Result], items: Iterable[Item],
+          most: int) -> Generator[Result]:  # fmt: skip
+    """What a function gives for each item, in order: a pool works on the next ones, `most` ahead of who asks.
+
+    Without a pool, or if it is shut down meanwhile, who asks works.
+    """
+    if pool is None:
+        yield from map(function, items)
+        return
     waiting: deque[Future[Result]] = deque()
     try:
         for item in items:
-            waiting.append(pool.submit(function, item))
+            waiting.append(_submitted(pool, function, item))
             if len(waiting) > most:
                 yield waiting.popleft().result()
         while waiting:
@@ -111,6 +118,15 @@ def ahead(pool: Executor, function: Callable[[Item], Result], items: Iterable[It
         for future in waiting:
             future.cancel()
         wait(waiting)
+
+
+def _submitted(pool: Executor, function: Callable[[Item], Result], item: Item) -> Future[Result]:
+    try:
+        return pool.submit(function, item)
+    except RuntimeError:
+        done: Future[Result] = Future()
+        done.set_result(function(item))
+        return done
 
 
 class Turn(NamedTuple):

@@ -185,7 +185,8 @@ def within(volume: Volume | Revision, typed: OpenBox | None) -> Box:
     shape = volume.shape
     if typed is None:
         return Box((0, 0, 0), shape)
-    z, y, x = ((start or 0, n if stop is None else stop) for (start, stop), n in zip(typed, shape, strict=True))
+    z, y, x = ((start or 0, max(start or 0, n) if stop is None else stop)
+               for (start, stop), n in zip(typed, shape, strict=True))  # fmt: skip
     chosen = Box((z[0], y[0], x[0]), (z[1], y[1], x[1]))
     if not indexing.within(chosen, shape).voxels:
         raise Invalid(f"the box {chosen} is empty")

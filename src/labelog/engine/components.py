@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
+from contextlib import closing
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,7 +33,7 @@ from labelog.kernels.forest import Forest
 from labelog.kernels.runs import Runs
 from labelog.progress import Progress
 
-AHEAD = 8  # chunks that are labelled, or wait to be joined, at one time
+AHEAD = 8  # chunks that are labelled, or wait to be joined
 KEPT = 2**26  # bytes of chunks' components that are kept, to be asked for
 
 COLUMNS = ("component", "label", "voxels", "z0", "y0", "x0", "z1", "y1", "x1", "z", "y", "x")
@@ -171,17 +172,17 @@ class Components(Voxels):
         near: dict[int, _Part] = {}
         parts, found = [], 0
         pairs = [np.zeros((0, 2), np.int64)]
-        found_parts = map(self._part, chunks) if pool is None else ahead(pool, self._part, chunks, AHEAD)
-        for chunk, part in zip(chunks, found_parts, strict=True):
-            for other, joined in self._meeting(chunk, part, near):
-                pairs.append(np.add(joined, (base[other] - 1, found - 1)))
-            base[chunk], near[chunk] = found, part
-            while (oldest := next(iter(near))) < chunk - (ny + 1) * nx:
-                del near[oldest]
-            parts.append(part.extents)
-            found += len(part.extents.label) - 1
-            if progress is not None:
-                progress(len(base), len(chunks))
+        with closing(ahead(pool, self._part, chunks, AHEAD)) as of_chunks:
+            for chunk, part in zip(chunks, of_chunks, strict=True):
+                for other, joined in self._meeting(chunk, part, near):
+                    pairs.append(np.add(joined, (base[other] - 1, found - 1)))
+                base[chunk], near[chunk] = found, part
+                while (oldest := next(iter(near))) < chunk - (ny + 1) * nx:
+                    del near[oldest]
+                parts.append(part.extents)
+                found += len(part.extents.label) - 1
+                if progress is not None:
+                    progress(len(base), len(chunks))
         forest = Forest(found)
         forest.union(*np.concatenate(pairs).T)
         numbers = self._number(self._placed(chunks, parts), forest.roots())

@@ -10,7 +10,7 @@ import logging
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from labelog.arrays.boxes import threads_may_begin
 from labelog.errors import LabelogError
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from labelog.engine.store import Store
 
 log = logging.getLogger("labelog.keeper")
+
+Item = TypeVar("Item")
 
 BATCH = 16  # chunks folded in one turn
 MORE = 4  # extents of all labels may take so many times the bytes of those that deltas brought since the last time
@@ -101,15 +103,17 @@ class Keeper:
                     del self._wishes[chunk]
                 for made in unkept:
                     del self._unkept[made]
-            if not self._done(fold, self._store, chunks) and len(chunks) > 1:
-                for chunk in chunks:
-                    self._done(fold, self._store, [chunk])
-            self._done(self._keep, unkept)
-            if self._store.journal.log_pages >= CHECKPOINT_AT and not self._done(self._store.journal.checkpoint):
-                self._store.journal.log_pages = 0
+            self._together(lambda some: fold(self._store, some), chunks)
+            self._together(lambda some: self._store.scales.keep(some, self._store.head()), unkept)
+            if self._store.journal.log_pages >= CHECKPOINT_AT:
+                self._done(self._store.journal.checkpoint)
 
-    def _keep(self, made: list[tuple[int, int]]) -> None:
-        self._store.scales.keep(made, self._store.head())
+    def _together(self, work: Callable[[list[Item]], Any], items: list[Item]) -> None:
+        """All at once, or one after another if that fails: a damaged chunk does not keep the others from being done."""
+        if not self._done(work, items) and len(items) > 1:
+            for item in items:
+                if not self._stopped:
+                    self._done(work, [item])
 
     def _done(self, work: Callable[..., Any], *what: Any) -> bool:
         """Do some of the work. If that fails, on a full disk say, the deltas stay, and are folded another time."""

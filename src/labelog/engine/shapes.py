@@ -193,11 +193,12 @@ class Ball:
     def __init__(self, distance: float, lengths: Lengths, axis: int | None, most: Triple) -> None:
         steps = [0 if k == axis else int(min(n, distance * (1 + CLOSE) / length))
                  for k, (n, length) in enumerate(zip(most, lengths, strict=True))]  # fmt: skip
-        dz, dy = (np.arange(-step, step + 1) * length for step, length in zip(steps[:2], lengths[:2], strict=True))
-        if len(dz) * len(dy) > MOST_CHORDS:
-            raise Invalid(f"a distance of {distance:g} is too far: a ball of {len(dz)} x {len(dy)} rows of voxels, "
+        nz, ny = 2 * steps[0] + 1, 2 * steps[1] + 1
+        if nz * ny > MOST_CHORDS:
+            raise Invalid(f"a distance of {distance:g} is too far: a ball of {nz} x {ny} rows of voxels, "
                           f"and at most {MOST_CHORDS} can be")  # fmt: skip
-        self.chords = np.empty((len(dz), len(dy)), np.int32)
+        dz, dy = (np.arange(-step, step + 1) * length for step, length in zip(steps[:2], lengths[:2], strict=True))
+        self.chords = np.empty((nz, ny), np.int32)
         for z, row in zip(dz, self.chords, strict=True):
             left = distance**2 * (1 + CLOSE) - z**2 - dy**2
             row[:] = np.where(left < 0, -1, np.minimum(np.sqrt(np.maximum(left, 0)) / lengths[2], steps[2]))

@@ -299,24 +299,22 @@ class Store:
 
     def each(self, function: Callable[[Item], Any], items: Iterable[Item], voxels: int) -> None:
         """Call a function for all items, on several threads if it is about many voxels."""
-        for _ in self.mapped(function, items, voxels):
+        pool = self.pool_for(voxels)
+        for _ in map(function, items) if pool is None else pool.map(function, items):
             pass
 
     def mapped(self, function: Callable[[Item], Result], items: Iterable[Item], voxels: int) -> Iterator[Result]:
         """What a function gives for each item, in order; on several threads if it is about many voxels."""
-        pool = self.pool_for(voxels)
-        return map(function, items) if pool is None else ahead(pool, function, items, AHEAD * self.threads)
+        return ahead(self.pool_for(voxels), function, items, AHEAD * self.threads)
 
-    def pool_for(self, voxels: int) -> ThreadPoolExecutor | None:
+    def pool_for(self, voxels: int, niceness: int = 0) -> ThreadPoolExecutor | None:
         """Threads for what is about so many voxels; None if it is not worth them."""
-        return self.pool if self.threads > 1 and voxels >= PARALLEL else None
+        return self._pool(niceness) if self.threads > 1 and voxels >= PARALLEL else None
 
     def ahead(self, function: Callable[[Item], Result], items: Iterable[Item], voxels: int) -> Iterator[Result]:
         """The same for large edits, fewer items ahead: where threads have a niceness of their own, small edits and
         reads go first."""
-        if self.pool_for(voxels) is None:
-            return map(function, items)
-        return ahead(self._pool(NICE), function, items, self.threads)
+        return ahead(self.pool_for(voxels, NICE), function, items, self.threads)
 
     @property
     def pool(self) -> ThreadPoolExecutor:

@@ -34,7 +34,7 @@ def pack_array(array: ArrayLike) -> bytes:
     Raises Invalid for others, and where the last three axes of rows have more than 2^27 voxels.
     """
     given = integers(array, AXES)
-    order = b"F" if _is_fortran(given) and math.prod(given.shape[:3]) <= MAX_CHUNK else b"C"
+    order = b"F" if _is_fortran(given) else b"C"
     bits = checked(given, AXES)
     turned = _unsigned(bits.T if order == b"F" else bits)
     pieces = []

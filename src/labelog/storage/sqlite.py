@@ -277,9 +277,10 @@ class SqliteJournal:
             try:
                 with self._minding_flushes():
                     self._connections.writer().wal_checkpoint(mode=mode)
-                self.log_pages = 0
             except apsw.BusyError:
                 log.info("%s: a reader holds back the checkpoint", self.path)
+            finally:
+                self.log_pages = 0  # until the next commit counts them: then there may be room, or no reader
         self._head.flush()
 
 

@@ -69,7 +69,10 @@ class RunsCodec(ArrayBytesCodec):
         return chunk_spec.prototype.nd_buffer.from_ndarray_like(array.astype(native, copy=False))
 
     def _encode_sync(self, chunk_array: NDBuffer, chunk_spec: ArraySpec) -> Buffer:
-        return chunk_spec.prototype.buffer.from_bytes(pack_array(chunk_array.as_numpy_array()))
+        array = chunk_array.as_numpy_array()
+        if math.prod(array.shape[:3]) > MAX_CHUNK:  # the last three axes are those that `validate` has measured
+            array = np.ascontiguousarray(array)
+        return chunk_spec.prototype.buffer.from_bytes(pack_array(array))
 
     async def _decode_single(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
         return await asyncio.to_thread(self._decode_sync, chunk_data, chunk_spec)
