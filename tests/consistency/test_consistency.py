@@ -140,7 +140,7 @@ def test_ctrl_c_ends_it_under_load_and_nothing_is_lost(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fault", faults.FAULTS)
 def test_a_faulty_server_is_found_out(tmp_path: Path, fault: str) -> None:
-    """Or the test above would say little. In one run nobody may have met it; hardly in eight."""
+    """Or the test above would say little. In one run nobody may have met it; hardly in twenty-four."""
     workers = 2 if fault == "deaf" else 1
 
     def found(number: int) -> bool:
@@ -149,4 +149,4 @@ def test_a_faulty_server_is_found_out(tmp_path: Path, fault: str) -> None:
         assert not any("Internal Server Error" in problem for problem in problems), "the fault itself does not run"
         return problems != []
 
-    assert any(map(found, range(8)))
+    assert any(map(found, range(24)))
