@@ -56,8 +56,9 @@ def flood_fill(array: ArrayLike, seed: Seed, new_label: int, connectivity: int |
     Notes
     -----
     The fill goes on from row to row, 64 voxels at a time (see `kernels/flood.pyx`), along memory or, where such rows
-    are shorter, along the longest axis. Voxels that it does not come to are not looked at. Threads share the planes
-    that it has reached, and deal them anew as it goes on; what lies in one plane is filled by one.
+    are shorter, along the longest axis. Voxels that it does not come to are not looked at, but those of bool are
+    all, whether their bytes are 0 and 1. Threads share the planes that it has reached, and deal them anew as it goes
+    on; what lies in one plane is filled by one.
     """
     if in_place:
         _check_can_be_filled(array)

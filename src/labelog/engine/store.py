@@ -298,7 +298,10 @@ class Store:
         self.each(fill, grid.starts(box), box.voxels)
 
     def each(self, function: Callable[[Item], Any], items: Iterable[Item], voxels: int) -> None:
-        """Call a function for all items, on several threads if it is about many voxels."""
+        """Call a function for all items, on several threads if it is about many voxels.
+
+        All are handed out at once, as nothing is kept of them: so one that was begun before `close` is carried out.
+        """
         pool = self.pool_for(voxels)
         for _ in map(function, items) if pool is None else pool.map(function, items):
             pass
