@@ -18,6 +18,7 @@ Entries = tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64]]
 """Labels of a, labels of b, voxels: the entries of a table."""
 
 MOST = 32  # dimensions
+PIECE = 2**24  # voxels that a thread takes at a time, at most
 
 
 class Contingency(NamedTuple):
@@ -103,14 +104,16 @@ def contingency(a: ArrayLike, b: ArrayLike, *, threads: int | None = None) -> Co
     left, right = boxes.checked(a, MOST), boxes.checked(b, MOST)
     if left.shape != right.shape:
         raise Invalid(f"expected two arrays of one shape, found {left.shape} and {right.shape}")
-    pieces = list(_pieces(*_turned(_bits(left), _bits(right)))) if left.size else []
+    threads = boxes.thread_count(threads)
+    most = max(boxes.SLAB, min(PIECE, left.size // (4 * threads)))
+    pieces = list(_pieces(*_turned(_bits(left), _bits(right)), most)) if left.size else []
     signs = _sign(left.dtype), _sign(right.dtype)
 
     def count(piece: tuple[NDArray[Any], NDArray[Any]]) -> Entries:
         a, b, voxels = overlap_dense(*(side if side.ndim == 3 else side.reshape(1, 1, -1) for side in piece))
         return in_order(_turned_sign(a, signs[0]), _turned_sign(b, signs[1]), voxels)
 
-    found = summed(boxes.each(count, pieces, boxes.thread_count(threads)))
+    found = summed(boxes.each(count, pieces, threads))
     labels_a, labels_b = (_turned_sign(*side) for side in zip(found[:2], signs, strict=True))
     return Contingency(_labels(labels_a, left.dtype), _labels(labels_b, right.dtype), found.voxels)
 
@@ -159,15 +162,15 @@ def _turned(a: NDArray[Any], b: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any
     return a, b
 
 
-def _pieces(a: NDArray[Any], b: NDArray[Any]) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    """Both cut into the same pieces of at most boxes.SLAB voxels: boxes (z, y, x), or of more axes."""
+def _pieces(a: NDArray[Any], b: NDArray[Any], most: int) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    """Both cut into the same pieces of at most so many voxels: boxes (z, y, x), or of more axes."""
     if a.ndim < 3:
         a, b = (array[(None,) * (3 - array.ndim)] for array in (a, b))
     axis = next((axis for axis in range(a.ndim) if a.shape[axis] > 1), a.ndim - 1)
-    step = max(1, boxes.SLAB // math.prod(a.shape[axis + 1 :]))
+    step = max(1, most // math.prod(a.shape[axis + 1 :]))
     for start in range(0, a.shape[axis], step):
         cut = (slice(None),) * axis + (slice(start, start + step),)
-        if step == 1 and axis < a.ndim - 1 and a[cut].size > boxes.SLAB:
-            yield from _pieces(a[cut], b[cut])
+        if step == 1 and axis < a.ndim - 1 and a[cut].size > most:
+            yield from _pieces(a[cut], b[cut], most)
         else:
             yield a[cut], b[cut]

@@ -7,16 +7,20 @@
 #             at = x + trailing_zeros(bits)           # the voxel at + 1 differs from that at `at`
 #             bits &= bits - 1
 #
-# Processors of the x86-64 family compare a vector (of SSE2, which they all have) and take the answers as bits at once.
-# For others, loops without branches write a byte for each voxel, which compilers vectorise, and bytes are made bits.
+# Processors of the x86-64 family that have AVX2, as nearly all do, compare a vector and take the answers as bits at
+# once. For others, loops without branches write a byte for each voxel, which compilers vectorise, and bytes are made
+# bits.
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 cdef extern from *:
     """
-    #if defined(__SSE2__) && defined(__x86_64__) && !defined(LABELOG_PORTABLE)
-    #include <emmintrin.h>
+    /* A function of its own: in the loops that call it there would be no registers left for all its vectors. */
+    #define LABELOG_APART __attribute__((noinline, unused)) static
+
+    #if defined(__x86_64__) && defined(__GNUC__) && !defined(LABELOG_PORTABLE)
+    #include <immintrin.h>
 
     static inline uint64_t labelog_bits(const uint8_t *bytes) {                  /* 64 of them, each 0 or 1 */
         uint64_t bits = 0;
@@ -27,36 +31,38 @@ cdef extern from *:
         return bits;
     }
 
-    /* As many labels as a vector holds, compared with those of another row (along is 1), or with one (0). */
-    #define LABELOG_SAME(T, EQUAL, ONE)                                                                         \\
-        static inline __m128i labelog_same_##T(const T *row, const T *other, int along) {                       \\
-            return EQUAL(_mm_loadu_si128((const __m128i *) row),                                                \\
-                         along ? _mm_loadu_si128((const __m128i *) other) : ONE);                               \\
-        }
-    LABELOG_SAME(uint8_t, _mm_cmpeq_epi8, _mm_set1_epi8((char) *other))
-    LABELOG_SAME(uint16_t, _mm_cmpeq_epi16, _mm_set1_epi16((short) *other))
-    LABELOG_SAME(uint32_t, _mm_cmpeq_epi32, _mm_set1_epi32((int) *other))
-    LABELOG_SAME(uint64_t, _mm_cmpeq_epi32, _mm_set1_epi64x((long long) *other))              /* each in two halves */
+    #define LABELOG_WIDE __attribute__((target("avx2")))
+    #define LABELOG_MASK_uint8_t(answers) _mm256_movemask_epi8(answers)
+    #define LABELOG_MASK_uint16_t(answers) \\
+        _mm_movemask_epi8(_mm_packs_epi16(_mm256_castsi256_si128(answers), _mm256_extracti128_si256(answers, 1)))
+    #define LABELOG_MASK_uint32_t(answers) _mm256_movemask_ps(_mm256_castsi256_ps(answers))
+    #define LABELOG_MASK_uint64_t(answers) _mm256_movemask_pd(_mm256_castsi256_pd(answers))
 
-    /* Sixteen, a byte each: vectors of longer answers are packed. Of 64 bits both halves must be the same. */
-    #define LABELOG_PART(T, i) labelog_same_##T(row + (i), other + (i) * along, along)
-    #define LABELOG_FOUR(T, i, next)                                                                            \\
-        _mm_packs_epi16(_mm_packs_epi32(LABELOG_PART(T, i), LABELOG_PART(T, i + next)),                         \\
-                        _mm_packs_epi32(LABELOG_PART(T, i + 2 * next), LABELOG_PART(T, i + 3 * next)))
-    #define LABELOG_16_uint8_t LABELOG_PART(uint8_t, 0)
-    #define LABELOG_16_uint16_t _mm_packs_epi16(LABELOG_PART(uint16_t, 0), LABELOG_PART(uint16_t, 8))
-    #define LABELOG_16_uint32_t LABELOG_FOUR(uint32_t, 0, 4)
-    #define LABELOG_16_uint64_t                                                                                 \\
-        _mm_packs_epi16(_mm_cmpeq_epi16(LABELOG_FOUR(uint64_t, 0, 2), _mm_set1_epi16(-1)),                      \\
-                        _mm_cmpeq_epi16(LABELOG_FOUR(uint64_t, 8, 2), _mm_set1_epi16(-1)))
-
-    #define LABELOG_DIFFER(T)                                                                                   \\
-        static inline uint64_t labelog_differ_##T(const T *row, const T *other, int along) {                    \\
+    /* 64 labels compared with those of another row (along is 1), or with one (0). */
+    #define LABELOG_DIFFER_WIDE(T, EQUAL, ONE)                                                                  \\
+        __attribute__((always_inline)) LABELOG_WIDE                                                             \\
+        static inline uint64_t labelog_differ_wide_##T(const T *row, const T *other, int along) {               \\
+            const __m256i one = ONE;                                                                            \\
             uint64_t same = 0;                                                                                  \\
-            for (int i = 0; i < 64; i += 16, row += 16, other += 16 * along)                                    \\
-                same |= (uint64_t) (uint16_t) _mm_movemask_epi8(LABELOG_16_##T) << i;                           \\
+            for (size_t i = 0; i < 64; i += sizeof(__m256i) / sizeof(T)) {                                      \\
+                __m256i labels = _mm256_loadu_si256((const __m256i *) (row + i));                               \\
+                __m256i others = along ? _mm256_loadu_si256((const __m256i *) (other + i)) : one;               \\
+                same |= (uint64_t) (uint32_t) LABELOG_MASK_##T(EQUAL(labels, others)) << i;                     \\
+            }                                                                                                   \\
             return ~same;                                                                                       \\
+        }                                                                                                       \\
+        LABELOG_APART LABELOG_WIDE uint64_t labelog_next_wide_##T(const T *row) {                               \\
+            return labelog_differ_wide_##T(row, row + 1, 1);                                                    \\
+        }                                                                                                       \\
+        LABELOG_APART LABELOG_WIDE uint64_t labelog_others_wide_##T(const T *row, const T *label) {             \\
+            return labelog_differ_wide_##T(row, label, 0);                                                      \\
         }
+    LABELOG_DIFFER_WIDE(uint8_t, _mm256_cmpeq_epi8, _mm256_set1_epi8((char) *other))
+    LABELOG_DIFFER_WIDE(uint16_t, _mm256_cmpeq_epi16, _mm256_set1_epi16((short) *other))
+    LABELOG_DIFFER_WIDE(uint32_t, _mm256_cmpeq_epi32, _mm256_set1_epi32((int) *other))
+    LABELOG_DIFFER_WIDE(uint64_t, _mm256_cmpeq_epi64, _mm256_set1_epi64x((long long) *other))
+
+    #define LABELOG_IF_WIDE(answer) if (__builtin_cpu_supports("avx2")) return answer;
     #else
     static inline uint64_t labelog_bits(const uint8_t *bytes) {
         uint64_t eight, bits = 0;
@@ -67,27 +73,29 @@ cdef extern from *:
         return bits;
     }
 
-    #define LABELOG_DIFFER(T)                                                                                   \\
+    #define LABELOG_IF_WIDE(answer)
+    #endif
+
+    /* Of n that have one after them, from x on: those that differ from it; and of 64 those that are not one label. */
+    #define LABELOG_CHANGES(T)                                                                                  \\
         static inline uint64_t labelog_differ_##T(const T *row, const T *other, int along) {                    \\
             uint8_t bytes[64];                                                                                  \\
             for (int i = 0; i < 64; i++) bytes[i] = row[i] != other[along ? i : 0];                             \\
             return labelog_bits(bytes);                                                                         \\
-        }
-    #endif
-
-    /* Of n that have one after them, from x on: those that differ from it. A function of its own, like the next: in the
-       loops that call it there would be no registers left for all its vectors. */
-    #define LABELOG_APART __attribute__((noinline, unused)) static
-    #define LABELOG_CHANGES(T)                                                                                  \\
-        LABELOG_DIFFER(T)                                                                                       \\
+        }                                                                                                       \\
+        LABELOG_APART uint64_t labelog_next_##T(const T *row) {                                                 \\
+            LABELOG_IF_WIDE(labelog_next_wide_##T(row))                                                         \\
+            return labelog_differ_##T(row, row + 1, 1);                                                         \\
+        }                                                                                                       \\
         LABELOG_APART uint64_t labelog_changes_##T(const T *row, ptrdiff_t x, ptrdiff_t n) {                    \\
             uint64_t bits = 0;                                                                                  \\
-            if (x + 64 <= n) return labelog_differ_##T(row + x, row + x + 1, 1);                                \\
-            if (n >= 64) return labelog_differ_##T(row + n - 64, row + n - 63, 1) >> (64 - (n - x));            \\
+            if (x + 64 <= n) return labelog_next_##T(row + x);                                                  \\
+            if (n >= 64) return labelog_next_##T(row + n - 64) >> (64 - (n - x));                               \\
             for (int i = 0; x + i < n; i++) bits |= (uint64_t) (row[x + i] != row[x + i + 1]) << i;             \\
             return bits;                                                                                        \\
         }                                                                                                       \\
         LABELOG_APART uint64_t labelog_others_##T(const T *row, const T *label) {                               \\
+            LABELOG_IF_WIDE(labelog_others_wide_##T(row, label))                                                \\
             return labelog_differ_##T(row, label, 0);                                                           \\
         }
     LABELOG_CHANGES(uint8_t)

@@ -5,7 +5,6 @@ Lists in order are merged from both beginnings; a list that is in none is sorted
 """
 
 from libc.stdint cimport uint64_t
-from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 import numpy as np
@@ -25,29 +24,22 @@ cdef struct Pair:
 
 def in_order(const uint64_t[::1] a, const uint64_t[::1] b, const uint64_t[::1] voxels):
     """Entries in any order, equal pairs perhaps several times; three uint64 arrays, ascending."""
-    cdef Pair *pairs = NULL
-    cdef Pair *other = NULL
+    cdef uint64_t[:, ::1] room
+    cdef Pair *pairs
     cdef Pair *found
     cdef size_t n = a.shape[0], i
     if b.shape[0] != a.shape[0] or voxels.shape[0] != a.shape[0]:
         raise Invalid(f"expected as many labels as counts, found {a.shape[0]}, {b.shape[0]} and {voxels.shape[0]}")
     if is_in_order(a, b):
         return np.asarray(a), np.asarray(b), np.asarray(voxels)
-    try:
-        with nogil:
-            pairs = <Pair *> malloc(n * sizeof(Pair))
-            other = <Pair *> malloc(n * sizeof(Pair))
-            if pairs == NULL or other == NULL:
-                with gil:
-                    raise MemoryError(f"no memory to sort {n} pairs of labels")
-            for i in range(n):
-                pairs[i].a, pairs[i].b, pairs[i].voxels = a[i], b[i], voxels[i]
-            found = sort(pairs, other, n)
-            n = unite(found, n)
-        return listed(found, n)
-    finally:
-        free(pairs)
-        free(other)
+    room = np.empty((2 * n, 3), np.uint64)             # by NumPy, whose large arrays have large pages
+    pairs = <Pair *> &room[0, 0]
+    with nogil:
+        for i in range(n):
+            pairs[i].a, pairs[i].b, pairs[i].voxels = a[i], b[i], voxels[i]
+        found = sort(pairs, pairs + n, n)
+        n = unite(found, n)
+    return listed(found, n)
 
 
 def merged(one, other):
