@@ -51,7 +51,7 @@ def bench_overlap(table: Table, labels: Labels, folder: Path) -> None:
         }
         if peers.skimage:
             sides["skimage"] = lambda _: peers.skimage.metrics.contingency_table(first, moved)
-        found: dict[str, Sample] = interleaved(sides, range(settings.times(12, 4)), warm_up=1, block=BLOCK)
+        found: dict[str, Sample] = interleaved(sides, range(settings.times(24, 4)), warm_up=1, block=BLOCK)
     others = {name: found.get(name) for name in ("np.unique on pairs", "skimage")}
     table.compare(TOPIC, "contingency table, dense", found["dense"], others, TARGET)
     table.compare(TOPIC, "contingency table of two stored volumes, 2 threads", found["stored"], others, TARGET)
