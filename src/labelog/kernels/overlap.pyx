@@ -49,7 +49,7 @@ ctypedef fused Right:
     uint64_t
 
 cdef enum:
-    AHEAD = 1024             # voxels, of which the memory is asked for before they are compared
+    AHEAD = 256              # voxels, of which the memory is asked for before they are compared
     SMALL = 16384            # entries up to which a table of two palettes is dense
     BITS = 12                # of a place in a table of pairs,
     SLOTS = 8192             # which has two slots: as much as a processor has near at hand
