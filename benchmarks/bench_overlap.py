@@ -24,8 +24,8 @@ Extents (voxels and bounds of every label, of all but one plane, so that the ind
 with counts, which finds no bounds. One thread for arrays; two for volumes. fib25: 64x250x250 voxels of neurons,
 platelets: 32x2000x2000 of the synthetic ones, each beside themselves moved. Each side makes three tables in turn, so
 that most find caches and memory as it left them itself: after np.unique's gigabyte the next call takes longer. The
-second array lies at four places in turn: where two arrays' addresses differ by 2^27 + 2^12 bytes, as those of this size
-do that were made one after the other, some processors take a third longer (docs/decisions/0019-changes-as-bits.md)."""
+second array lies at four places in turn, as some processors take longer where two arrays' addresses differ by
+2^27 + 2^12 bytes (docs/decisions/0019-changes-as-bits.md)."""
 
 TARGET = Target(15, 50)
 BLOCK = 3  # tables that a side makes in turn
@@ -37,6 +37,10 @@ def bench_overlap(table: Table, labels: Labels, folder: Path) -> None:
     first = labels.array[:128].astype(np.uint32)
     moved = np.roll(first, (3, 5, 7), (0, 1, 2))
     places = [moved, *(moved.copy() for _ in range(PLACES - 1))]
+
+    def second(turn: int) -> NDArray[np.uint32]:
+        return places[turn // BLOCK % PLACES]
+
     options = {"cache_bytes": 1024 * settings.MB, "threads": 2}
     with (
         labelog.load(folder / "first", first, chunks=(16, 256, 256), **options) as a,
@@ -45,12 +49,11 @@ def bench_overlap(table: Table, labels: Labels, folder: Path) -> None:
         a.read(), b.read()
         depth, height, width = a.shape
         sides = {
-            "dense": lambda turn: labelog.contingency(first, places[turn // BLOCK % PLACES], threads=1),
+            "dense": lambda turn: labelog.contingency(first, second(turn), threads=1),
             "stored": lambda _: labelog.contingency(a, b),
             "extents": lambda _: a.extents(((0, 0, 0), (depth, height, width - 1))),
             "np.unique on pairs": lambda turn: np.unique(
-                first.ravel().astype(np.uint64) << np.uint64(32) | places[turn // BLOCK % PLACES].ravel(),
-                return_counts=True,
+                first.ravel().astype(np.uint64) << np.uint64(32) | second(turn).ravel(), return_counts=True
             ),
             "np.unique": lambda _: np.unique(first, return_counts=True),
         }
