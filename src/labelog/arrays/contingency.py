@@ -105,7 +105,7 @@ def contingency(a: ArrayLike, b: ArrayLike, *, threads: int | None = None) -> Co
     if left.shape != right.shape:
         raise Invalid(f"expected two arrays of one shape, found {left.shape} and {right.shape}")
     threads = boxes.thread_count(threads)
-    most = max(boxes.SLAB, min(PIECE, left.size // (4 * threads)))
+    most = max(boxes.SLAB, min(PIECE, left.size // (4 * threads))) if threads > 1 else PIECE
     pieces = list(_pieces(*_turned(_bits(left), _bits(right)), most)) if left.size else []
     signs = _sign(left.dtype), _sign(right.dtype)
 

@@ -31,36 +31,32 @@ cdef extern from *:
         return bits;
     }
 
-    #define LABELOG_WIDE __attribute__((target("avx2")))
     #define LABELOG_MASK_uint8_t(answers) _mm256_movemask_epi8(answers)
     #define LABELOG_MASK_uint16_t(answers) \\
         _mm_movemask_epi8(_mm_packs_epi16(_mm256_castsi256_si128(answers), _mm256_extracti128_si256(answers, 1)))
     #define LABELOG_MASK_uint32_t(answers) _mm256_movemask_ps(_mm256_castsi256_ps(answers))
     #define LABELOG_MASK_uint64_t(answers) _mm256_movemask_pd(_mm256_castsi256_pd(answers))
 
-    /* 64 labels compared with those of another row (along is 1), or with one (0). */
-    #define LABELOG_DIFFER_WIDE(T, EQUAL, ONE)                                                                  \\
-        __attribute__((always_inline)) LABELOG_WIDE                                                             \\
-        static inline uint64_t labelog_differ_wide_##T(const T *row, const T *other, int along) {               \\
-            const __m256i one = ONE;                                                                            \\
+    #define LABELOG_LOAD(at) _mm256_loadu_si256((const __m256i *) (at))
+    #define LABELOG_SAME(EQUAL, row, i) EQUAL(LABELOG_LOAD(row + i), LABELOG_LOAD(row + i + 1))
+
+    /* Of 64 labels those that are not the same; SAME is the answer for a vector of them, from the i-th label on. */
+    #define LABELOG_WIDE(T, NAME, ROWS, SAME)                                                                   \\
+        LABELOG_APART __attribute__((target("avx2"))) uint64_t labelog_##NAME##_wide_##T ROWS {                 \\
             uint64_t same = 0;                                                                                  \\
-            for (size_t i = 0; i < 64; i += sizeof(__m256i) / sizeof(T)) {                                      \\
-                __m256i labels = _mm256_loadu_si256((const __m256i *) (row + i));                               \\
-                __m256i others = along ? _mm256_loadu_si256((const __m256i *) (other + i)) : one;               \\
-                same |= (uint64_t) (uint32_t) LABELOG_MASK_##T(EQUAL(labels, others)) << i;                     \\
-            }                                                                                                   \\
+            for (size_t i = 0; i < 64; i += sizeof(__m256i) / sizeof(T))                                        \\
+                same |= (uint64_t) (uint32_t) LABELOG_MASK_##T(SAME) << i;                                      \\
             return ~same;                                                                                       \\
-        }                                                                                                       \\
-        LABELOG_APART LABELOG_WIDE uint64_t labelog_next_wide_##T(const T *row) {                               \\
-            return labelog_differ_wide_##T(row, row + 1, 1);                                                    \\
-        }                                                                                                       \\
-        LABELOG_APART LABELOG_WIDE uint64_t labelog_others_wide_##T(const T *row, const T *label) {             \\
-            return labelog_differ_wide_##T(row, label, 0);                                                      \\
         }
-    LABELOG_DIFFER_WIDE(uint8_t, _mm256_cmpeq_epi8, _mm256_set1_epi8((char) *other))
-    LABELOG_DIFFER_WIDE(uint16_t, _mm256_cmpeq_epi16, _mm256_set1_epi16((short) *other))
-    LABELOG_DIFFER_WIDE(uint32_t, _mm256_cmpeq_epi32, _mm256_set1_epi32((int) *other))
-    LABELOG_DIFFER_WIDE(uint64_t, _mm256_cmpeq_epi64, _mm256_set1_epi64x((long long) *other))
+    #define LABELOG_ALL_WIDE(T, EQUAL, ONE)                                                                     \\
+        LABELOG_WIDE(T, next, (const T *row), LABELOG_SAME(EQUAL, row, i))                                      \\
+        LABELOG_WIDE(T, either, (const T *row, const T *other),                                                 \\
+                     _mm256_and_si256(LABELOG_SAME(EQUAL, row, i), LABELOG_SAME(EQUAL, other, i)))              \\
+        LABELOG_WIDE(T, others, (const T *row, const T *label), EQUAL(LABELOG_LOAD(row + i), ONE))
+    LABELOG_ALL_WIDE(uint8_t, _mm256_cmpeq_epi8, _mm256_set1_epi8((char) *label))
+    LABELOG_ALL_WIDE(uint16_t, _mm256_cmpeq_epi16, _mm256_set1_epi16((short) *label))
+    LABELOG_ALL_WIDE(uint32_t, _mm256_cmpeq_epi32, _mm256_set1_epi32((int) *label))
+    LABELOG_ALL_WIDE(uint64_t, _mm256_cmpeq_epi64, _mm256_set1_epi64x((long long) *label))
 
     #define LABELOG_IF_WIDE(answer) if (__builtin_cpu_supports("avx2")) return answer;
     #else
@@ -76,7 +72,8 @@ cdef extern from *:
     #define LABELOG_IF_WIDE(answer)
     #endif
 
-    /* Of n that have one after them, from x on: those that differ from it; and of 64 those that are not one label. */
+    /* Of n that have one after them, from x on: those that differ from it; of 64 those that do in either of two rows;
+       and of 64 those that are not one label. */
     #define LABELOG_CHANGES(T)                                                                                  \\
         static inline uint64_t labelog_differ_##T(const T *row, const T *other, int along) {                    \\
             uint8_t bytes[64];                                                                                  \\
@@ -94,6 +91,10 @@ cdef extern from *:
             for (int i = 0; x + i < n; i++) bits |= (uint64_t) (row[x + i] != row[x + i + 1]) << i;             \\
             return bits;                                                                                        \\
         }                                                                                                       \\
+        static inline uint64_t labelog_either_##T(const T *row, const T *other) {                               \\
+            LABELOG_IF_WIDE(labelog_either_wide_##T(row, other))                                                \\
+            return labelog_next_##T(row) | labelog_next_##T(other);                                             \\
+        }                                                                                                       \\
         LABELOG_APART uint64_t labelog_others_##T(const T *row, const T *label) {                               \\
             LABELOG_IF_WIDE(labelog_others_wide_##T(row, label))                                                \\
             return labelog_differ_##T(row, label, 0);                                                           \\
@@ -107,6 +108,10 @@ cdef extern from *:
     uint64_t changes_16 "labelog_changes_uint16_t"(const void *row, Py_ssize_t x, Py_ssize_t n) noexcept nogil
     uint64_t changes_32 "labelog_changes_uint32_t"(const void *row, Py_ssize_t x, Py_ssize_t n) noexcept nogil
     uint64_t changes_64 "labelog_changes_uint64_t"(const void *row, Py_ssize_t x, Py_ssize_t n) noexcept nogil
+    uint64_t either_8 "labelog_either_uint8_t"(const void *row, const void *other) noexcept nogil
+    uint64_t either_16 "labelog_either_uint16_t"(const void *row, const void *other) noexcept nogil
+    uint64_t either_32 "labelog_either_uint32_t"(const void *row, const void *other) noexcept nogil
+    uint64_t either_64 "labelog_either_uint64_t"(const void *row, const void *other) noexcept nogil
     uint64_t others_8 "labelog_others_uint8_t"(const void *row, const void *label) noexcept nogil
     uint64_t others_16 "labelog_others_uint16_t"(const void *row, const void *label) noexcept nogil
     uint64_t others_32 "labelog_others_uint32_t"(const void *row, const void *label) noexcept nogil
@@ -147,6 +152,23 @@ cdef inline uint64_t changes_in(const void *row, Py_ssize_t item, Py_ssize_t ste
         return changes_32(row, x, n)
     else:
         return changes_64(row, x, n)
+
+
+cdef inline uint64_t changes_in_either(const void *row, Py_ssize_t step, const void *other, Py_ssize_t other_step,
+                                       Py_ssize_t item, Py_ssize_t x, Py_ssize_t n) noexcept nogil:
+    """Where one of two rows of integers of `item` bytes changes, as `changes_in` says it of one."""
+    cdef const char *here = <const char *> row + x * item
+    cdef const char *there = <const char *> other + x * item
+    if step != item or other_step != item or x + 64 > n:
+        return changes_in(row, item, step, x, n) | changes_in(other, item, other_step, x, n)
+    elif item == 1:
+        return either_8(here, there)
+    elif item == 2:
+        return either_16(here, there)
+    elif item == 4:
+        return either_32(here, there)
+    else:
+        return either_64(here, there)
 
 
 cdef inline uint64_t changes_apart(const char *row, Py_ssize_t item, Py_ssize_t step, Py_ssize_t n) noexcept nogil:

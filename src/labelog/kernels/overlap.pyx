@@ -15,7 +15,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
-from labelog.kernels.changes cimport changes_in, trailing_zeros
+from labelog.kernels.changes cimport changes_in, changes_in_either, trailing_zeros
 from labelog.kernels.labels cimport grow
 from labelog.kernels.prefetch cimport fetch
 from labelog.kernels.runs cimport Runs, run_at
@@ -128,6 +128,8 @@ cdef inline int count_row(const Left *a, Py_ssize_t step_a, const Right *b, Py_s
 cdef inline uint64_t changes(const Left *a, Py_ssize_t step_a, const Right *b, Py_ssize_t step_b, Py_ssize_t x,
                              Py_ssize_t n) noexcept nogil:
     """Where one of two rows changes."""
+    if sizeof(Left) == sizeof(Right):
+        return changes_in_either(a, step_a, b, step_b, sizeof(Left), x, n)
     return changes_in(a, sizeof(Left), step_a, x, n) | changes_in(b, sizeof(Right), step_b, x, n)
 
 
