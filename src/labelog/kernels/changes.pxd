@@ -157,8 +157,8 @@ cdef inline uint64_t changes_in(const void *row, Py_ssize_t item, Py_ssize_t ste
 cdef inline uint64_t changes_in_either(const void *row, Py_ssize_t step, const void *other, Py_ssize_t other_step,
                                        Py_ssize_t item, Py_ssize_t x, Py_ssize_t n) noexcept nogil:
     """Where one of two rows of integers of `item` bytes changes, as `changes_in` says it of one."""
-    cdef const char *here = <const char *> row + x * item
-    cdef const char *there = <const char *> other + x * item
+    cdef const void *here = <const char *> row + x * item
+    cdef const void *there = <const char *> other + x * item
     if step != item or other_step != item or x + 64 > n:
         return changes_in(row, item, step, x, n) | changes_in(other, item, other_step, x, n)
     elif item == 1:
